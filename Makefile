@@ -1,0 +1,45 @@
+# make help lists the targets. Everything lives in .venv; set-up runs once per change of pins.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# Arguments for the sweep, such as: make reproduce ARGS="seed=0,1,2"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce figures test lint format clean
+
+help:  ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: $(STAMP)  ## Create .venv with pinned versions (once)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+reproduce: $(STAMP)  ## Train the quick grid and draw figures, table and verdict
+	$(BIN)/python -m resnet_study experiment=quick $(ARGS)
+	$(BIN)/python -m analysis runs/quick
+
+figures: $(STAMP)  ## Draw figures, table and verdict anew, without training
+	$(BIN)/python -m analysis runs/quick
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Remove .venv and caches; runs and data stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find resnet_study hydra_plugins analysis tests -name __pycache__ -prune -exec rm -rf {} +

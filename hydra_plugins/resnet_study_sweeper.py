@@ -1,0 +1,70 @@
+"""Hydra sweeper of the study: each distinct run once, the longest first, finished ones never.
+
+Hydra accepts plugins from the namespace `hydra_plugins` only, hence this folder. The
+adapter turns override lists into runs; what is done with them stands in
+`resnet_study/sweep.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import joblib
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from resnet_study.__main__ import fail, to_run_config
+from resnet_study.errors import StudyError
+from resnet_study.sweep import Job, execute
+
+
+class StudySweeper(BasicSweeper):
+    """Expands a sweep as Hydra's basic sweeper does, then plans it before launching."""
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the sweep and ends the process with its exit status."""
+        try:
+            status = execute(self._jobs(arguments), self._launch)
+        except StudyError as error:
+            fail(error)
+        if status:
+            raise SystemExit(status)
+
+    def _jobs(self, arguments: list[str]) -> list[Job]:
+        assert self.hydra_context is not None and self.config is not None
+        loader = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        jobs = []
+        for combination in self.split_arguments(overrides, None)[0]:
+            composed = loader.load_sweep_config(self.config, list(combination))
+            jobs.append(Job(tuple(combination), to_run_config(composed)))
+        return jobs
+
+    def _launch(self, jobs: Sequence[Job]) -> None:
+        assert self.launcher is not None
+        self.launcher.launch(
+            [
+                [*job.overrides, f"hydra.sweep.subdir={job.config.run_id}", *_one_thread(job)]
+                for job in jobs
+            ],
+            initial_job_idx=0,
+        )
+
+
+def _one_thread(job: Job) -> list[str]:
+    """Workers share the cores, so each has one thread, unless the user says otherwise."""
+    return ["threads=1"] if job.config.threads is None and joblib.cpu_count() > 1 else []
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="study",
+    node={
+        "_target_": f"{__name__}.StudySweeper",
+        "max_batch_size": None,
+        "params": None,
+    },
+    provider="resnet_study",
+)

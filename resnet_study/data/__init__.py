@@ -1,0 +1,64 @@
+"""Data sets: from a `DataConfig` to images in memory. Needs no torch but for CIFAR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnet_study.config import DataConfig
+from resnet_study.data import images as select
+from resnet_study.data.cache import cached
+from resnet_study.data.images import ImageSet
+
+
+def load_images(config: DataConfig) -> ImageSet:
+    """Loads a data set as it is configured: classes, resolution, split, subset.
+
+    The first call may download, draw or decode, and caches what it made.
+
+    Args:
+        config: Which data, from where, and how much of them.
+
+    Raises:
+        DataError: The data are missing, inconsistent or unreadable, or fewer than asked.
+        StorageError: The cache cannot be written.
+    """
+    images = _load_all(config)
+    if config.classes is not None:
+        images = select.keep_classes(images, config.classes)
+    if config.validation_images:
+        images = select.split_validation(images, config.validation_images)
+    if config.train_images is not None:
+        images = select.subset_train(images, config.train_images)
+    return images
+
+
+def _load_all(config: DataConfig) -> ImageSet:
+    cache = Path(config.cache)
+    resolution = config.resolution
+    if config.name == "image_folder":
+        from resnet_study.data.folders import ImageFolder
+
+        folder = ImageFolder(Path(config.root or ""))
+        reduced = "" if resolution is None else f"-{resolution}"
+        path = cache / f"folder-{folder.signature()}{reduced}.npz"
+        return cached(path, lambda: folder.decode(resolution))
+    if config.name == "shapes":
+        from resnet_study.data import shapes
+
+        images = cached(cache / f"shapes-v{shapes.VERSION}.npz", shapes.generate)
+    else:
+        from resnet_study.data import cifar
+
+        images = cifar.load(config.name, Path(config.root or "data"))
+    if resolution is None:
+        return images
+    return ImageSet(
+        select.reduce_area(images.train_images, resolution),
+        images.train_labels,
+        select.reduce_area(images.test_images, resolution),
+        images.test_labels,
+        images.classes,
+    )
+
+
+__all__ = ["ImageSet", "load_images"]

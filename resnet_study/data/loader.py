@@ -1,0 +1,195 @@
+"""Seeded mini-batches from uint8 tensors that live on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnet_study.config import AugmentConfig
+from resnet_study.data.augment import crop_and_flip
+from resnet_study.data.images import ImageSet, balanced_indices
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class EpochDraws:
+    """All random numbers of one epoch, one entry per position in its order."""
+
+    order: NDArray[np.int64]
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    flip: NDArray[np.bool_]
+
+
+def draw_epoch(seed: int, epoch: int, images: int, augment: AugmentConfig) -> EpochDraws:
+    """Draws order, crops and flips of an epoch from (seed, epoch), on the CPU.
+
+    Any device therefore sees the same stream, and a resumed run needs no replay.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(images)
+    top, left = rng.integers(0, 2 * augment.padding + 1, (2, images))
+    mirrored = rng.random(images) < 0.5
+    return EpochDraws(order, top, left, mirrored & augment.flip)
+
+
+class DeviceImages:
+    """Images and labels on a device, ready to be gathered into batches.
+
+    Args:
+        images: uint8 `(N, 3, H, W)`.
+        labels: int64 `(N,)`.
+        mean: Per-pixel mean that is subtracted, float `(H, W, 3)`, in units of 255 levels.
+        device: Where they are kept.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        mean: torch.Tensor,
+        device: torch.device,
+    ) -> None:
+        channels_inner = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        self.images = torch.from_numpy(channels_inner).to(device)
+        self.labels = torch.from_numpy(labels).to(device)
+        self.mean = mean.to(device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def centered(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 `(N, H, W, 3)` to float in units of 255 levels, mean subtracted.
+
+        There is no division by a standard deviation (He et al. 2015, §4.2).
+        """
+        return images.float().div_(255).sub_(self.mean)
+
+    def chunks(self, size: int) -> Iterator[Batch]:
+        """All images in order, `(n, 3, H, W)` and `(n,)`, single view, unaugmented."""
+        for start in range(0, len(self), size):
+            images = self.centered(self.images[start : start + size])
+            yield images.permute(0, 3, 1, 2), self.labels[start : start + size]
+
+
+class TrainingBatches:
+    """The endless, seeded stream of augmented mini-batches of one run.
+
+    Epochs follow one another without a gap: every batch is full, and a batch at the end
+    of an epoch is filled from the next one, so each epoch shows every image once.
+
+    Args:
+        source: The training images.
+        batch_size: Images per batch.
+        seed: The run's seed.
+        augment: What is drawn for each image.
+    """
+
+    def __init__(
+        self, source: DeviceImages, batch_size: int, seed: int, augment: AugmentConfig
+    ) -> None:
+        self.source = source
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augment = augment
+        self._draws: dict[int, EpochDraws] = {}
+
+    def _epoch(self, epoch: int) -> EpochDraws:
+        if epoch not in self._draws:
+            draws = draw_epoch(self.seed, epoch, len(self.source), self.augment)
+            # A batch may span two epochs; older draws are never needed again.
+            self._draws = {e: d for e, d in self._draws.items() if e == epoch - 1}
+            self._draws[epoch] = draws
+        return self._draws[epoch]
+
+    def batch(self, iteration: int) -> Batch:
+        """The batch of an iteration, counted from 0.
+
+        Returns:
+            Images, float `(batch_size, 3, H, W)` in channels-last format, and labels,
+            int64 `(batch_size,)`.
+        """
+        position, end = iteration * self.batch_size, (iteration + 1) * self.batch_size
+        pieces = []
+        while position < end:
+            epoch, first = divmod(position, len(self.source))
+            last = min(first + end - position, len(self.source))
+            draws = self._epoch(epoch)
+            pieces.append(
+                (d[first:last] for d in (draws.order, draws.top, draws.left, draws.flip))
+            )
+            position += last - first
+        device = self.source.images.device
+        order, top, left, flip = (
+            torch.from_numpy(np.concatenate(parts)).to(device, non_blocking=True)
+            for parts in zip(*pieces, strict=True)
+        )
+        images = self.source.centered(self.source.images[order])
+        images = crop_and_flip(images, top, left, flip, self.augment.padding)
+        return images, self.source.labels[order]
+
+    def starting_at(self, iteration: int) -> Iterator[Batch]:
+        """Batches from an iteration on, without end."""
+        while True:
+            yield self.batch(iteration)
+            iteration += 1
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What one run reads: its batches, and the images it is evaluated on.
+
+    Attributes:
+        batches: Augmented training batches.
+        clean_train: Training images without augmentation, all or a balanced subset.
+        test: Test images, or validation images where a split is asked for.
+        classes: Number of classes.
+        side: Height and width of an image in pixels.
+    """
+
+    batches: TrainingBatches
+    clean_train: DeviceImages
+    test: DeviceImages
+    classes: int
+    side: tuple[int, int]
+
+
+def to_device(
+    images: ImageSet,
+    device: torch.device,
+    batch_size: int,
+    seed: int,
+    augment: AugmentConfig,
+    eval_train_images: int | None,
+) -> RunData:
+    """Puts a data set on a device as uint8, with the mean of its training part.
+
+    Args:
+        images: The data set.
+        device: Where the tensors live.
+        batch_size: Images per training batch.
+        seed: The run's seed.
+        augment: Training augmentation.
+        eval_train_images: Training images in an evaluation; None for all.
+    """
+    mean = torch.from_numpy(images.train_images.mean(axis=0, dtype=np.float64) / 255)
+    mean = mean.float().permute(1, 2, 0)
+    train = DeviceImages(images.train_images, images.train_labels, mean, device)
+    clean = train
+    if eval_train_images is not None and eval_train_images < len(train):
+        chosen = balanced_indices(images.train_labels, eval_train_images, "schedule")
+        clean = DeviceImages(
+            images.train_images[chosen], images.train_labels[chosen], mean, device
+        )
+    return RunData(
+        batches=TrainingBatches(train, batch_size, seed, augment),
+        clean_train=clean,
+        test=DeviceImages(images.test_images, images.test_labels, mean, device),
+        classes=len(images.classes),
+        side=(images.train_images.shape[2], images.train_images.shape[3]),
+    )

@@ -1,0 +1,41 @@
+"""Errors meant for the user: each names the field, the value and what is allowed."""
+
+from __future__ import annotations
+
+
+class StudyError(Exception):
+    """A problem that the user can mend; printed as one line, never as a traceback.
+
+    Args:
+        field: The config key or path that is wrong, as the user would type it.
+        value: The offending value.
+        allowed: What would be accepted instead, in words.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        # The three arguments stay in `args`, so that the error survives pickling on
+        # its way back from a worker process.
+        super().__init__(field, value, allowed)
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        shown = "null" if self.value is None else str(self.value)
+        return " ".join(f"{self.field}={shown}: {self.allowed}".split())
+
+
+class ConfigError(StudyError):
+    """A value in the run's description is not allowed."""
+
+
+class DataError(StudyError):
+    """The data set is missing, inconsistent or unreadable."""
+
+
+class DeviceError(StudyError):
+    """The requested device is not there."""
+
+
+class StorageError(StudyError):
+    """A folder or file under `runs_dir` cannot be written or is not ours."""

@@ -1,0 +1,168 @@
+"""One run, from its description to its finished folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnet_study import machine
+from resnet_study.config import RunConfig
+from resnet_study.data import ImageSet, load_images
+from resnet_study.data.loader import to_device
+from resnet_study.errors import StorageError
+from resnet_study.files import reason, write_text
+from resnet_study.models import build_network, count_multiply_adds, count_parameters
+from resnet_study.progress import Reporter
+from resnet_study.runs import MetricsLog, RunFolder, RunRecord
+from resnet_study.training.loop import EVALUATION_BATCH, TrainingState, build_optimizer, train
+
+
+def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) -> RunRecord:
+    """Trains one run, unless its folder holds it finished already.
+
+    Args:
+        config: The run's description.
+        reporter: Told of iterations and rows as they come.
+        wait: Whether to wait where another process trains this run. Without it such a run
+            is left alone and returned in the state "running".
+
+    Returns:
+        The record of the run's folder: finished, or diverged.
+
+    Raises:
+        StudyError: The description cannot be carried out here; nothing has been created.
+    """
+    reporter = reporter or Reporter()
+    folder = RunFolder.of(config)
+    if record := folder.completed():
+        return record
+    device, images = prepare(config)
+    threads = machine.set_up(config.threads)
+
+    with folder.lock(wait) as held:
+        if not held:
+            return RunRecord(folder.path, {"state": "running"})
+        if record := folder.completed():
+            return record
+        with _recorded(folder, config) as manifest:
+            machine.reset_peak_memory(device)
+            data = to_device(
+                images,
+                device,
+                config.schedule.batch_size,
+                config.seed,
+                config.data.augment,
+                config.schedule.eval_train_images,
+            )
+            network = build_network(config.model, data.classes, config.seed)
+            manifest |= machine.describe(device, threads)
+            manifest["data"] = _describe_data(config, images)
+            manifest["parameters"] = count_parameters(network)
+            manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
+            folder.write_manifest(manifest)
+
+            # Convolutions with few channels run faster with the channels innermost.
+            network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            state = TrainingState.initial(config.schedule, config.model.depth, device)
+            metrics = MetricsLog(folder.metrics_file)
+            reporter.start(config, state.iteration)
+            manifest["state"] = train(
+                network,
+                build_optimizer(network, config.schedule),
+                data.batches.starting_at(state.iteration),
+                {
+                    "clean_train": lambda: data.clean_train.chunks(EVALUATION_BATCH),
+                    "test": lambda: data.test.chunks(EVALUATION_BATCH),
+                },
+                config.schedule,
+                config.precision,
+                len(images.train_labels),
+                state,
+                on_row=lambda row: (metrics.append(row), reporter.row(row))[0],
+                on_iteration=reporter.iteration,
+            )
+            manifest["seconds"] = state.seconds
+            manifest["peak_memory_bytes"] = machine.peak_memory(device)
+    return RunRecord(folder.path, manifest)
+
+
+def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
+    """Finds out whether a run can begin, and loads its data, before anything is created.
+
+    Raises:
+        StudyError: The device is not there, `runs_dir` cannot be written, or the data are
+            missing or unfit.
+    """
+    device = machine.choose_device(config.device)
+    _check_writable(Path(config.runs_dir))
+    images = load_images(config.data)
+    if config.schedule.batch_size > len(images.train_labels):
+        raise StorageError(
+            "schedule.batch_size",
+            config.schedule.batch_size,
+            f"allowed is at most the {len(images.train_labels)} training images",
+        )
+    return device, images
+
+
+def _check_writable(folder: Path) -> None:
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        # Asking the system beats reading permissions: root and read-only disks differ.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+        if not os.access(existing, os.X_OK):
+            raise PermissionError(1, "Permission denied")
+    except OSError as error:
+        raise StorageError(
+            "runs_dir", folder, f"cannot be written ({reason(error)}); a writable folder is needed"
+        ) from error
+
+
+@contextmanager
+def _recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
+    """Keeps the folder's manifest true from the start of a run to its end, good or bad."""
+    manifest: dict[str, Any] = {
+        "run_id": config.run_id,
+        "state": "running",
+        "started": _now(),
+        "ended": None,
+    }
+    folder.failure_file.unlink(missing_ok=True)
+    folder.write_config(config)
+    folder.write_manifest(manifest)
+    try:
+        yield manifest
+    except Exception:
+        write_text(folder.failure_file, traceback.format_exc())
+        folder.write_manifest(manifest | {"state": "failed", "ended": _now()})
+        raise
+    manifest["ended"] = _now()
+    folder.write_manifest(manifest)
+
+
+def _describe_data(config: RunConfig, images: ImageSet) -> dict[str, Any]:
+    return {
+        "title": config.data.title,
+        "fingerprint": images.fingerprint(),
+        "train_images": len(images.train_labels),
+        "test_images": len(images.test_labels),
+        "evaluated_on": "validation" if config.data.validation_images else "test",
+        "classes": len(images.classes),
+        "height": images.train_images.shape[2],
+        "width": images.train_images.shape[3],
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,144 @@
+"""Fields of config dataclasses that know what they allow, and say so when violated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, cast
+
+from resnet_study.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one field accepts.
+
+    Attributes:
+        type: bool, int, float or str; an int is accepted where a float is expected.
+        optional: Whether None is accepted.
+        minimum: Smallest number allowed.
+        maximum: Largest number allowed.
+        exclusive: Whether `minimum` itself is excluded.
+        choices: The accepted strings, if they are few.
+        many: Whether the value is a sequence of such values.
+        identity: Whether the value is part of what identifies a run.
+    """
+
+    type: type
+    optional: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    exclusive: bool = False
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    identity: bool = True
+
+    def describe(self) -> str:
+        """What is allowed, in words, for an error message."""
+        if self.choices:
+            text = "allowed are " + ", ".join(self.choices)
+        elif self.type is str:
+            text = "allowed is a text that is not empty"
+        elif self.type is bool:
+            text = "allowed are true and false"
+        else:
+            text = "allowed is " + ("an integer" if self.type is int else "a number")
+            if self.minimum is not None:
+                text += f" {'>' if self.exclusive else '>='} {self.minimum:g}"
+            if self.maximum is not None:
+                text += f"{' and' if self.minimum is not None else ''} <= {self.maximum:g}"
+        if self.many:
+            text = text.replace("allowed is", "allowed is a list, each entry")
+        return text + (", or null" if self.optional else "")
+
+    def accept(self, name: str, value: object) -> object:
+        """Returns the value in its canonical type, or raises `ConfigError`."""
+        if value is None and self.optional:
+            return None
+        if self.many:
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise ConfigError(name, value, self.describe())
+            return tuple(self._accept_one(name, entry) for entry in value)
+        return self._accept_one(name, value)
+
+    def _accept_one(self, name: str, value: object) -> object:
+        error = ConfigError(name, value, self.describe())
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not self.type:
+            raise error
+        if self.choices and value not in self.choices:
+            raise error
+        if isinstance(value, str) and not value.strip():
+            raise error
+        if isinstance(value, float) and not math.isfinite(value):
+            raise error
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if self.minimum is not None and (
+                value < self.minimum or (self.exclusive and value == self.minimum)
+            ):
+                raise error
+            if self.maximum is not None and value > self.maximum:
+                raise error
+        return value
+
+
+def setting(default: Any, type_: type, **rule: Any) -> Any:
+    """A dataclass field that accepts what `Rule(type_, **rule)` accepts."""
+    return field(default=default, metadata={"rule": Rule(type_, **rule)})
+
+
+def check(config: Any, prefix: str = "") -> None:
+    """Checks each field of a frozen dataclass against its rule, in `__post_init__`.
+
+    Args:
+        config: The dataclass instance; its values are put into canonical types.
+        prefix: What stands before a field's name in messages, such as "model.".
+
+    Raises:
+        ConfigError: A value is not allowed.
+    """
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if rule := f.metadata.get("rule"):
+            object.__setattr__(config, f.name, rule.accept(prefix + f.name, value))
+
+
+def nested_type(f: Field[Any]) -> type | None:
+    """The dataclass that a field holds, or None for a plain value."""
+    factory = f.default_factory
+    return cast(type, factory) if factory is not MISSING and is_dataclass(factory) else None
+
+
+def from_mapping(cls: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+    """Builds a dataclass, nested ones included, from a mapping such as a YAML file.
+
+    Raises:
+        ConfigError: A key is unknown or a value is not allowed.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(prefix.rstrip("."), values, "allowed is a group of settings")
+    known = {f.name: f for f in fields(cls)}
+    arguments = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"{prefix}{key}", value, f"unknown; known are {', '.join(known)}")
+        inner = nested_type(known[key])
+        arguments[key] = from_mapping(inner, value, f"{prefix}{key}.") if inner else value
+    return cls(**arguments)
+
+
+def differences(config: Any, default: Any) -> dict[str, Any]:
+    """The identifying fields of `config` that differ from `default`, nested alike."""
+    changed: dict[str, Any] = {}
+    for f in fields(config):
+        if "rule" in f.metadata and not f.metadata["rule"].identity:
+            continue
+        value, usual = getattr(config, f.name), getattr(default, f.name)
+        if is_dataclass(value):
+            if inner := differences(value, usual):
+                changed[f.name] = inner
+        elif value != usual:
+            changed[f.name] = list(value) if isinstance(value, tuple) else value
+    return changed

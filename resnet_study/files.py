@@ -1,0 +1,63 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from resnet_study.errors import StorageError
+
+
+def reason(error: OSError) -> str:
+    """The operating system's word for what went wrong, such as "Permission denied"."""
+    return error.strerror or type(error).__name__
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file for writing that appears at `path` whole, or not at all.
+
+    The bytes go to a temporary file in the same folder, which is flushed to disk and then
+    renamed; the folder is flushed too, so that the new name outlives a power cut.
+
+    Args:
+        path: Where the file shall stand; an older one is replaced.
+
+    Raises:
+        StorageError: The folder cannot be written or is full; nothing has changed.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp's files are private; a run folder is meant to be read by others.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        temporary = None
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StorageError(
+            "file", path, f"cannot be written ({reason(error)}); a writable place is needed"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole, or not at all, as UTF-8."""
+    with writing(path) as stream:
+        stream.write(text.encode())

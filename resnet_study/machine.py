@@ -1,0 +1,123 @@
+"""The machine a run is on: device, threads, memory, versions."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+
+from resnet_study.errors import DeviceError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for a config's "auto", "cpu" or "cuda".
+
+    Raises:
+        DeviceError: "cuda" was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise DeviceError("device", name, "no CUDA device is available; allowed are auto, cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def set_up(threads: int | None) -> int:
+    """Sets threads, and kernels that give the same result each time; returns the threads.
+
+    Args:
+        threads: CPU threads; None for all cores this process may use.
+    """
+    threads = threads or int(joblib.cpu_count())
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    return threads
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware's own name, such as "AMD EPYC" or "NVIDIA H200"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begins a new measurement of peak memory, where the system allows it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        # Linux: a worker process trains several runs, and each has a peak of its own.
+        _CLEAR_REFS.write_text("5", encoding="ascii")
+    except OSError:
+        pass
+
+
+def peak_memory(device: torch.device) -> int:
+    """Peak since the last reset, in bytes: of the device, or of this process on the CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a curve depends on."""
+    packages = ("resnet_study", "torch", "torchvision", "numpy", "pillow")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with "+changes" where files differ from it; None without git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(CHECKOUT), *arguments]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def describe(device: torch.device, threads: int) -> dict[str, Any]:
+    """What a manifest says of the machine."""
+    return {
+        "commit": git_commit(),
+        "versions": versions(),
+        "host": platform.node(),
+        "device": device.type,
+        "device_name": device_name(device),
+        "threads": threads,
+    }

@@ -1,0 +1,69 @@
+"""The building block of plain and residual networks (He et al. 2015, §3.2, Figure 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from resnet_study.models.shortcuts import build_shortcut
+
+
+class ConvBN(nn.Module):
+    """A 3×3 convolution without bias, followed by batch norm; the caller activates."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, 3, stride=stride, padding=1, bias=False
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps `(N, in_channels, H, W)` to `(N, out_channels, H/stride, W/stride)`."""
+        out: torch.Tensor = self.bn(self.conv(x))
+        return out
+
+
+class BasicBlock(nn.Module):
+    """A stack of 3×3 convolutions, with a shortcut over all of them or without one.
+
+    A block without a shortcut is a piece of a plain network. With one, the shortcut is
+    added after the last batch norm and before the last ReLU (He et al. 2015, Eqn. 1).
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Stride of the first convolution.
+        layers: Number of 3×3 convolutions that the shortcut spans; the paper has 2.
+        shortcut: "A", "B", "C", or None for a plain block.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        layers: int = 2,
+        shortcut: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            ConvBN(
+                in_channels if i == 0 else out_channels,
+                out_channels,
+                stride if i == 0 else 1,
+            )
+            for i in range(layers)
+        )
+        self.shortcut = build_shortcut(shortcut, in_channels, out_channels, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps `(N, in_channels, H, W)` to `(N, out_channels, H/stride, W/stride)`."""
+        out = x
+        for layer in self.layers[:-1]:
+            out = F.relu(layer(out), inplace=True)
+        out = self.layers[-1](out)
+        if self.shortcut is not None:
+            out = out + self.shortcut(x)
+        return F.relu(out, inplace=True)

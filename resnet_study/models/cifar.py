@@ -1,0 +1,58 @@
+"""The 6n+2-layer family for small images (He et al. 2015, §4.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from resnet_study.models.blocks import BasicBlock, ConvBN
+
+
+class CifarNet(nn.Module):
+    """Stem, three stages of 2n 3×3 convolutions each, global average pooling, head.
+
+    The stages have `width`, 2·`width` and 4·`width` filters; the first convolution of
+    the second and third stage has stride 2. Without shortcuts the network is plain.
+
+    Args:
+        depth: Weighted layers, 6n+2; projections are not counted.
+        classes: Outputs of the fully connected head.
+        shortcut: "A", "B", "C", or None for the plain network.
+        width: Filters of the stem and the first stage; the paper has 16.
+        layers_per_block: Convolutions that one shortcut spans; it divides 2n.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        classes: int,
+        shortcut: str | None = None,
+        width: int = 16,
+        layers_per_block: int = 2,
+    ) -> None:
+        super().__init__()
+        blocks_per_stage = (depth - 2) // 3 // layers_per_block
+        self.stem = ConvBN(3, width)
+        stages = []
+        channels = width
+        for stage in range(3):
+            out_channels = width * 2**stage
+            blocks = []
+            for block in range(blocks_per_stage):
+                stride = 2 if stage > 0 and block == 0 else 1
+                blocks.append(
+                    BasicBlock(channels, out_channels, stride, layers_per_block, shortcut)
+                )
+                channels = out_channels
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.head = nn.Linear(channels, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps images `(N, 3, H, W)` to logits `(N, classes)`."""
+        x = F.relu(self.stem(x), inplace=True)
+        for stage in self.stages:
+            x = stage(x)
+        logits: torch.Tensor = self.head(x.mean(dim=(2, 3)))
+        return logits

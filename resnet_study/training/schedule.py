@@ -1,0 +1,42 @@
+"""The learning rate as a function of iteration and warm-up (He et al. 2015, §4.2)."""
+
+from __future__ import annotations
+
+from resnet_study.config import ScheduleConfig
+
+
+def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool) -> float:
+    """The rate of one iteration.
+
+    It is computed anew from the full rate each time, so neither the end of the warm-up
+    nor a resume can leave a wrong rate behind.
+
+    Args:
+        schedule: The run's schedule.
+        iteration: Counted from 0; a milestone of 32,000 first acts on iteration 32,000,
+            the one after 32,000 have been completed.
+        warming: Whether the warm-up has not ended yet.
+    """
+    if warming:
+        return schedule.warmup.learning_rate
+    passed = sum(iteration >= milestone for milestone in schedule.milestones)
+    # Division keeps 0.1/10 at 0.01 exactly, where multiplying by 0.1 would not.
+    return schedule.learning_rate / (1 / schedule.gamma) ** passed
+
+
+def still_warming(schedule: ScheduleConfig, completed: int, train_error: float | None) -> bool:
+    """Whether a warm-up that has not ended goes on.
+
+    Args:
+        schedule: The run's schedule.
+        completed: Iterations completed.
+        train_error: Training error of the row just logged, in percent, or None between
+            rows: the error is read where it is logged, never per iteration.
+    """
+    warmup = schedule.warmup
+    if warmup.iterations is not None and completed >= warmup.iterations:
+        return False
+    if schedule.milestones and completed >= schedule.milestones[0]:
+        return False
+    reached = warmup.until_error is not None and train_error is not None
+    return not (reached and train_error < warmup.until_error)  # type: ignore[operator]
