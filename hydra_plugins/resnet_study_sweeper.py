@@ -32,7 +32,8 @@ class StudySweeper(BasicSweeper):
             raise SystemExit(status)
 
     def _jobs(self, arguments: list[str]) -> list[Job]:
-        assert self.hydra_context is not None and self.config is not None
+        assert self.hydra_context is not None
+        assert self.config is not None
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])

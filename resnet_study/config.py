@@ -1,9 +1,10 @@
 """The description of one run: frozen, validated, and the source of its id.
 
-Everything that moves a curve is part of the id; where and how a run is executed
-(folders, device, threads, checkpoint cadence) is not. Defaults are left out of the hash,
-so a setting added later leaves the ids of older runs alone; for the same reason a default
-must never change in silence.
+The defaults here are the paper's protocol: CIFAR-10, 64,000 iterations of 128. Everything
+that moves a curve is part of the id; where and how a run is executed (folders, device,
+threads, checkpoint cadence) is not. Defaults are left out of the hash, so a setting added
+later leaves the ids of older runs alone; for the same reason a default must never change
+in silence.
 """
 
 from __future__ import annotations
@@ -56,9 +57,7 @@ class ModelConfig:
             object.__setattr__(self, "shortcut", None)
             object.__setattr__(self, "layers_per_block", 2)
         elif self.shortcut is None:
-            raise ConfigError(
-                "model.shortcut", None, "a residual network needs one of A, B, C"
-            )
+            raise ConfigError("model.shortcut", None, "a residual network needs one of A, B, C")
         if 2 * n % self.layers_per_block:
             divisors = [str(d) for d in range(1, 2 * n + 1) if 2 * n % d == 0]
             raise ConfigError(
@@ -106,7 +105,7 @@ class DataConfig:
         cache: Folder of decoded and generated arrays.
     """
 
-    name: str = setting("shapes", str, choices=DATA_SETS)
+    name: str = setting("cifar10", str, choices=DATA_SETS)
     root: str | None = setting(None, str, optional=True, identity=False)
     label: str | None = setting(None, str, optional=True)
     resolution: int | None = setting(None, int, minimum=4, optional=True)
@@ -135,7 +134,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class WarmupConfig:
-    """A low rate at the start of deep runs (He et al. 2015, §4.2, for 110 layers).
+    """A low rate at the start (He et al. 2015, §4.2: for 110 layers).
 
     It ends, for good, at `iterations` or at the first logged row whose training error is
     below `until_error`, whichever comes first, and at the first milestone at the latest.
@@ -150,9 +149,9 @@ class WarmupConfig:
     learning_rate: float = setting(0.01, float, minimum=0, exclusive=True)
     iterations: int | None = setting(None, int, minimum=1, optional=True)
     until_error: float | None = setting(
-        None, float, minimum=0, maximum=100, exclusive=True, optional=True
+        80.0, float, minimum=0, maximum=100, exclusive=True, optional=True
     )
-    min_depth: int = setting(0, int, minimum=0)
+    min_depth: int = setting(110, int, minimum=0)
 
     def __post_init__(self) -> None:
         check(self, "schedule.warmup.")
@@ -182,25 +181,23 @@ class ScheduleConfig:
         warmup: See `WarmupConfig`.
     """
 
-    name: str = setting("quick", str)
-    iterations: int = setting(1000, int, minimum=1)
-    batch_size: int = setting(64, int, minimum=2)
-    learning_rate: float = setting(0.02, float, minimum=0, exclusive=True)
-    milestones: tuple[int, ...] = setting((500, 750), int, minimum=1, many=True)
+    name: str = setting("paper", str)
+    iterations: int = setting(64_000, int, minimum=1)
+    batch_size: int = setting(128, int, minimum=2)
+    learning_rate: float = setting(0.1, float, minimum=0, exclusive=True)
+    milestones: tuple[int, ...] = setting((32_000, 48_000), int, minimum=1, many=True)
     gamma: float = setting(0.1, float, minimum=0, maximum=1, exclusive=True)
     momentum: float = setting(0.9, float, minimum=0, maximum=1)
     weight_decay: float = setting(1e-4, float, minimum=0)
-    eval_every: int = setting(100, int, minimum=1)
-    eval_train_images: int | None = setting(2000, int, minimum=1, optional=True)
-    log_every: int = setting(50, int, minimum=1)
+    eval_every: int = setting(500, int, minimum=1)
+    eval_train_images: int | None = setting(10_000, int, minimum=1, optional=True)
+    log_every: int = setting(100, int, minimum=1)
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
 
     def __post_init__(self) -> None:
         check(self, "schedule.")
         if not re.fullmatch(r"[\w-]+", self.name):
-            raise ConfigError(
-                "schedule.name", self.name, "allowed are letters, digits, - and _"
-            )
+            raise ConfigError("schedule.name", self.name, "allowed are letters, digits, - and _")
         previous = 0
         for milestone in self.milestones:
             if not previous < milestone < self.iterations:
@@ -328,4 +325,3 @@ class RunConfig:
         if self.precision != default.precision:
             words.append(self.precision)
         return words
-

@@ -22,7 +22,7 @@ from resnet_study.files import reason, write_text
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
 from resnet_study.progress import Reporter
 from resnet_study.runs import MetricsLog, RunFolder, RunRecord
-from resnet_study.training.loop import EVALUATION_BATCH, TrainingState, build_optimizer, train
+from resnet_study.training.loop import EVALUATION_BATCH, Row, TrainingState, build_optimizer, train
 
 
 def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) -> RunRecord:
@@ -73,6 +73,11 @@ def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) 
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             state = TrainingState.initial(config.schedule, config.model.depth, device)
             metrics = MetricsLog(folder.metrics_file)
+
+            def log(row: Row) -> None:
+                metrics.append(row)
+                reporter.row(row)
+
             reporter.start(config, state.iteration)
             manifest["state"] = train(
                 network,
@@ -86,7 +91,7 @@ def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) 
                 config.precision,
                 len(images.train_labels),
                 state,
-                on_row=lambda row: (metrics.append(row), reporter.row(row))[0],
+                on_row=log,
                 on_iteration=reporter.iteration,
             )
             manifest["seconds"] = state.seconds

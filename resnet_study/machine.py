@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,9 @@ def reset_peak_memory(device: torch.device) -> None:
     """Begins a new measurement of peak memory, where the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    try:
+    with suppress(OSError):
         # Linux: a worker process trains several runs, and each has a peak of its own.
         _CLEAR_REFS.write_text("5", encoding="ascii")
-    except OSError:
-        pass
 
 
 def peak_memory(device: torch.device) -> int:

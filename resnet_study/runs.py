@@ -118,7 +118,7 @@ class RunFolder:
         """
         try:
             manifest = json.loads(self.manifest_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise StorageError(
@@ -170,11 +170,11 @@ class RunFolder:
                 tail = stream.read()
         except OSError:
             return None
-        lines = tail[: tail.rfind(b"\n") + 1].splitlines()
+        # Whole lines only: a row that is being written never reaches a reader.
+        lines = tail[: tail.rfind(b"\n") + 1].decode(errors="replace").splitlines()
         if not lines:
             return None
-        # newline-terminated rows only: a row being written never reaches a reader.
-        return dict(zip(header.decode().strip().split(","), lines[-1].decode().split(",")))
+        return dict(zip(header.decode().strip().split(","), lines[-1].split(","), strict=False))
 
 
 class MetricsLog:

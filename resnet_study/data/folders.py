@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from resnet_study.data.images import ImageSet
+from resnet_study.data.images import ImageSet, reduce_area
 from resnet_study.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
@@ -154,9 +154,6 @@ def _decode(path: Path, resolution: int | None) -> NDArray[np.uint8]:
                 f"{path} is {picture.width}x{picture.height}; allowed is at most {side}",
             )
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        picture = picture.resize(
-            (resolution, resolution),
-            Image.Resampling.BOX,
-            box=(left, top, left + side, top + side),
-        )
-    return np.asarray(picture).transpose(2, 0, 1)
+        picture = picture.crop((left, top, left + side, top + side))
+    pixels = np.asarray(picture).transpose(2, 0, 1)
+    return pixels if resolution is None else reduce_area(pixels[None], resolution)[0]

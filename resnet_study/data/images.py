@@ -47,9 +47,7 @@ class ImageSet:
         return digest.hexdigest()[:12]
 
 
-def balanced_indices(
-    labels: NDArray[np.int64], count: int, field: str
-) -> NDArray[np.int64]:
+def balanced_indices(labels: NDArray[np.int64], count: int, field: str) -> NDArray[np.int64]:
     """Indices of a seeded subset with the same number of every class, to within one.
 
     The subset of a smaller count is contained in that of a larger one, and its order is
@@ -102,8 +100,8 @@ def reduce_area(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]
     # In chunks: the float32 copy of 50,000 photographs would need 600 MB at once.
     for start in range(0, len(images), 4096):
         chunk = images[start : start + 4096].astype(np.float32)
-        chunk = weights @ chunk @ weights.T
-        reduced[start : start + 4096] = np.rint(chunk).astype(np.uint8)
+        averaged = weights @ chunk @ weights.T
+        reduced[start : start + 4096] = np.rint(averaged).astype(np.uint8)
     return reduced
 
 
@@ -113,7 +111,8 @@ def _area_weights(size: int, reduced: int) -> NDArray[np.float32]:
     pixels = np.arange(size)
     low = np.maximum(edges[:-1, None], pixels)
     high = np.minimum(edges[1:, None], pixels + 1)
-    return (np.clip(high - low, 0, None) * reduced / size).astype(np.float32)
+    shares = np.clip(high - low, 0, None) * reduced / size
+    return np.asarray(shares, dtype=np.float32)
 
 
 def keep_classes(images: ImageSet, count: int) -> ImageSet:

@@ -121,7 +121,7 @@ class TrainingBatches:
             last = min(first + end - position, len(self.source))
             draws = self._epoch(epoch)
             pieces.append(
-                (d[first:last] for d in (draws.order, draws.top, draws.left, draws.flip))
+                [d[first:last] for d in (draws.order, draws.top, draws.left, draws.flip)]
             )
             position += last - first
         device = self.source.images.device
@@ -183,9 +183,7 @@ def to_device(
     clean = train
     if eval_train_images is not None and eval_train_images < len(train):
         chosen = balanced_indices(images.train_labels, eval_train_images, "schedule")
-        clean = DeviceImages(
-            images.train_images[chosen], images.train_labels[chosen], mean, device
-        )
+        clean = DeviceImages(images.train_images[chosen], images.train_labels[chosen], mean, device)
     return RunData(
         batches=TrainingBatches(train, batch_size, seed, augment),
         clean_train=clean,

@@ -17,9 +17,7 @@ def _generator(seed: int, layer: str) -> torch.Generator:
 
 def _draw(weight: torch.Tensor, scheme: str, generator: torch.Generator) -> None:
     if scheme == "he":
-        nn.init.kaiming_normal_(
-            weight, mode="fan_in", nonlinearity="relu", generator=generator
-        )
+        nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu", generator=generator)
     else:
         nn.init.xavier_normal_(weight, generator=generator)
 

@@ -1,0 +1,1 @@
+"""Figures, tables and verdicts from what is in `runs/`. Never imports torch."""

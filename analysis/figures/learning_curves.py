@@ -1,0 +1,76 @@
+"""Learning curves in the form of He et al. 2015, Figure 6: one panel per family."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.figures.style import (
+    RC,
+    caption,
+    depth_colors,
+    families_in,
+    family_title,
+    iterations_axis,
+    provenance,
+)
+from analysis.statistics import add_family
+
+
+def learning_curves(runs: pd.DataFrame) -> Figure:
+    """Draws training error (dashed) and test error (solid) against iterations.
+
+    Args:
+        runs: As from `load_runs`, or a part of it. Over several seeds the mean is drawn.
+
+    Returns:
+        A figure with one panel per family, depth by colour, milestones as vertical lines.
+    """
+    runs = add_family(runs)
+    families = families_in(runs)
+    colors = depth_colors([int(depth) for depth in runs["depth"].unique()])
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(1.2 + 2.9 * max(len(families), 1), 3.9), layout="constrained")
+        panels = figure.subplots(1, max(len(families), 1), sharey=True, squeeze=False)[0]
+        for axes, family in zip(panels, families, strict=False):
+            part = runs[runs["family"] == family]
+            for milestone in _milestones(part):
+                axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
+            for depth, color in colors.items():
+                of_depth = part[part["depth"] == depth]
+                for column, style in (("train_error", "--"), ("test_error", "-")):
+                    curve = of_depth.groupby("iteration")[column].mean().dropna()
+                    width = 1.0 if style == "--" else 1.6
+                    axes.plot(curve.index, curve, linestyle=style, color=color, linewidth=width)
+            axes.set_title(family_title(family))
+            iterations_axis(axes)
+        top = runs[["train_error", "test_error"]].max().max()
+        if np.isfinite(top):
+            panels[0].set_ylim(0, min(100, 5 * np.ceil(top / 5) + 2))
+        panels[0].set_ylabel("error (%)")
+        handles = [
+            Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)
+        ]
+        handles += [
+            Line2D([], [], color="#444444", linestyle="--", linewidth=1.0, label="training"),
+            Line2D([], [], color="#444444", linewidth=1.6, label="test"),
+            Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate ÷ 10"),
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+        mean = " Mean over seeds." if runs["seed"].nunique() > 1 else ""
+        caption(
+            figure,
+            f"{provenance(runs)}{mean} Training error: running mean over augmented mini-batches.",
+        )
+    return figure
+
+
+def _milestones(runs: pd.DataFrame) -> list[int]:
+    """Iterations after which the learning rate was lower than before."""
+    run = runs[runs["run_id"] == runs["run_id"].iloc[0]]
+    rate = run["learning_rate"].to_numpy()
+    iteration = run["iteration"].to_numpy()
+    return [int(iteration[i - 1]) for i in range(1, len(rate)) if rate[i] < rate[i - 1]]

@@ -1,0 +1,126 @@
+"""From tidy frames to tidy frames: final values, summaries over seeds, degradation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+ERRORS = ("train_error", "clean_train_error", "test_error")
+FINAL_SHARE = 0.1
+
+
+def add_family(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds the column `family`: "plain", "residual-A", …"""
+    shortcut = frame["shortcut"].astype("string")
+    family = (
+        frame["kind"]
+        .astype("string")
+        .where(shortcut.isna(), frame["kind"].astype("string") + "-" + shortcut.fillna(""))
+    )
+    return frame.assign(family=family.astype(str))
+
+
+def final_errors(runs: pd.DataFrame, share: float = FINAL_SHARE) -> pd.DataFrame:
+    """Each finished run's errors at its end.
+
+    A final value is the mean of the rows in the last `share` of the run's iterations, the
+    last row included: less noisy than the last row alone, and never the best one, which
+    would be chosen on the test set.
+
+    Args:
+        runs: As from `load_runs`.
+        share: Share of the iterations, 0 to 1.
+
+    Returns:
+        One row per finished run: `run_id, kind, shortcut, family, depth, seed`, and the
+        final `train_error`, `clean_train_error` and `test_error` in percent.
+    """
+    runs = add_family(runs[runs["state"] == "finished"])
+    identity = ["run_id", "kind", "shortcut", "family", "depth", "seed"]
+    rows = []
+    for _, run in runs.groupby("run_id", sort=False):
+        iteration = run["iteration"]
+        tail = run[iteration > (1 - share) * iteration.max()]
+        final = run.iloc[0][identity].to_dict()
+        for error in ERRORS:
+            final[error] = tail[error].mean()
+        rows.append(final)
+    finals = pd.DataFrame(rows, columns=[*identity, *ERRORS])
+    return finals.sort_values(["family", "depth", "seed"], ignore_index=True)
+
+
+def by_cell(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
+    """Mean, standard deviation over seeds, and number of seeds per family and depth.
+
+    Args:
+        finals: As from `final_errors`.
+        error: The column to summarise.
+
+    Returns:
+        `family, depth, mean, std, n`; `std` is missing for one seed.
+    """
+    cells = finals.groupby(["family", "depth"])[error].agg(["mean", "std", "count"])
+    return cells.rename(columns={"count": "n"}).reset_index()
+
+
+def paired_interval(
+    differences: np.ndarray | pd.Series, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Student's t interval of a mean difference; None for one seed, which allows none."""
+    values = np.asarray(differences, dtype=float)
+    if len(values) < 2:
+        return None
+    half = stats.sem(values) * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def degradation(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
+    """Error at the greatest depth minus error at the smallest, per family, in points.
+
+    Both depths of a seed start from the same random streams, so differences are taken
+    seed by seed, over the seeds that both depths have.
+
+    Args:
+        finals: As from `final_errors`.
+        error: The column to compare.
+
+    Returns:
+        `family, shallow, deep, shallow_error, deep_error, degradation, low, high, n`;
+        `low` and `high` bound the 95 % interval and are missing for one seed. Families
+        with one depth, or without a common seed, are left out.
+    """
+    rows = []
+    for family, group in finals.groupby("family"):
+        shallow, deep = int(group["depth"].min()), int(group["depth"].max())
+        table = group.pivot_table(index="seed", columns="depth", values=error)
+        pairs = table[[shallow, deep]].dropna()
+        if shallow == deep or pairs.empty:
+            continue
+        difference = pairs[deep] - pairs[shallow]
+        low, high = paired_interval(difference) or (np.nan, np.nan)
+        rows.append(
+            {
+                "family": family,
+                "shallow": shallow,
+                "deep": deep,
+                "shallow_error": pairs[shallow].mean(),
+                "deep_error": pairs[deep].mean(),
+                "degradation": difference.mean(),
+                "low": low,
+                "high": high,
+                "n": len(pairs),
+            }
+        )
+    columns = [
+        "family",
+        "shallow",
+        "deep",
+        "shallow_error",
+        "deep_error",
+        "degradation",
+        "low",
+        "high",
+        "n",
+    ]
+    return pd.DataFrame(rows, columns=columns)

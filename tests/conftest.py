@@ -1,0 +1,84 @@
+"""Fixtures shared by all tests: tiny runs that train in a second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+from resnet_study.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
+
+mpl.use("agg")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One data cache for the whole test session, so that shapes are drawn once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, cache: Path) -> Callable[..., RunConfig]:
+    """Makes the description of a run of 12 iterations on 8×8 shapes."""
+
+    def make(schedule: dict | None = None, **changes: object) -> RunConfig:
+        defaults: dict = {
+            "model": ModelConfig(depth=8, width=4),
+            "data": DataConfig(name="shapes", resolution=8, train_images=200, cache=str(cache)),
+            "schedule": ScheduleConfig(
+                **{
+                    "iterations": 12,
+                    "batch_size": 16,
+                    "milestones": (6, 9),
+                    "eval_every": 6,
+                    "log_every": 3,
+                    "eval_train_images": 50,
+                    **(schedule or {}),
+                }
+            ),
+            "threads": 1,
+            "runs_dir": str(tmp_path / "runs"),
+        }
+        return RunConfig(**(defaults | changes))
+
+    return make
+
+
+@pytest.fixture
+def command(tmp_path: Path, cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python -m MODULE ARGUMENTS` from the checkout, as a user would."""
+
+    def call(*arguments: str, module: str = "resnet_study", tiny: bool = True):
+        settings = (
+            [
+                "model.width=4",
+                "data.resolution=8",
+                "data.train_images=200",
+                f"data.cache={cache}",
+                "schedule.iterations=12",
+                "schedule.batch_size=16",
+                "schedule.milestones=[6,9]",
+                "schedule.eval_every=6",
+                "schedule.log_every=3",
+                "schedule.eval_train_images=50",
+                f"runs_dir={tmp_path / 'runs'}",
+            ]
+            if module == "resnet_study" and tiny
+            else []
+        )
+        return subprocess.run(
+            [sys.executable, "-m", module, *settings, *arguments],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return call

@@ -1,0 +1,112 @@
+"""Selection, reduction and the embedded shapes."""
+
+import numpy as np
+import pytest
+
+from resnet_study.config import DataConfig
+from resnet_study.data import load_images
+from resnet_study.data.images import balanced_indices, reduce_area, split_validation
+from resnet_study.data.shapes import FIGURES, generate
+from resnet_study.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return generate(train=500, test=200)
+
+
+def test_shapes_are_the_same_every_time(shapes):
+    again = generate(train=500, test=200)
+    assert again.fingerprint() == shapes.fingerprint()
+
+
+def test_shapes_have_ten_balanced_classes(shapes):
+    assert shapes.train_images.shape == (500, 3, 32, 32)
+    assert shapes.train_images.dtype == np.uint8
+    assert np.bincount(shapes.train_labels).tolist() == [50] * 10
+    assert np.bincount(shapes.test_labels).tolist() == [20] * 10
+    assert shapes.classes == tuple(FIGURES)
+
+
+def test_train_and_test_shapes_are_disjoint(shapes):
+    train = {image.tobytes() for image in shapes.train_images}
+    test = {image.tobytes() for image in shapes.test_images}
+    assert len(train) == 500
+    assert len(test) == 200
+    assert not train & test
+
+
+def test_colour_does_not_tell_the_class(shapes):
+    """A nearest-mean rule on average colours scores about chance, 10 %."""
+    colour = shapes.train_images.mean(axis=(2, 3))
+    centres = np.stack([colour[shapes.train_labels == k].mean(axis=0) for k in range(10)])
+    test = shapes.test_images.mean(axis=(2, 3))
+    guess = ((test[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    assert (guess == shapes.test_labels).mean() < 0.25
+
+
+def test_reduction_by_area_equals_block_means():
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
+    blocks = images.reshape(5, 3, 4, 2, 4, 2).mean(axis=(3, 5))
+    assert np.array_equal(reduce_area(images, 4), np.rint(blocks).astype(np.uint8))
+
+
+def test_reduction_by_area_weighs_split_pixels():
+    row = np.array([0, 90, 180], dtype=np.uint8)
+    images = np.broadcast_to(row, (1, 3, 3, 3)).copy()
+    # Each of two pixels covers one and a half: (0 + 45) / 1.5 and (45 + 180) / 1.5.
+    assert reduce_area(images, 2)[0, 0, 0].tolist() == [30, 150]
+
+
+def test_images_are_never_enlarged():
+    with pytest.raises(DataError, match="data.resolution=64: the images are 32x32"):
+        reduce_area(np.zeros((1, 3, 32, 32), np.uint8), 64)
+
+
+def test_subsets_are_balanced_and_nested():
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 30))
+    small, large = (balanced_indices(labels, n, "data.train_images") for n in (50, 105))
+    assert np.bincount(labels[small]).tolist() == [5] * 10
+    assert set(np.bincount(labels[large])) == {10, 11}
+    assert set(small) <= set(large)
+    assert np.array_equal(small, balanced_indices(labels, 50, "data.train_images"))
+    with pytest.raises(DataError, match="data.train_images=301: allowed is at most the 300"):
+        balanced_indices(labels, 301, "data.train_images")
+
+
+def test_validation_images_leave_the_training_set(shapes):
+    split = split_validation(shapes, 100)
+    assert len(split.train_labels) == 400
+    assert np.bincount(split.test_labels).tolist() == [10] * 10
+    kept = {image.tobytes() for image in split.train_images}
+    held_out = {image.tobytes() for image in split.test_images}
+    assert not kept & held_out
+    assert kept | held_out == {image.tobytes() for image in shapes.train_images}
+
+
+def test_a_configured_set_is_reduced_split_and_cut(cache):
+    config = DataConfig(
+        name="shapes",
+        resolution=16,
+        train_images=100,
+        validation_images=50,
+        classes=5,
+        cache=str(cache),
+    )
+    images = load_images(config)
+    assert images.train_images.shape == (100, 3, 16, 16)
+    assert np.bincount(images.train_labels).tolist() == [20] * 5
+    assert np.bincount(images.test_labels).tolist() == [10] * 5
+    assert len(images.classes) == 5
+
+
+def test_a_damaged_cache_is_named_and_built_again(tmp_path):
+    config = DataConfig(name="shapes", resolution=8, cache=str(tmp_path))
+    first = load_images(config).fingerprint()
+    (file,) = tmp_path.glob("*.npz")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert load_images(config).fingerprint() == first
+    assert load_images(config).fingerprint() == first
