@@ -76,7 +76,7 @@ def load_configs(path: str | Path) -> dict[str, RunConfig]:
         try:
             configs[folder.path.name] = folder.read_config()
         except StudyError as error:
-            warnings.warn(DamagedRunWarning(str(error)), stacklevel=2)
+            warnings.warn(DamagedRunWarning(f"{folder.path}: {error}"), stacklevel=2)
     return configs
 
 
@@ -103,7 +103,7 @@ def load_runs(path: str | Path) -> pd.DataFrame:
             config = folder.read_config()
             metrics = read_metrics(folder)
         except StudyError as error:
-            warnings.warn(DamagedRunWarning(str(error)), stacklevel=2)
+            warnings.warn(DamagedRunWarning(f"{folder.path}: {error}"), stacklevel=2)
             continue
         assert manifest is not None
         description = {

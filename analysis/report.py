@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.claims import verdict
 from analysis.figures import error_by_depth, learning_curves
+from analysis.figures.style import RC
 from analysis.statistics import final_errors
 from analysis.tables import markdown, results
 from resnet_study.files import write_text, writing
@@ -58,7 +60,10 @@ def _write_figure(figure: Figure, stem: Path) -> list[Path]:
     for suffix in FORMATS:
         stream = io.BytesIO()
         # Without a date the same runs give the same file.
-        figure.savefig(stream, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
+        metadata = {"Date": None} if suffix == "svg" else None
+        # Some settings, such as resolution and the ids inside an SVG, act on saving.
+        with mpl.rc_context(RC):
+            figure.savefig(stream, format=suffix, metadata=metadata)
         path = stem.with_suffix(f".{suffix}")
         with writing(path) as target:
             target.write(stream.getvalue())

@@ -17,7 +17,7 @@ from resnet_study import machine
 from resnet_study.config import RunConfig
 from resnet_study.data import ImageSet, load_images
 from resnet_study.data.loader import to_device
-from resnet_study.errors import StorageError
+from resnet_study.errors import ConfigError, StorageError
 from resnet_study.files import reason, write_text
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
 from resnet_study.progress import Reporter
@@ -110,7 +110,7 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
     _check_writable(Path(config.runs_dir))
     images = load_images(config.data)
     if config.schedule.batch_size > len(images.train_labels):
-        raise StorageError(
+        raise ConfigError(
             "schedule.batch_size",
             config.schedule.batch_size,
             f"allowed is at most the {len(images.train_labels)} training images",

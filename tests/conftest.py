@@ -68,13 +68,17 @@ def command(tmp_path: Path, cache: Path) -> Callable[..., subprocess.CompletedPr
                 "schedule.eval_every=6",
                 "schedule.log_every=3",
                 "schedule.eval_train_images=50",
+                "schedule.warmup.iterations=null",
                 f"runs_dir={tmp_path / 'runs'}",
             ]
             if module == "resnet_study" and tiny
             else []
         )
+        # Hydra takes its flags before the overrides, not between them.
+        flags = [word for word in arguments if word.startswith("-")] if settings else []
+        rest = [word for word in arguments if word not in flags]
         return subprocess.run(
-            [sys.executable, "-m", module, *settings, *arguments],
+            [sys.executable, "-m", module, *flags, *settings, *rest],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,

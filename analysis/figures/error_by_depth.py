@@ -53,12 +53,11 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         if len(cells):
             figure.legend(loc="outside upper center", ncols=len(FAMILIES))
         finished = runs[runs["state"] == "finished"]
-        if len(finished):
-            caption(
-                figure,
-                f"{provenance(finished)}\nFinal: mean over the last {FINAL_SHARE:.0%} of "
-                f"iterations. {_meaning(error)}",
-            )
+        caption(
+            figure,
+            f"{provenance(finished)}\nFinal: mean over the last {FINAL_SHARE:.0%} of "
+            f"iterations. {_meaning(error)}",
+        )
     return figure
 
 

@@ -63,6 +63,8 @@ def depth_colors(depths: Sequence[int]) -> dict[int, tuple[float, float, float, 
 
 def provenance(runs: pd.DataFrame) -> str:
     """What a figure was made from: data, schedule, iterations, seeds."""
+    if runs.empty:
+        return "No runs."
     data = ", ".join(sorted(runs["data"].unique()))
     schedule = ", ".join(sorted(runs["schedule"].unique()))
     seeds = sorted(int(seed) for seed in runs["seed"].unique())

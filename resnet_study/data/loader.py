@@ -120,9 +120,7 @@ class TrainingBatches:
             epoch, first = divmod(position, len(self.source))
             last = min(first + end - position, len(self.source))
             draws = self._epoch(epoch)
-            pieces.append(
-                [d[first:last] for d in (draws.order, draws.top, draws.left, draws.flip)]
-            )
+            pieces.append([d[first:last] for d in (draws.order, draws.top, draws.left, draws.flip)])
             position += last - first
         device = self.source.images.device
         order, top, left, flip = (

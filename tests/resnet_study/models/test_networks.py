@@ -72,7 +72,9 @@ def test_feature_maps_halve_and_widen(kind):
 
 def test_weighted_layers_equal_the_depth():
     for depth in (20, 32, 44, 56, 110):
-        layers = [m for m in build("plain", depth).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        layers = [
+            m for m in build("plain", depth).modules() if isinstance(m, nn.Conv2d | nn.Linear)
+        ]
         assert len(layers) == depth
         assert all(m.bias is None for m in layers if isinstance(m, nn.Conv2d))
 

@@ -1,0 +1,235 @@
+"""Loading, figures and files, from recorded runs."""
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from analysis.__main__ import main
+from analysis.figures import error_by_depth, learning_curves
+from analysis.figures.style import depth_colors
+from analysis.load import DamagedRunWarning, load_configs, load_runs, protocols
+from analysis.statistics import final_errors
+from analysis.tables import markdown, results
+from resnet_study.runs import METRICS
+
+RECORDED = Path(__file__).resolve().parent.parent / "fixtures" / "runs"
+
+
+@pytest.fixture
+def runs():
+    return load_runs(RECORDED)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Path(shutil.copytree(RECORDED, tmp_path / "runs"))
+
+
+def test_runs_load_as_the_contract_says(runs):
+    assert list(runs.columns) == [
+        "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
+        *METRICS,
+    ]  # fmt: skip
+    assert runs["run_id"].nunique() == 12
+    assert set(runs["depth"]) == {8, 14}
+    assert set(runs["data"]) == {"embedded shapes"}
+    plain = runs[runs["kind"] == "plain"]
+    assert plain["shortcut"].isna().all()
+    assert set(runs[runs["kind"] == "residual"]["shortcut"]) == {"A", "B"}
+    for _, run in runs.groupby("run_id"):
+        assert run["iteration"].is_monotonic_increasing
+        assert np.isfinite(run["train_error"]).all()
+        assert run["test_error"].notna().sum() == 4
+
+
+def test_a_half_written_row_is_not_read(folder, runs):
+    file = next(folder.glob("plain-008*/metrics.csv"))
+    with file.open("a") as stream:
+        stream.write("990,1.5,0.0")
+    pd.testing.assert_frame_equal(load_runs(folder), runs)
+
+
+def break_config(run):
+    (run / "config.yaml").write_text("model: {depth: 21}")
+
+
+def break_metrics(run):
+    (run / "metrics.csv").write_text("iteration,epoch\n1,2\n")
+
+
+def reverse_metrics(run):
+    lines = (run / "metrics.csv").read_text().splitlines()
+    (run / "metrics.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+
+
+def break_manifest(run):
+    (run / "manifest.json").write_text("{")
+
+
+def lose_metrics(run):
+    (run / "metrics.csv").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [break_config, break_metrics, reverse_metrics, break_manifest, lose_metrics]
+)
+def test_a_damaged_run_is_named_and_the_others_load(damage, folder):
+    run = next(folder.glob("plain-008*s0*"))
+    damage(run)
+    with pytest.warns(DamagedRunWarning, match=run.name):
+        loaded = load_runs(folder)
+    assert loaded["run_id"].nunique() == 11
+
+
+def curves(figure):
+    """Per panel, the drawn lines with data, as (style, x, y)."""
+    return {
+        axes.get_title(): [
+            (line.get_linestyle(), line.get_xdata(), line.get_ydata())
+            for line in axes.get_lines()
+            if len(line.get_xdata()) > 2
+        ]
+        for axes in figure.axes
+    }
+
+
+def test_learning_curves_have_a_panel_per_family_and_draw_the_means(runs):
+    drawn = curves(learning_curves(runs))
+    assert list(drawn) == ["plain", "residual A", "residual B"]
+    for lines in drawn.values():
+        assert [style for style, _, _ in lines] == ["--", "-", "--", "-"]
+    cell = runs[(runs["kind"] == "plain") & (runs["depth"] == 8)]
+    expected = cell.groupby("iteration")["train_error"].mean()
+    _, x, y = drawn["plain"][0]
+    assert list(x) == expected.index.tolist()
+    assert list(y) == pytest.approx(expected.tolist())
+    _, x, y = drawn["plain"][1]
+    assert list(y) == pytest.approx(cell.groupby("iteration")["test_error"].mean().dropna())
+
+
+def test_learning_curves_mark_the_milestones(runs):
+    axes = learning_curves(runs).axes[0]
+    marks = [line.get_xdata()[0] for line in axes.get_lines() if len(line.get_xdata()) == 2]
+    assert marks == [60, 90]
+
+
+def test_error_by_depth_draws_the_final_means(runs):
+    figure = error_by_depth(runs, "test_error")
+    finals = final_errors(runs)
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    for family, title in (("plain", "plain"), ("residual-A", "residual A")):
+        part = finals[finals["family"] == family].groupby("depth")["test_error"].mean()
+        assert list(lines[title].get_xdata()) == [8, 14]
+        assert list(lines[title].get_ydata()) == pytest.approx(part.tolist())
+
+
+def text_of(figure):
+    found = [figure.get_supxlabel()]
+    for axes in figure.axes:
+        found += [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()]
+    return " | ".join(found)
+
+
+def test_figures_say_what_they_were_made_from(runs):
+    for figure in (learning_curves(runs), error_by_depth(runs)):
+        text = text_of(figure)
+        assert "embedded shapes" in text
+        assert "quick, 120 iterations" in text
+        assert "Seeds: 0, 1" in text
+        assert "(%)" in text
+    assert "iteration" in text_of(learning_curves(runs))
+
+
+def test_figures_take_any_part_of_a_frame(runs):
+    part = runs[(runs["kind"] == "residual") & (runs["shortcut"] == "A") & (runs["seed"] == 0)]
+    assert list(curves(learning_curves(part))) == ["residual A"]
+    assert "Seed: 0" in text_of(error_by_depth(part))
+    for nothing in (runs[runs["state"] == "failed"], runs[0:0]):
+        assert learning_curves(nothing) is not None
+        assert error_by_depth(nothing) is not None
+
+
+def test_depths_are_told_apart_in_grey():
+    """The deeper the darker, with a step that a reader can see."""
+    colors = depth_colors([110, 20, 32, 56, 44])
+    grey = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b, _ in colors.values()]
+    assert list(colors) == [20, 32, 44, 56, 110]
+    assert all(a - b > 0.08 for a, b in zip(grey, grey[1:], strict=False))
+
+
+def test_tables_hold_the_means(runs):
+    finals = final_errors(runs)
+    table = results(finals).set_index(["family", "depth"])
+    cell = finals[(finals["family"] == "plain") & (finals["depth"] == 8)]
+    assert table.loc[("plain", 8), "test_error"] == pytest.approx(cell["test_error"].mean())
+    assert table.loc[("plain", 8), "test_error_std"] == pytest.approx(cell["test_error"].std())
+    lines = markdown(results(finals)).splitlines()
+    assert len(lines) == 2 + 6
+    assert lines[2].startswith("| plain | 8 | 2 | ")
+    assert f"{cell['train_error'].mean():.2f} ± " in lines[2]
+
+
+def test_the_command_writes_everything_and_says_where(folder, tmp_path, capsys):
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    output = tmp_path / "out"
+    assert main([str(folder), "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    names = {p.name for p in output.iterdir()}
+    assert names == {
+        f"{stem}.{suffix}"
+        for stem in ("learning_curves", "training_error_by_depth", "test_error_by_depth")
+        for suffix in ("png", "svg")
+    } | {"results.csv", "results.md", "verdict.json"}
+    assert all(str(output / name) in printed for name in names)
+    assert "residual-A: training error" in printed
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    verdict = json.loads((output / "verdict.json").read_text())
+    assert verdict["families"]["plain"]["training"]["n"] == 2
+    with Image.open(output / "learning_curves.png") as picture:
+        assert picture.width > 1500
+    assert ET.parse(output / "learning_curves.svg").getroot().tag.endswith("svg")
+    assert len(pd.read_csv(output / "results.csv")) == 6
+
+
+def test_the_same_runs_give_the_same_files(folder, tmp_path):
+    for name in ("one", "two"):
+        assert main([str(folder), "--output", str(tmp_path / name)]) == 0
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+
+
+def test_runs_of_two_protocols_are_not_mixed(folder, tmp_path, capsys):
+    for config in folder.glob("*s1*/config.yaml"):
+        config.write_text(config.read_text().replace("width: 4", "width: 5"))
+    groups = protocols(load_configs(folder))
+    assert [len(ids) for ids in groups] == [6, 6]
+    assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "protocol-2" / "verdict.json").is_file()
+    assert capsys.readouterr().out.count("6 runs") == 2
+
+
+def test_unfinished_and_damaged_runs_are_named(folder, tmp_path, capsys):
+    running = next(folder.glob("plain-014*s0*"))
+    manifest = json.loads((running / "manifest.json").read_text())
+    (running / "manifest.json").write_text(json.dumps(manifest | {"state": "running"}))
+    broken = next(folder.glob("residual-A-008*s1*"))
+    break_manifest(broken)
+    assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
+    errors = capsys.readouterr().err
+    assert f"running: {running}" in errors
+    assert "left out:" in errors
+    assert broken.name in errors
+
+
+def test_an_output_that_cannot_be_written_is_one_line(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([str(folder), "--output", str(tmp_path / "file")]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: file=")

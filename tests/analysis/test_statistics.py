@@ -1,0 +1,127 @@
+"""Statistics against numbers worked by hand and against scipy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.claims import summary, verdict
+from analysis.statistics import add_family, by_cell, degradation, final_errors, paired_interval
+
+
+def run(kind, shortcut, depth, seed, errors, state="finished"):
+    """A run of ten rows whose last row and the row before are as given."""
+    rows = len(errors)
+    return pd.DataFrame(
+        {
+            "run_id": f"{kind}-{shortcut}-{depth}-{seed}",
+            "kind": kind,
+            "shortcut": pd.array([shortcut or pd.NA] * rows, dtype="string"),
+            "depth": depth,
+            "seed": seed,
+            "state": state,
+            "iteration": np.arange(1, rows + 1) * 10,
+            "train_error": errors,
+            "clean_train_error": [np.nan] * (rows - 1) + [errors[-1] - 1],
+            "test_error": [np.nan] * (rows - 1) + [errors[-1] + 1],
+        }
+    )
+
+
+@pytest.fixture
+def runs():
+    high = [90.0] * 18
+    cells = [
+        ("plain", None, 20, 0, [40, 42]),
+        ("plain", None, 20, 1, [44, 44]),
+        ("plain", None, 110, 0, [88, 90]),
+        ("plain", None, 110, 1, [90, 92]),
+        ("residual", "A", 20, 0, [12, 14]),
+        ("residual", "A", 110, 0, [20, 22]),
+    ]
+    return pd.concat([run(k, s, d, i, high + tail) for k, s, d, i, tail in cells])
+
+
+def test_families_are_named(runs):
+    assert set(add_family(runs)["family"]) == {"plain", "residual-A"}
+
+
+def test_a_final_value_is_the_mean_of_the_last_tenth(runs):
+    finals = final_errors(runs)
+    plain = finals[(finals["family"] == "plain") & (finals["depth"] == 20)]
+    assert plain["train_error"].tolist() == [41, 44]
+    assert plain["clean_train_error"].tolist() == [41, 43]
+    assert plain["test_error"].tolist() == [43, 45]
+    assert len(finals) == 6
+
+
+def test_a_final_value_is_never_the_best_one():
+    curve = pd.concat([run("plain", None, 20, 0, [50.0] * 10 + [1.0] + [50.0] * 9)])
+    assert final_errors(curve)["train_error"].tolist() == [50]
+
+
+def test_runs_that_did_not_finish_have_no_final_value(runs):
+    for state in ("running", "failed", "diverged"):
+        more = pd.concat([runs, run("plain", None, 56, 0, [1.0], state)])
+        assert 56 not in set(final_errors(more)["depth"])
+
+
+def test_cells_have_mean_deviation_and_number_of_seeds(runs):
+    cells = by_cell(final_errors(runs)).set_index(["family", "depth"])
+    plain = cells.loc[("plain", 20)]
+    assert plain["mean"] == 42.5
+    assert plain["std"] == pytest.approx(np.std([41, 44], ddof=1))
+    assert plain["n"] == 2
+    assert np.isnan(cells.loc[("residual-A", 20)]["std"])
+
+
+def test_degradation_is_deepest_minus_shallowest_seed_by_seed(runs):
+    table = degradation(final_errors(runs)).set_index("family")
+    plain = table.loc["plain"]
+    # Seed 0: 89 - 41 = 48; seed 1: 91 - 44 = 47.
+    assert plain["degradation"] == 47.5
+    expected = stats.t.interval(0.95, 1, 47.5, stats.sem([48, 47]))
+    assert (plain["low"], plain["high"]) == pytest.approx(expected)
+    assert plain["n"] == 2
+    residual = table.loc["residual-A"]
+    assert residual["degradation"] == 8
+    assert np.isnan(residual["low"])
+
+
+def test_a_seed_without_its_pair_is_not_compared(runs):
+    finals = final_errors(runs)
+    finals = finals[~((finals["depth"] == 110) & (finals["seed"] == 1))]
+    assert degradation(finals).set_index("family").loc["plain", "degradation"] == 48
+
+
+def test_one_depth_has_no_degradation(runs):
+    assert degradation(final_errors(runs[runs["depth"] == 20])).empty
+
+
+def test_intervals_shrink_with_agreement():
+    assert paired_interval([5.0]) is None
+    low, high = paired_interval([5.0, 5.0, 5.0])
+    assert low == high == 5
+    assert paired_interval([4.0, 5.0, 6.0]) == pytest.approx(
+        stats.t.interval(0.95, 2, 5, stats.sem([4, 5, 6]))
+    )
+
+
+def test_the_verdict_says_depths_errors_points_and_seeds(runs):
+    found = verdict(runs)
+    plain = found["families"]["plain"]["training"]
+    assert plain["depths"] == [20, 110]
+    assert plain["errors"] == [42.5, 90]
+    assert plain["degradation"] == 47.5
+    assert found["families"]["residual-A"]["test"]["interval"] is None
+    assert len(found["runs"]) == 6
+    lines = summary(found)
+    assert lines[0].startswith("plain: training error 42.5 % at 20 layers, 90.0 % at 110: +47.5")
+    assert "2 seeds" in lines[0]
+    assert lines[1].endswith("(one seed: no interval)")
+
+
+def test_without_two_depths_there_is_no_verdict(runs):
+    assert summary(verdict(runs[runs["depth"] == 20])) == [
+        "no family has finished runs at two depths: no verdict"
+    ]
