@@ -3,6 +3,7 @@
 import json
 import shutil
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_depths_are_told_apart_in_grey():
     colors = depth_colors([110, 20, 32, 56, 44])
     grey = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b, _ in colors.values()]
     assert list(colors) == [20, 32, 44, 56, 110]
-    assert all(a - b > 0.08 for a, b in zip(grey, grey[1:], strict=False))
+    assert all(a - b > 0.08 for a, b in pairwise(grey))
 
 
 def test_tables_hold_the_means(runs):

@@ -129,7 +129,7 @@ def test_two_processes_that_reach_one_run_train_it_once(tiny):
 
 def test_nothing_is_created_where_the_data_are_missing(tiny, tmp_path):
     config = tiny(data=DataConfig(name="image_folder", root=str(tmp_path / "nowhere")))
-    with pytest.raises(DataError, match="data.root"):
+    with pytest.raises(DataError, match=r"data\.root"):
         run(config)
     assert not (tmp_path / "runs").exists()
 

@@ -91,9 +91,14 @@ def test_a_row_that_is_being_written_is_not_read(folder):
 def test_a_file_is_whole_or_not_there(tmp_path):
     path = tmp_path / "file"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), writing(path) as stream:
-        stream.write(b"new, but only ha")
-        raise RuntimeError
+
+    def broken() -> None:
+        with writing(path) as stream:
+            stream.write(b"new, but only ha")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     write_text(path, "new")

@@ -59,7 +59,7 @@ def test_reduction_by_area_weighs_split_pixels():
 
 
 def test_images_are_never_enlarged():
-    with pytest.raises(DataError, match="data.resolution=64: the images are 32x32"):
+    with pytest.raises(DataError, match=r"data\.resolution=64: the images are 32x32"):
         reduce_area(np.zeros((1, 3, 32, 32), np.uint8), 64)
 
 
@@ -70,7 +70,7 @@ def test_subsets_are_balanced_and_nested():
     assert set(np.bincount(labels[large])) == {10, 11}
     assert set(small) <= set(large)
     assert np.array_equal(small, balanced_indices(labels, 50, "data.train_images"))
-    with pytest.raises(DataError, match="data.train_images=301: allowed is at most the 300"):
+    with pytest.raises(DataError, match=r"data\.train_images=301: allowed is at most the 300"):
         balanced_indices(labels, 301, "data.train_images")
 
 

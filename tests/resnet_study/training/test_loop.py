@@ -1,6 +1,7 @@
 """The loop against an independent optimiser, and what it logs."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -89,7 +90,7 @@ def test_rows_come_at_their_iterations_with_the_rate_that_was_used():
     assert [row["epoch"] for row in rows] == [0.4, 0.8, 1.0, 1.2, 1.6, 2.0]
     evaluated = [row["iteration"] for row in rows if row.get("test_error") is not None]
     assert evaluated == [5, 10]
-    assert all(a["seconds"] < b["seconds"] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(a["seconds"] < b["seconds"] for a, b in pairwise(rows))
 
 
 def test_training_error_is_the_running_mean_since_the_last_row():
