@@ -50,13 +50,11 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
     """metrics.csv as numbers, without a last line that is still being written.
 
     Raises:
-        StudyError: The file is missing, or is not a table of the metrics' columns.
+        StudyError: The file is missing or damaged, or is not a table of the metrics' columns.
     """
     try:
-        text = folder.metrics_file.read_bytes()
-        whole = text[: text.rfind(b"\n") + 1]
-        frame = pd.read_csv(io.BytesIO(whole), dtype=float)
-    except (OSError, ValueError) as error:
+        frame = pd.read_csv(io.StringIO(folder.read_metrics()), dtype=float)
+    except ValueError as error:
         short = " ".join(str(error).split())
         raise StudyError("metrics", folder.metrics_file, f"cannot be read ({short})") from error
     if tuple(frame.columns) != METRICS:

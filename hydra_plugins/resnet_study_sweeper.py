@@ -7,7 +7,10 @@ adapter turns override lists into runs; what is done with them stands in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import joblib
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -15,7 +18,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from resnet_study.__main__ import fail, to_run_config
-from resnet_study.errors import StudyError
+from resnet_study.errors import ConfigError, StudyError
+from resnet_study.interruption import StopRequest
 from resnet_study.sweep import Job, execute
 
 
@@ -37,21 +41,50 @@ class StudySweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        jobs = []
+        jobs: list[Job] = []
         for combination in self.split_arguments(overrides, None)[0]:
             composed = loader.load_sweep_config(self.config, list(combination))
             jobs.append(Job(tuple(combination), to_run_config(composed)))
+        if not jobs:
+            raise ConfigError("sweep", " ".join(arguments), "describes no run")
+        config = jobs[0].config
+        if Path(self.config.hydra.sweep.dir) != Path(config.runs_dir) / config.experiment_name:
+            raise ConfigError(
+                "hydra.sweep.dir",
+                self.config.hydra.sweep.dir,
+                "follows runs_dir and experiment_name; set those",
+            )
         return jobs
 
-    def _launch(self, jobs: Sequence[Job]) -> None:
+    def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> None:
         assert self.launcher is not None
         self.launcher.launch(
-            [
-                [*job.overrides, f"hydra.sweep.subdir={job.config.run_id}", *_one_thread(job)]
-                for job in jobs
-            ],
+            _UntilStopped(
+                stop,
+                [
+                    [*job.overrides, f"hydra.sweep.subdir={job.config.run_id}", *_one_thread(job)]
+                    for job in jobs
+                ],
+            ),
             initial_job_idx=0,
         )
+
+
+class _UntilStopped(Sequence[Sequence[str]]):
+    """Jobs' overrides; launchers that walk through them lazily start none after a stop."""
+
+    def __init__(self, stop: StopRequest, jobs: list[list[str]]) -> None:
+        self.stop = stop
+        self.jobs = jobs
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.jobs[index]
+
+    def __iter__(self) -> Iterator[Sequence[str]]:
+        return itertools.takewhile(lambda _: not self.stop.requested, iter(self.jobs))
 
 
 def _one_thread(job: Job) -> list[str]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
+import traceback
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError, StudyError
+from resnet_study.errors import ConfigError, StudyError, StudyWarning
+from resnet_study.interruption import Interrupted, StopRequest
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -31,10 +37,13 @@ def to_run_config(composed: DictConfig) -> RunConfig:
         key = getattr(error, "full_key", None) or "config"
         raise ConfigError(key, "?", str(error).splitlines()[0]) from error
     assert isinstance(values, dict)
+    for group in ("model", "data", "schedule"):
+        if not values.get(group):
+            raise ConfigError(group, None, f"allowed is one of the files in conf/{group}")
     return RunConfig.from_mapping(values)  # type: ignore[arg-type]
 
 
-def fail(error: StudyError) -> None:
+def fail(error: StudyError) -> NoReturn:
     """Ends the process with the error's one line and status 2."""
     print(f"error: {error}", file=sys.stderr)
     # Hydra turns exceptions into tracebacks, but lets this one pass.
@@ -48,6 +57,14 @@ def _run_alone(config: RunConfig) -> None:
     reporter = RunReporter()
     try:
         record = run(config, reporter)
+    except Interrupted as request:
+        reporter.close()
+        print(
+            f"interrupted: iteration {request.iteration} of {request.total} is saved; "
+            "the same command goes on",
+            file=sys.stderr,
+        )
+        raise SystemExit(128 + request.signal_number) from None
     finally:
         reporter.close()
     print(f"{record.state}: {record.folder}")
@@ -56,21 +73,42 @@ def _run_alone(config: RunConfig) -> None:
 def _run_as_job(config: RunConfig) -> str:
     from resnet_study.experiment import run
 
+    stop = _worker_stop()
+    if stop.requested:
+        return "left"
     try:
-        return run(config, wait=False).state
-    except Exception:  # noqa: BLE001 - recorded in the run's folder; the others go on
+        return run(config, wait=False, stop=stop).state
+    except Interrupted:
+        return "interrupted"
+    except Exception:  # noqa: BLE001 - recorded in the run's folder; the sweep's other runs go on
         return "failed"
+
+
+@functools.cache
+def _worker_stop() -> StopRequest:
+    """One request for all jobs of this process: asked to stop, it takes no further job.
+
+    A launcher that runs jobs in the sweep's own process shares the sweep's request.
+    """
+    return StopRequest.active or StopRequest(worker=True).__enter__()
 
 
 def task(composed: DictConfig) -> Any:
     """One run, alone or as a job of a sweep."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        config = to_run_config(composed)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return _run_as_job(config)
-        return _run_alone(config)
+            _worker_stop()
+            return _run_as_job(to_run_config(composed))
+        return _run_alone(to_run_config(composed))
     except StudyError as error:
-        return fail(error)
+        fail(error)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """A warning of ours is one line; of others' it is shown with its category."""
+    kind = "" if issubclass(category, StudyWarning) else f"{category.__name__}: "
+    print(f"warning: {kind}{' '.join(str(message).split())}", file=sys.stderr)
 
 
 def main() -> None:
@@ -82,7 +120,37 @@ def main() -> None:
                 "installed with pip install -e ."
             )
         )  # fmt: skip
-    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)()
+    application = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        application()
+        return
+    # Hydra reports most of what it rejects in a few lines, but some of it as a traceback.
+    # Handed the exception, we report all of it in Hydra's words and with its status.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        application()
+    except (HydraException, CompactHydraException) as error:
+        _reject(error)
+    except Exception as error:
+        if _is_ours(error):
+            raise
+        _reject(error)
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _reject(error: Exception) -> NoReturn:
+    """Ends the process as Hydra does, with its message and status 1."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+    for part in filter(None, (error, cause)):
+        print(part, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether code of this project was at work below the entry point: then it is a defect."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    return any(Path(f.filename).parent.is_relative_to(CONF.parent / "resnet_study") for f in frames)
 
 
 if __name__ == "__main__":

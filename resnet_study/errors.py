@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 
 class StudyError(Exception):
     """A problem that the user can mend; printed as one line, never as a traceback.
@@ -39,3 +41,16 @@ class DeviceError(StudyError):
 
 class StorageError(StudyError):
     """A folder or file under `runs_dir` cannot be written or is not ours."""
+
+
+class CheckpointError(StudyError):
+    """A checkpoint is damaged, or does not belong to the run."""
+
+
+class StudyWarning(UserWarning):
+    """Something the user should know, though the work goes on."""
+
+
+def warn(text: str) -> None:
+    """Warns the user in one line."""
+    warnings.warn(StudyWarning(text), stacklevel=3)

@@ -6,7 +6,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,26 +19,38 @@ from resnet_study.data import ImageSet, load_images
 from resnet_study.data.loader import to_device
 from resnet_study.errors import ConfigError, StorageError
 from resnet_study.files import reason, write_text
+from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
 from resnet_study.progress import Reporter
 from resnet_study.runs import MetricsLog, RunFolder, RunRecord
+from resnet_study.training.checkpoint import Checkpoints, restore
 from resnet_study.training.loop import EVALUATION_BATCH, Row, TrainingState, build_optimizer, train
 
 
-def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) -> RunRecord:
-    """Trains one run, unless its folder holds it finished already.
+def run(
+    config: RunConfig,
+    reporter: Reporter | None = None,
+    wait: bool = True,
+    stop: StopRequest | None = None,
+) -> RunRecord:
+    """Trains one run to its end, from its last checkpoint on if there is one.
+
+    A run whose folder holds it finished already is not trained again.
 
     Args:
         config: The run's description.
         reporter: Told of iterations and rows as they come.
         wait: Whether to wait where another process trains this run. Without it such a run
             is left alone and returned in the state "running".
+        stop: Asked after each iteration. By default SIGINT, SIGTERM and SIGUSR2 stop.
 
     Returns:
         The record of the run's folder: finished, or diverged.
 
     Raises:
-        StudyError: The description cannot be carried out here; nothing has been created.
+        StudyError: The description cannot be carried out here (then nothing has been
+            created), or a file cannot be read or written.
+        Interrupted: A stop was requested, and the state has been saved.
     """
     reporter = reporter or Reporter()
     folder = RunFolder.of(config)
@@ -47,7 +59,7 @@ def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) 
     device, images = prepare(config)
     threads = machine.set_up(config.threads)
 
-    with folder.lock(wait) as held:
+    with nullcontext(stop) if stop else StopRequest() as stop, folder.lock(wait) as held:
         if not held:
             return RunRecord(folder.path, {"state": "running"})
         if record := folder.completed():
@@ -67,21 +79,49 @@ def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) 
             manifest["data"] = _describe_data(config, images)
             manifest["parameters"] = count_parameters(network)
             manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
-            folder.write_manifest(manifest)
 
             # Convolutions with few channels run faster with the channels innermost.
             network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            optimizer = build_optimizer(network, config.schedule)
             state = TrainingState.initial(config.schedule, config.model.depth, device)
-            metrics = MetricsLog(folder.metrics_file)
+            checkpoints = Checkpoints(
+                folder.checkpoint_file,
+                folder.previous_checkpoint_file,
+                config,
+                manifest["data"]["fingerprint"],
+                manifest["versions"],
+            )
+            if saved := checkpoints.load(device):
+                state = restore(saved, network, optimizer, device)
+                manifest["resumed"].append({"iteration": state.iteration, "at": _now()})
+            metrics = MetricsLog(folder.metrics_file, saved.metrics if saved else "")
+            folder.write_manifest(manifest)
+
+            def save() -> None:
+                checkpoints.save(network, optimizer, state, metrics.text)
+                manifest["metrics"] = metrics.seal()
+                manifest["seconds"] = state.seconds
+                manifest["peak_memory_bytes"] = machine.peak_memory(device)
+                folder.write_manifest(manifest)
 
             def log(row: Row) -> None:
                 metrics.append(row)
                 reporter.row(row)
 
+            def completed(iteration: int) -> None:
+                reporter.iteration(iteration)
+                if stop.requested:
+                    save()
+                    raise Interrupted(
+                        stop.signal_number or 0, iteration, config.schedule.iterations
+                    )
+                if iteration % config.checkpoint.every == 0:
+                    save()
+
             reporter.start(config, state.iteration)
-            manifest["state"] = train(
+            outcome = train(
                 network,
-                build_optimizer(network, config.schedule),
+                optimizer,
                 data.batches.starting_at(state.iteration),
                 {
                     "clean_train": lambda: data.clean_train.chunks(EVALUATION_BATCH),
@@ -92,10 +132,13 @@ def run(config: RunConfig, reporter: Reporter | None = None, wait: bool = True) 
                 len(images.train_labels),
                 state,
                 on_row=log,
-                on_iteration=reporter.iteration,
+                on_iteration=completed,
             )
-            manifest["seconds"] = state.seconds
-            manifest["peak_memory_bytes"] = machine.peak_memory(device)
+            if outcome == "finished" and state.iteration % config.checkpoint.every:
+                save()
+            manifest["metrics"] = metrics.seal()
+            manifest["state"] = outcome
+        checkpoints.finish()
     return RunRecord(folder.path, manifest)
 
 
@@ -137,11 +180,14 @@ def _check_writable(folder: Path) -> None:
 @contextmanager
 def _recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
     """Keeps the folder's manifest true from the start of a run to its end, good or bad."""
+    folder.remove_temporaries()
+    former = folder.read_manifest() or {}
     manifest: dict[str, Any] = {
         "run_id": config.run_id,
         "state": "running",
-        "started": _now(),
+        "started": former.get("started") or _now(),
         "ended": None,
+        "resumed": former.get("resumed") or [],
     }
     folder.failure_file.unlink(missing_ok=True)
     folder.write_config(config)
@@ -149,8 +195,10 @@ def _recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
     try:
         yield manifest
     except Exception:
-        write_text(folder.failure_file, traceback.format_exc())
-        folder.write_manifest(manifest | {"state": "failed", "ended": _now()})
+        # On a full disk even this may fail; what went wrong first is what counts.
+        with suppress(StorageError):
+            folder.write_manifest(manifest | {"state": "failed", "ended": _now()})
+            write_text(folder.failure_file, traceback.format_exc())
         raise
     manifest["ended"] = _now()
     folder.write_manifest(manifest)

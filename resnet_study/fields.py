@@ -45,9 +45,9 @@ class Rule:
         else:
             text = "allowed is " + ("an integer" if self.type is int else "a number")
             if self.minimum is not None:
-                text += f" {'>' if self.exclusive else '>='} {self.minimum:g}"
+                text += f" {'>' if self.exclusive else '>='} {self.minimum}"
             if self.maximum is not None:
-                text += f"{' and' if self.minimum is not None else ''} <= {self.maximum:g}"
+                text += f"{' and' if self.minimum is not None else ''} <= {self.maximum}"
         if self.many:
             text = text.replace("allowed is", "allowed is a list, each entry")
         return text + (", or null" if self.optional else "")

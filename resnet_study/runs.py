@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import hashlib
 import io
 import json
 import os
@@ -17,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from resnet_study.config import RunConfig
 from resnet_study.errors import StorageError
-from resnet_study.files import reason, write_text
+from resnet_study.files import reason, remove_temporaries, write_text
 
 STATES = ("running", "finished", "failed", "diverged")
 # A diverged run would diverge again: its curve is its result.
@@ -72,6 +74,9 @@ class RunFolder:
         self.manifest_file = path / "manifest.json"
         self.metrics_file = path / "metrics.csv"
         self.failure_file = path / "failure.txt"
+        self.checkpoint_file = path / "checkpoint.pt"
+        self.previous_checkpoint_file = path / "checkpoint.previous.pt"
+        self.fresh_checkpoint_file = path / "checkpoint.new"
 
     @classmethod
     def of(cls, config: RunConfig) -> RunFolder:
@@ -109,6 +114,12 @@ class RunFolder:
             yield True
         finally:
             lock.release()
+
+    def remove_temporaries(self) -> None:
+        """Removes half-written files of a process that was killed; the lock must be held."""
+        names = vars(self).values()
+        for file in (path for path in names if isinstance(path, Path) and path != self.path):
+            remove_temporaries(file)
 
     def read_manifest(self) -> dict[str, Any] | None:
         """The manifest, or None where the run has not begun.
@@ -160,6 +171,32 @@ class RunFolder:
         write_text(self.manifest_file, json.dumps(manifest, indent=2) + "\n")
         return RunRecord(self.path, dict(manifest))
 
+    def read_metrics(self) -> str:
+        """metrics.csv as text, whole rows only, checked against the manifest's seal.
+
+        A last row that is still being written is left out. Of a run in progress the part
+        up to its last checkpoint is sealed, of a finished one the whole file.
+
+        Raises:
+            StorageError: The file is missing or damaged.
+        """
+        manifest = self.read_manifest() or {}
+        try:
+            content = self.metrics_file.read_bytes()
+        except OSError as error:
+            raise StorageError(
+                "metrics", self.metrics_file, f"cannot be read ({reason(error)})"
+            ) from error
+        if seal := manifest.get("metrics"):
+            sealed = content[: seal["bytes"]]
+            longer = manifest["state"] in COMPLETE and len(content) != seal["bytes"]
+            if longer or hashlib.sha256(sealed).hexdigest() != seal["sha256"]:
+                raise StorageError("metrics", self.metrics_file, "is damaged: its checksum differs")
+        try:
+            return content[: content.rfind(b"\n") + 1].decode("ascii")
+        except UnicodeDecodeError as error:
+            raise StorageError("metrics", self.metrics_file, "is damaged") from error
+
     def last_row(self) -> dict[str, str] | None:
         """The last whole row of metrics.csv, unparsed; None where there is none."""
         try:
@@ -182,26 +219,43 @@ class MetricsLog:
 
     Args:
         path: The file; it is begun anew.
+        text: What it begins with, from a checkpoint; the header if empty.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str = "") -> None:
         self.path = path
-        write_text(path, ",".join(METRICS) + "\n")
+        self.text = text or ",".join(METRICS) + "\n"
+        write_text(path, self.text)
 
     def append(self, row: Mapping[str, float | int | None]) -> None:
         """Appends a row; columns that it lacks stay empty.
 
         Raises:
-            StorageError: The file cannot be written.
+            StorageError: The file cannot be written, or has been removed or changed.
         """
-        line = io.StringIO()
-        writer = csv.DictWriter(line, METRICS, lineterminator="\n")
-        writer.writerow(row)
+        stream = io.StringIO()
+        csv.DictWriter(stream, METRICS, lineterminator="\n").writerow(row)
+        line = stream.getvalue().encode()
         try:
-            # One write per row: a reader sees the row whole or not at all.
-            with self.path.open("ab", buffering=0) as stream:
-                stream.write(line.getvalue().encode())
+            # Not O_CREAT: a file that was removed under way must not come back without
+            # its first rows. One write per row: a reader sees a row whole or not at all.
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+            try:
+                size = os.fstat(descriptor).st_size
+                if size != len(self.text):
+                    raise StorageError("metrics", self.path, "was changed by someone else")
+                if os.write(descriptor, line) != len(line):
+                    os.ftruncate(descriptor, size)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise StorageError(
                 "metrics", self.path, f"cannot be written ({reason(error)})"
             ) from error
+        self.text += line.decode()
+
+    def seal(self) -> dict[str, int | str]:
+        """Length and checksum of what has been written, for the manifest."""
+        content = self.text.encode()
+        return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

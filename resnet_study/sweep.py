@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from resnet_study.config import RunConfig
-from resnet_study.errors import StudyError
-from resnet_study.progress import SweepReporter, duration
-from resnet_study.runs import RunFolder
+import psutil
 
-# A worker that is killed takes its run along; the same run may be unlucky, not at fault.
-ATTEMPTS = 3
+from resnet_study.config import RunConfig
+from resnet_study.errors import StorageError, StudyError
+from resnet_study.interruption import StopRequest
+from resnet_study.progress import SweepReporter, duration
+from resnet_study.runs import COMPLETE, RunFolder
+
+# A killed worker takes down the runs of its pool, at fault or not; they go on from their
+# checkpoints, this many times.
+ATTEMPTS = 5
 _PATIENCE = 5.0
 
 
@@ -45,22 +55,24 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
     return sorted(by_id.values(), key=lambda job: (-relative_cost(job.config), job.config.run_id))
 
 
-def execute(jobs: Sequence[Job], launch: Callable[[Sequence[Job]], Any]) -> int:
+def execute(jobs: Sequence[Job], launch: Callable[[Sequence[Job], StopRequest], Any]) -> int:
     """Carries out a sweep; whatever is finished already is not started.
 
     Args:
         jobs: The sweep's jobs, in any order, with repetitions.
-        launch: Runs jobs, in the order given, and returns when they have ended. What
-            became of them is read from their folders, so a worker may die.
+        launch: Runs jobs, in the order given, and returns when they have ended; once a
+            stop is requested it starts no more. What became of a job is read from its
+            folder, so any worker may die.
 
     Returns:
-        Exit status: 0, or 1 where a run failed.
+        Exit status: 0; 1 where a run failed; 128 plus the signal's number where the sweep
+        was interrupted.
 
     Raises:
         StudyError: A run cannot be carried out here; no run has been started.
     """
     runs = distinct(jobs)
-    left = [job for job in runs if not RunFolder.of(job.config).completed()]
+    left = [job for job in runs if _state(job) not in COMPLETE]
     folder = RunFolder.of(runs[0].config).path.parent
     print(
         f"{len(runs)} runs in {folder}: {len(runs) - len(left)} finished, {len(left)} to train",
@@ -70,10 +82,37 @@ def execute(jobs: Sequence[Job], launch: Callable[[Sequence[Job]], Any]) -> int:
         _prepare([job.config for job in left])
         began = time.monotonic()
         configs = [job.config for job in runs]
-        with SweepReporter(configs, [relative_cost(c) for c in configs]):
-            _launch_until_done(left, launch)
+        with (
+            StopRequest(forward=_tell_workers) as stop,
+            SweepReporter(configs, [relative_cost(c) for c in configs]),
+        ):
+            _launch_until_done(left, launch, stop)
+        if stop.signal_number is not None:
+            done = sum(_state(job) in COMPLETE for job in runs)
+            print(
+                f"interrupted: {done} of {len(runs)} runs are finished, the others are saved; "
+                "the same command goes on",
+                file=sys.stderr,
+            )
+            return 128 + stop.signal_number
         print(f"trained in {duration(time.monotonic() - began)}", file=sys.stderr)
     return _summarise(runs)
+
+
+def _tell_workers(_: int) -> None:
+    """Passes a request to stop on to the worker processes, which save their runs."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.send_signal(signal.SIGTERM)
+
+
+def _state(job: Job) -> str | None:
+    """The state of a run, "damaged" where its manifest cannot be read, None before it."""
+    try:
+        manifest = RunFolder.of(job.config).read_manifest()
+    except StudyError:
+        return "damaged"
+    return None if manifest is None else str(manifest["state"])
 
 
 def _prepare(configs: Sequence[RunConfig]) -> None:
@@ -86,50 +125,91 @@ def _prepare(configs: Sequence[RunConfig]) -> None:
         if place not in tried:
             prepare(config)
             tried.add(place)
+    needed = sum(estimated_bytes(config) for config in configs)
+    folder = Path(configs[0].runs_dir).resolve()
+    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
+    if needed > free:
+        raise StorageError(
+            "runs_dir",
+            configs[0].runs_dir,
+            f"{free / 1e6:,.0f} MB are free there, and {len(configs)} runs need about "
+            f"{needed / 1e6:,.0f} MB",
+        )
 
 
-def _launch_until_done(jobs: Sequence[Job], launch: Callable[[Sequence[Job]], Any]) -> None:
-    attempts = 0
+def estimated_bytes(config: RunConfig) -> int:
+    """Disk that a run takes at its largest: three checkpoints and its text files.
+
+    Two checkpoints are kept and a third exists while it is written; each holds a weight
+    and its momentum, in float32, per parameter.
+    """
+    model, schedule = config.model, config.schedule
+    per_stage = (model.depth - 2) // 3 * 9 * model.width**2
+    parameters = per_stage * (1 + 4 + 16) + 27 * model.width + 4 * model.width * 1000
+    rows = schedule.iterations // schedule.log_every + schedule.iterations // schedule.eval_every
+    tensors = 8 * model.depth * 1000
+    return 3 * (8 * parameters + tensors + 200 * rows) + 200 * rows + 20_000
+
+
+def _launch_until_done(
+    jobs: Sequence[Job],
+    launch: Callable[[Sequence[Job], StopRequest], Any],
+    stop: StopRequest,
+) -> None:
+    """Launches what is left until every run has ended, or has lost its worker too often."""
+    deaths: Counter[str] = Counter()
     left = list(jobs)
-    while left and attempts < ATTEMPTS:
-        before = {job.config.run_id: RunFolder.of(job.config).read_manifest() for job in left}
+    while left and not stop.requested:
+        before = {job.config.run_id: _fingerprint(job) for job in left}
+        crashed = False
         try:
-            launch(left)
-        except Exception as error:  # noqa: BLE001 - any launcher, any worker's death
-            attempts += 1
-            print(f"warning: the launcher stopped: {error}", file=sys.stderr)
+            launch(left, stop)
+        except BrokenExecutor:
+            # A worker's death breaks its whole pool. The folders say what is left.
+            if stop.requested:
+                return
+            crashed = True
+            print("warning: a worker process died; its runs go on", file=sys.stderr)
 
-        def ended(job: Job) -> bool:
-            manifest = RunFolder.of(job.config).read_manifest()
-            return manifest != before[job.config.run_id] and (  # noqa: B023
-                manifest is not None and manifest["state"] != "running"
-            )
-
-        left = [job for job in left if not ended(job)]
-        if left and attempts == 0:
+        touched = [job for job in left if _fingerprint(job) != before[job.config.run_id]]
+        ended = {job.config.run_id for job in touched if _state(job) != "running"}
+        if crashed:
+            deaths.update(job.config.run_id for job in touched if job.config.run_id not in ended)
+            if not touched:
+                # Nothing has begun: the next attempt would end in the same way.
+                deaths.update(job.config.run_id for job in left)
+        left = [
+            job
+            for job in left
+            if job.config.run_id not in ended and deaths[job.config.run_id] < ATTEMPTS
+        ]
+        if left and not crashed:
             # Another sweep on this folder is at them: come back when it is done.
             time.sleep(_PATIENCE)
+
+
+def _fingerprint(job: Job) -> bytes:
+    """Changes whenever the run's manifest is written."""
+    try:
+        return RunFolder.of(job.config).manifest_file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _summarise(runs: Sequence[Job]) -> int:
     failed = 0
     for job in runs:
-        folder = RunFolder.of(job.config)
-        try:
-            manifest = folder.read_manifest()
-        except StudyError as error:
-            failed += 1
-            print(f"damaged: {folder.path}: {error}", file=sys.stderr)
+        folder, state = RunFolder.of(job.config), _state(job) or "not started"
+        if state == "finished":
             continue
-        state = manifest["state"] if manifest else "not started"
-        if state == "diverged":
-            print(f"diverged: {folder.path}", file=sys.stderr)
-        elif state != "finished":
+        if state != "diverged":
             failed += 1
-            print(f"{state}: {folder.path}", file=sys.stderr)
-            if state == "failed" and folder.failure_file.exists():
-                last = folder.failure_file.read_text(encoding="utf-8").strip().splitlines()[-1]
-                print(f"  {last}", file=sys.stderr)
+            state = "not finished, its worker died" if state == "running" else state
+        print(f"{state}: {folder.path}", file=sys.stderr)
+        with suppress(OSError):
+            if state == "failed":
+                lines = folder.failure_file.read_text(encoding="utf-8").strip().splitlines()
+                print("".join(f"  {line}\n" for line in lines[-2:]), end="", file=sys.stderr)
     if failed:
         print(
             f"{failed} of {len(runs)} runs are not finished; the same command goes on with them",

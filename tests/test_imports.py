@@ -10,7 +10,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 ORDER = [
     {"errors"},
-    {"files", "fields"},
+    {"files", "fields", "interruption"},
     {"config"},
     {"runs", "models", "data"},
     {"training", "progress", "machine"},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +9,11 @@ import numpy as np
 from filelock import FileLock
 
 from resnet_study.data.images import ImageSet
-from resnet_study.errors import StorageError
-from resnet_study.files import reason, writing
+from resnet_study.errors import StorageError, warn
+from resnet_study.files import reason, remove_temporaries, writing
 
 
-def _read(path: Path) -> ImageSet | None:
+def _read(path: Path, warning: bool = True) -> ImageSet | None:
     """The cached set, or None where there is none or it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -29,8 +27,9 @@ def _read(path: Path) -> ImageSet | None:
             )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        warnings.warn(f"{path} is damaged ({error}) and is built again", stacklevel=3)
+    except Exception as error:  # noqa: BLE001 - a damaged archive can raise almost anything
+        if warning:
+            warn(f"{path} is damaged ({type(error).__name__}) and is made again")
         return None
 
 
@@ -46,7 +45,8 @@ def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
     Raises:
         StorageError: The cache folder cannot be written.
     """
-    found = _read(path)
+    # Without the lock first: reading is the usual case, and may go on side by side.
+    found = _read(path, warning=False)
     if found is not None:
         return found
     try:
@@ -54,6 +54,7 @@ def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
         with FileLock(path.with_suffix(".lock")):
             if (found := _read(path)) is not None:
                 return found
+            remove_temporaries(path)
             images = build()
             with writing(path) as stream:
                 np.savez(

@@ -126,6 +126,8 @@ def train(
         that shows it has been handed to `on_row`.
     """
     network.train()
+    if state.iteration >= schedule.iterations:
+        return "finished"
     for images, labels in batches:
         started = time.perf_counter()
         rate = learning_rate(schedule, state.iteration, state.warming)

@@ -1,0 +1,91 @@
+"""Requests to stop: Ctrl-C, a scheduler's signal, or the death of the process in charge."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import ClassVar
+
+# SIGUSR2 is what submitit and Slurm send before they take a machine away.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped at a request, after its state had been saved.
+
+    Args:
+        signal_number: The signal that asked for it.
+        iteration: Iterations completed and saved.
+        total: Iterations of the whole run.
+    """
+
+    def __init__(self, signal_number: int, iteration: int, total: int) -> None:
+        super().__init__(signal_number, iteration, total)
+        self.signal_number = signal_number
+        self.iteration = iteration
+        self.total = total
+
+
+class StopRequest:
+    """Remembers a request to stop, so that it can be met between two iterations.
+
+    As a context manager it takes the signals over and gives them back at the end. Outside
+    of the main thread, where Python allows no handlers, it never sees a request.
+
+    Args:
+        worker: A worker process: further signals change nothing, and the death of the
+            parent is a request too. Without it a second signal acts as it always did, so
+            that an impatient user is obeyed at once.
+        forward: Called with the signal's number at the first request.
+
+    Attributes:
+        active: The request that holds this process's signals.
+    """
+
+    active: ClassVar[StopRequest | None] = None
+
+    def __init__(self, worker: bool = False, forward: Callable[[int], None] | None = None) -> None:
+        self.worker = worker
+        self.forward = forward
+        self.signal_number: int | None = None
+        self._parent = os.getppid()
+        self._former: dict[signal.Signals, object] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop."""
+        if self.worker and self.signal_number is None and os.getppid() != self._parent:
+            self.signal_number = signal.SIGTERM
+        return self.signal_number is not None
+
+    def __enter__(self) -> StopRequest:
+        StopRequest.active = self
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._former[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        StopRequest.active = None
+        self._give_back()
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self.signal_number is None:
+            self.signal_number = number
+            if self.forward is not None:
+                self.forward(number)
+        if not self.worker:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._former = {}

@@ -1,0 +1,226 @@
+"""Checkpoints: whole or not there, checked when read, and never able to run code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnet_study.config import RunConfig
+from resnet_study.errors import CheckpointError, warn
+from resnet_study.files import sync_folder, writing
+from resnet_study.training.loop import TrainingState
+
+_MAGIC = b"resnet_study checkpoint 1\n"
+_DIGEST = 64
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's state after some iteration.
+
+    There is no generator to save: order, crops and flips are functions of seed and
+    iteration, and nothing else is drawn while training.
+
+    Attributes:
+        config: The run's canonical description.
+        data: Fingerprint of the data set.
+        versions: Of torch and others, as in the manifest.
+        network: The network's state dict.
+        optimizer: The optimiser's state dict.
+        state: The fields of `TrainingState`.
+        metrics: metrics.csv up to this iteration, so that it can be restored to the byte.
+    """
+
+    config: dict[str, Any]
+    data: str
+    versions: dict[str, str]
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    state: dict[str, Any]
+    metrics: str
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint file: a line of magic, a SHA-256, and torch's format.
+
+    Raises:
+        StorageError: The file cannot be written; an older one is intact.
+    """
+    stream = io.BytesIO()
+    torch.save({field: getattr(checkpoint, field) for field in _FIELDS}, stream)
+    content = stream.getbuffer()
+    with writing(path) as target:
+        target.write(_MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n")
+        target.write(content)
+
+
+_FIELDS = tuple(Checkpoint.__dataclass_fields__)
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Reads a checkpoint file; of a file from elsewhere, no code is run.
+
+    Raises:
+        CheckpointError: The file is damaged, or is no checkpoint.
+        FileNotFoundError: There is none.
+    """
+    content = path.read_bytes()
+    start = len(_MAGIC) + _DIGEST + 1
+    if content[: len(_MAGIC)] != _MAGIC:
+        raise CheckpointError("checkpoint", path, "is damaged, or not a checkpoint of ours")
+    body = memoryview(content)[start:]
+    if content[len(_MAGIC) : start] != hashlib.sha256(body).hexdigest().encode() + b"\n":
+        raise CheckpointError("checkpoint", path, "is damaged: its checksum differs")
+    try:
+        values = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+        return Checkpoint(**values)
+    except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, EOFError) as error:
+        raise CheckpointError(
+            "checkpoint", path, "is not a checkpoint of ours: it holds more than numbers and text"
+        ) from error
+
+
+class Checkpoints:
+    """The last two checkpoints of a run.
+
+    Args:
+        last: Path of the last one.
+        before: Path of the one before.
+        config: The run.
+        data: Fingerprint of its data.
+        versions: As in the manifest.
+    """
+
+    def __init__(
+        self, last: Path, before: Path, config: RunConfig, data: str, versions: dict[str, str]
+    ) -> None:
+        self.last = last
+        self.fresh = last.with_suffix(".new")
+        self.before = before
+        self.config = config
+        self.data = data
+        self.versions = versions
+
+    def save(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: TrainingState,
+        metrics: str,
+    ) -> None:
+        """Saves the state; the last checkpoint becomes the one before.
+
+        Raises:
+            StorageError: It cannot be written; the older ones are intact.
+        """
+        checkpoint = Checkpoint(
+            self.config.canonical(),
+            self.data,
+            self.versions,
+            network.state_dict(),
+            optimizer.state_dict(),
+            asdict(state),
+            metrics,
+        )
+        write(self.fresh, checkpoint)
+        # Wherever a kill falls between these lines, `load` finds a whole file.
+        self._rotate()
+
+    def _rotate(self) -> None:
+        if self.last.exists():
+            self.last.replace(self.before)
+        self.fresh.replace(self.last)
+        sync_folder(self.last.parent)
+
+    def finish(self) -> None:
+        """Removes all but the last checkpoint, which holds the trained weights."""
+        self.before.unlink(missing_ok=True)
+
+    def load(self, device: torch.device) -> Checkpoint | None:
+        """The last checkpoint that is intact and belongs to this run; None if there is none.
+
+        Raises:
+            CheckpointError: All there are are damaged, or belong to another description or
+                other data.
+        """
+        damaged = None
+        for path in (self.fresh, self.last, self.before):
+            try:
+                checkpoint = read(path, device)
+            except FileNotFoundError:
+                continue
+            except CheckpointError as error:
+                damaged = error
+                continue
+            self._check(path, checkpoint)
+            if damaged is not None:
+                warn(f"{damaged}; going on from the one before")
+            if path == self.fresh:
+                self._rotate()
+            return checkpoint
+        if damaged is not None:
+            raise CheckpointError(
+                "checkpoint",
+                damaged.value,
+                "is damaged and there is no other; delete the run's folder to train it anew",
+            )
+        return None
+
+    def _check(self, path: Path, checkpoint: Checkpoint) -> None:
+        ours, theirs = (_flat(c) for c in (self.config.canonical(), checkpoint.config))
+        for field in sorted(ours | theirs):
+            if ours.get(field) != theirs.get(field):
+                values = [
+                    json.dumps(v[field]) if field in v else "the default" for v in (theirs, ours)
+                ]
+                raise CheckpointError(
+                    "checkpoint",
+                    path,
+                    f"was made with {field} {values[0]}; this run has {values[1]}",
+                )
+        if checkpoint.data != self.data:
+            raise CheckpointError(
+                "checkpoint",
+                path,
+                f"was made with other images (fingerprint {checkpoint.data}, now {self.data})",
+            )
+        for package, version in self.versions.items():
+            former = checkpoint.versions.get(package)
+            if former != version:
+                warn(
+                    f"{path} was made with {package} {former}, going on with {version}: "
+                    "the curve may differ in rounding"
+                )
+
+
+def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def restore(
+    checkpoint: Checkpoint,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> TrainingState:
+    """Puts weights and momentum back in place, and returns the loop's state."""
+    network.load_state_dict(checkpoint.network)
+    optimizer.load_state_dict(checkpoint.optimizer)
+    state = TrainingState(**checkpoint.state)
+    state.loss_sum = state.loss_sum.to(device)
+    state.wrong = state.wrong.to(device)
+    return state
