@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from analysis.figures.style import (
@@ -33,9 +34,12 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     families = families_in(runs)
     colors = depth_colors([int(depth) for depth in runs["depth"].unique()])
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(1.2 + 2.9 * max(len(families), 1), 3.9), layout="constrained")
-        panels = figure.subplots(1, max(len(families), 1), sharey=True, squeeze=False)[0]
-        for axes, family in zip(panels, families, strict=False):
+        panels = max(len(families), 1)
+        figure = Figure(
+            figsize=(1.2 + 2.9 * panels, 3.9), layout=ConstrainedLayoutEngine(w_pad=0.1)
+        )
+        axes_row = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+        for axes, family in zip(axes_row, families, strict=False):
             part = runs[runs["family"] == family]
             for milestone in _milestones(part):
                 axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
@@ -49,8 +53,8 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
             iterations_axis(axes)
         top = runs[["train_error", "test_error"]].max().max()
         if np.isfinite(top):
-            panels[0].set_ylim(0, min(100, 5 * np.ceil(top / 5) + 2))
-        panels[0].set_ylabel("error (%)")
+            axes_row[0].set_ylim(0, min(100, 5 * np.ceil(top / 5) + 2))
+        axes_row[0].set_ylabel("error (%)")
         handles = [
             Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)
         ]

@@ -56,8 +56,8 @@ def families_in(frame: pd.DataFrame) -> list[str]:
 def depth_colors(depths: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
     """One colour per depth, the deeper the darker, so the order survives in grey."""
     ordered = sorted(depths)
-    scale = mpl.colormaps["cividis_r"]
-    places = [0.22 + 0.78 * i / max(len(ordered) - 1, 1) for i in range(len(ordered))]
+    scale = mpl.colormaps["viridis_r"]
+    places = [0.15 + 0.85 * i / max(len(ordered) - 1, 1) for i in range(len(ordered))]
     return {depth: scale(place) for depth, place in zip(ordered, places, strict=True)}
 
 
