@@ -25,8 +25,8 @@ reproduce: $(STAMP)  ## Train the quick grid and draw figures, table and verdict
 	$(BIN)/python -m resnet_study experiment=quick $(ARGS)
 	$(BIN)/python -m analysis runs/quick
 
-figures: $(STAMP)  ## Draw figures, table and verdict anew, without training
-	$(BIN)/python -m analysis runs/quick
+figures: $(STAMP)  ## Draw all figures anew, of recorded and of your own quick runs; trains nothing
+	@for runs in $(wildcard runs/recorded/* runs/quick); do $(BIN)/python -m analysis $$runs || exit; done
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest

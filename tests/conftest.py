@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from resnet_study.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig
+from resnet_study.config import CheckpointConfig, DataConfig, ModelConfig, RunConfig, ScheduleConfig
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
@@ -86,3 +86,24 @@ def command(tmp_path: Path, cache: Path) -> Callable[..., subprocess.CompletedPr
         )
 
     return call
+
+
+@pytest.fixture
+def config(tiny):
+    """A run of 40 iterations that saves its state after each second one."""
+
+    def make(every: int = 2, **changes: object):
+        return tiny(
+            schedule={"iterations": 40, "milestones": (15, 30), "eval_every": 20},
+            checkpoint=CheckpointConfig(every=every),
+            **changes,
+        )
+
+    return make
+
+
+@pytest.fixture
+def undisturbed(config, tmp_path):
+    from resnet_study.experiment import run
+
+    return run(config(runs_dir=str(tmp_path / "undisturbed"))).folder

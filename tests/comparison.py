@@ -1,0 +1,91 @@
+"""What tests of interruption and damage share: comparing ends, stopping, breaking bytes."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from resnet_study.experiment import run
+from resnet_study.interruption import Interrupted
+from resnet_study.progress import Reporter
+from resnet_study.runs import RunFolder
+from resnet_study.training import checkpoint as checkpoints
+
+TIMES = {"seconds", "images_per_second"}
+
+# Children begin with torch imported, so that fifty of them take seconds, not minutes.
+forkserver = multiprocessing.get_context("forkserver")
+forkserver.set_forkserver_preload(["resnet_study.experiment"])
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    rows = csv.DictReader((folder / "metrics.csv").read_text().splitlines())
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+
+
+def assert_same_end(one: Path, two: Path) -> None:
+    """The same weights, momentum and curve, bit for bit."""
+    assert curve(one) == curve(two)
+    a, b = (checkpoints.read(folder / "checkpoint.pt") for folder in (one, two))
+    assert a.network.keys() == b.network.keys()
+    assert all(torch.equal(a.network[name], b.network[name]) for name in a.network)
+    momenta = [
+        [entry["momentum_buffer"] for entry in c.optimizer["state"].values()] for c in (a, b)
+    ]
+    assert momenta[0]
+    assert all(torch.equal(x, y) for x, y in zip(*momenta, strict=True))
+    assert a.state["iteration"] == b.state["iteration"]
+
+
+def in_child(function, *arguments) -> multiprocessing.Process:
+    process = forkserver.Process(target=function, args=arguments)
+    process.start()
+    return process
+
+
+class Stop(Reporter):
+    """Sends a signal to this process after an iteration."""
+
+    def __init__(self, at: int, number: int) -> None:
+        self.at, self.number = at, number
+
+    def iteration(self, completed):
+        if completed == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+def interrupted_at(config, *iterations: int) -> RunFolder:
+    for iteration in iterations:
+        with pytest.raises(Interrupted):
+            run(config, Stop(iteration, signal.SIGTERM))
+    return RunFolder.of(config)
+
+
+damages = st.one_of(
+    st.tuples(st.just("cut"), st.integers(0, 10**6), st.just(0)),
+    st.tuples(st.just("flip"), st.integers(0, 10**6), st.integers(1, 255)),
+    st.tuples(st.just("extend"), st.integers(0, 50), st.integers(0, 255)),
+)
+
+
+def damaged(content: bytes, damage: tuple[str, int, int]) -> bytes:
+    kind, place, value = damage
+    if kind == "cut":
+        return content[: place % len(content)]
+    if kind == "flip":
+        place %= len(content)
+        return content[:place] + bytes([content[place] ^ value]) + content[place + 1 :]
+    return content + bytes([value]) * place
+
+
+calm = settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)

@@ -1,0 +1,45 @@
+"""The README's numbers are those of the recorded runs, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from analysis.load import load_runs
+from analysis.statistics import final_errors
+from analysis.tables import markdown, results
+from resnet_study.__main__ import CONF, to_run_config
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_results_are_those_of_the_recorded_runs():
+    folders = re.findall(r"<!-- results: (\S+) -->", README)
+    assert folders
+    for folder in folders:
+        table = markdown(results(final_errors(load_runs(CHECKOUT / folder))))
+        assert table in README, f"make the table of {folder} anew:\n{table}"
+
+
+def test_pictures_and_pages_are_there():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (CHECKOUT / target).exists(), target
+
+
+def test_commands_compose():
+    commands = re.findall(r"python -m resnet_study (.*)", README)
+    assert len(commands) >= 4
+    for command in commands:
+        words = [w.split("`")[0] for w in re.findall(r"(?:[^\s\"]|\"[^\"]*\")+", command)]
+        overrides = [re.sub(r"=([^,\[\"]+),.*", r"=\1", w) for w in words if "=" in w]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            assert to_run_config(compose("config", overrides)).run_id
+
+
+def test_make_targets_exist():
+    makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
