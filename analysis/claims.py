@@ -19,11 +19,13 @@ def verdict(runs: pd.DataFrame) -> dict[str, Any]:
         runs: As from `load_runs`, of one protocol.
 
     Returns:
-        A mapping ready for JSON: `rule`, `runs` (ids it rests on), and per family and
+        A mapping ready for JSON: `rule`, `runs` (ids it rests on),
+        `left_out` (unfinished, failed or diverged runs and their states), and per family and
         measure the depths, errors, degradation in points, its 95 % interval (null for
         one seed) and the number of seeds.
     """
     finals = final_errors(runs)
+    states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
     families: dict[str, dict[str, Any]] = {}
     for measure, column in MEASURES.items():
         for row in degradation(finals, column).to_dict("records"):
@@ -39,6 +41,7 @@ def verdict(runs: pd.DataFrame) -> dict[str, Any]:
         "rule": "error at the greatest depth minus error at the smallest, in points; "
         "95 % interval over seeds, paired",
         "runs": sorted(finals["run_id"]),
+        "left_out": states[states != "finished"].to_dict(),
         "families": families,
     }
 
@@ -57,5 +60,10 @@ def summary(verdict: dict[str, Any]) -> list[str]:
         lines.append(
             f"{family}: training error {low_error:.1f} % at {shallow} layers, "
             f"{high_error:.1f} % at {deep}: {found['degradation']:+.1f} points ({spread})"
+        )
+    if verdict["left_out"]:
+        lines.append(
+            "left out, not finished: "
+            + ", ".join(f"{run} ({state})" for run, state in verdict["left_out"].items())
         )
     return lines or ["no family has finished runs at two depths: no verdict"]

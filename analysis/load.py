@@ -40,7 +40,9 @@ def run_folders(path: str | Path) -> list[RunFolder]:
     path = Path(path)
     if not path.is_dir():
         raise StudyError("runs", path, "is not there; allowed is a folder such as runs/quick")
-    folders = [RunFolder(found.parent) for found in sorted(path.glob("*/manifest.json"))]
+    files = ("manifest.json", "config.yaml", "metrics.csv")
+    found = {file.parent for name in files for file in path.glob(f"*/{name}")}
+    folders = [RunFolder(folder) for folder in sorted(found)]
     if not folders:
         raise StudyError("runs", path, "holds no runs; allowed is a folder such as runs/quick")
     return folders
@@ -100,17 +102,19 @@ def load_runs(path: str | Path) -> pd.DataFrame:
             manifest = folder.read_manifest()
             config = folder.read_config()
             metrics = read_metrics(folder)
+            if manifest is None:
+                raise StudyError("manifest", folder.manifest_file, "is missing")
         except StudyError as error:
             warnings.warn(DamagedRunWarning(f"{folder.path}: {error}"), stacklevel=2)
             continue
-        assert manifest is not None
         description = {
             "run_id": folder.path.name,
             "kind": config.model.kind,
             "shortcut": config.model.shortcut,
             "depth": config.model.depth,
             "seed": config.seed,
-            "data": config.data.title,
+            "data": config.data.title
+            + (", validation images in place of test images" * bool(config.data.validation_images)),
             "schedule": config.schedule.name,
             "experiment": config.experiment_name,
             "state": manifest["state"],

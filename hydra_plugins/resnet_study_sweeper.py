@@ -44,30 +44,40 @@ class StudySweeper(BasicSweeper):
         jobs: list[Job] = []
         for combination in self.split_arguments(overrides, None)[0]:
             composed = loader.load_sweep_config(self.config, list(combination))
-            jobs.append(Job(tuple(combination), to_run_config(composed)))
+            config = to_run_config(composed)
+            if Path(composed.hydra.sweep.dir) != Path(config.runs_dir) / config.experiment_name:
+                raise ConfigError(
+                    "hydra.sweep.dir",
+                    composed.hydra.sweep.dir,
+                    "follows runs_dir and experiment_name; set those",
+                )
+            jobs.append(Job(tuple(combination), config))
         if not jobs:
             raise ConfigError("sweep", " ".join(arguments), "describes no run")
-        config = jobs[0].config
-        if Path(self.config.hydra.sweep.dir) != Path(config.runs_dir) / config.experiment_name:
-            raise ConfigError(
-                "hydra.sweep.dir",
-                self.config.hydra.sweep.dir,
-                "follows runs_dir and experiment_name; set those",
-            )
         return jobs
 
-    def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> None:
+    def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> dict[str, str]:
         assert self.launcher is not None
-        self.launcher.launch(
-            _UntilStopped(
-                stop,
-                [
-                    [*job.overrides, f"hydra.sweep.subdir={job.config.run_id}", *_one_thread(job)]
-                    for job in jobs
-                ],
-            ),
-            initial_job_idx=0,
-        )
+        assert self.config is not None
+        workers = self.config.hydra.launcher.get("n_jobs", 1)
+        cores = int(joblib.cpu_count())
+        # Workers share the cores, so a run has its share of threads unless the user says.
+        threads = max(1, cores // (workers if workers > 0 else cores))
+        overrides = [
+            [
+                *job.overrides,
+                f"hydra.sweep.subdir={job.config.run_id}",
+                f"threads={job.config.threads or threads}",
+            ]
+            for job in jobs
+        ]
+        returns = self.launcher.launch(_UntilStopped(stop, overrides), initial_job_idx=0)
+        outcomes = [str(result.return_value) for result in returns]
+        return {
+            job.config.run_id: outcome.removeprefix("failed: ")
+            for job, outcome in zip(jobs, outcomes, strict=False)
+            if outcome.startswith("failed: ")
+        }
 
 
 class _UntilStopped(Sequence[Sequence[str]]):
@@ -85,11 +95,6 @@ class _UntilStopped(Sequence[Sequence[str]]):
 
     def __iter__(self) -> Iterator[Sequence[str]]:
         return itertools.takewhile(lambda _: not self.stop.requested, iter(self.jobs))
-
-
-def _one_thread(job: Job) -> list[str]:
-    """Workers share the cores, so each has one thread, unless the user says otherwise."""
-    return ["threads=1"] if job.config.threads is None and joblib.cpu_count() > 1 else []
 
 
 ConfigStore.instance().store(

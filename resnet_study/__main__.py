@@ -71,6 +71,7 @@ def _run_alone(config: RunConfig) -> None:
 
 
 def _run_as_job(config: RunConfig) -> str:
+    """Runs a job of a sweep; returns its state, or "failed: " and what went wrong."""
     from resnet_study.experiment import run
 
     stop = _worker_stop()
@@ -80,8 +81,8 @@ def _run_as_job(config: RunConfig) -> str:
         return run(config, wait=False, stop=stop).state
     except Interrupted:
         return "interrupted"
-    except Exception:  # noqa: BLE001 - recorded in the run's folder; the sweep's other runs go on
-        return "failed"
+    except Exception as error:  # noqa: BLE001 - the sweep's other runs go on
+        return f"failed: {type(error).__name__}: {error}"
 
 
 @functools.cache
@@ -129,6 +130,9 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         application()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
     except (HydraException, CompactHydraException) as error:
         _reject(error)
     except Exception as error:

@@ -40,9 +40,9 @@ class ModelConfig:
     """
 
     kind: str = setting("residual", str, choices=KINDS)
-    depth: int = setting(20, int, minimum=8)
+    depth: int = setting(20, int, minimum=8, maximum=10_000)
     shortcut: str | None = setting("A", str, choices=SHORTCUTS, optional=True)
-    width: int = setting(16, int, minimum=1)
+    width: int = setting(16, int, minimum=1, maximum=4096)
     layers_per_block: int = setting(2, int, minimum=1)
     init: str = setting("he", str, choices=("he", "xavier"))
 
@@ -82,7 +82,7 @@ class AugmentConfig:
         flip: Whether half of the images are mirrored left to right.
     """
 
-    padding: int = setting(4, int, minimum=0)
+    padding: int = setting(4, int, minimum=0, maximum=1024)
     flip: bool = setting(True, bool)
 
     def __post_init__(self) -> None:
@@ -107,8 +107,8 @@ class DataConfig:
 
     name: str = setting("cifar10", str, choices=DATA_SETS)
     root: str | None = setting(None, str, optional=True, identity=False)
-    label: str | None = setting(None, str, optional=True)
-    resolution: int | None = setting(None, int, minimum=4, optional=True)
+    label: str | None = setting(None, str, optional=True, maximum=80)
+    resolution: int | None = setting(None, int, minimum=4, maximum=4096, optional=True)
     train_images: int | None = setting(None, int, minimum=1, optional=True)
     validation_images: int = setting(0, int, minimum=0)
     classes: int | None = setting(None, int, minimum=2, optional=True)
@@ -120,6 +120,12 @@ class DataConfig:
         if self.name == "image_folder" and self.root is None:
             raise ConfigError(
                 "data.root", None, "allowed is a folder with train/<class>/ and test/<class>/"
+            )
+        if not self.title or len(self.title) > 80:
+            raise ConfigError(
+                "data.label",
+                self.label,
+                f"data.root={self.root} gives no short name; allowed is one",
             )
 
     @property
@@ -181,12 +187,12 @@ class ScheduleConfig:
         warmup: See `WarmupConfig`.
     """
 
-    name: str = setting("paper", str)
-    iterations: int = setting(64_000, int, minimum=1)
-    batch_size: int = setting(128, int, minimum=2)
+    name: str = setting("paper", str, maximum=40)
+    iterations: int = setting(64_000, int, minimum=1, maximum=10**9)
+    batch_size: int = setting(128, int, minimum=2, maximum=10**7)
     learning_rate: float = setting(0.1, float, minimum=0, exclusive=True)
     milestones: tuple[int, ...] = setting((32_000, 48_000), int, minimum=1, many=True)
-    gamma: float = setting(0.1, float, minimum=0, maximum=1, exclusive=True)
+    gamma: float = setting(0.1, float, minimum=1e-6, maximum=1)
     momentum: float = setting(0.9, float, minimum=0, maximum=1)
     weight_decay: float = setting(1e-4, float, minimum=0)
     eval_every: int = setting(500, int, minimum=1)
@@ -254,9 +260,9 @@ class RunConfig:
     precision: str = setting("fp32", str, choices=("fp32", "bf16"))
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     device: str = setting("auto", str, choices=("auto", "cpu", "cuda"), identity=False)
-    threads: int | None = setting(None, int, minimum=1, optional=True, identity=False)
+    threads: int | None = setting(None, int, minimum=1, maximum=4096, optional=True, identity=False)
     runs_dir: str = setting("runs", str, identity=False)
-    experiment_name: str = setting("default", str, identity=False)
+    experiment_name: str = setting("default", str, maximum=200, identity=False)
 
     def __post_init__(self) -> None:
         check(self)

@@ -17,12 +17,12 @@ from resnet_study import machine
 from resnet_study.config import RunConfig
 from resnet_study.data import ImageSet, load_images
 from resnet_study.data.loader import to_device
-from resnet_study.errors import ConfigError, StorageError
+from resnet_study.errors import ConfigError, DataError, StorageError
 from resnet_study.files import reason, write_text
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
 from resnet_study.progress import Reporter
-from resnet_study.runs import MetricsLog, RunFolder, RunRecord
+from resnet_study.runs import MetricsLog, RunFolder, RunRecord, check_space
 from resnet_study.training.checkpoint import Checkpoints, restore
 from resnet_study.training.loop import EVALUATION_BATCH, Row, TrainingState, build_optimizer, train
 
@@ -53,13 +53,22 @@ def run(
         Interrupted: A stop was requested, and the state has been saved.
     """
     reporter = reporter or Reporter()
+    request = stop or StopRequest()
     folder = RunFolder.of(config)
     if record := folder.completed():
+        check_finished(config)
         return record
     device, images = prepare(config)
+    check_space([config])
     threads = machine.set_up(config.threads)
 
-    with nullcontext(stop) if stop else StopRequest() as stop, folder.lock(wait) as held:
+    def may_wait() -> bool:
+        reporter.waiting()
+        return wait and not request.requested
+
+    with nullcontext() if stop else request, folder.lock(may_wait) as held:
+        if not held and request.signal_number is not None:
+            raise Interrupted(request.signal_number, 0, config.schedule.iterations)
         if not held:
             return RunRecord(folder.path, {"state": "running"})
         if record := folder.completed():
@@ -89,7 +98,7 @@ def run(
                 folder.previous_checkpoint_file,
                 config,
                 manifest["data"]["fingerprint"],
-                manifest["versions"],
+                manifest["versions"] | {"device": manifest["device_name"], "threads": str(threads)},
             )
             if saved := checkpoints.load(device):
                 state = restore(saved, network, optimizer, device)
@@ -110,10 +119,10 @@ def run(
 
             def completed(iteration: int) -> None:
                 reporter.iteration(iteration)
-                if stop.requested:
+                if request.requested:
                     save()
                     raise Interrupted(
-                        stop.signal_number or 0, iteration, config.schedule.iterations
+                        request.signal_number or 0, iteration, config.schedule.iterations
                     )
                 if iteration % config.checkpoint.every == 0:
                     save()
@@ -161,11 +170,37 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
     return device, images
 
 
+def check_finished(config: RunConfig) -> None:
+    """Finds out whether a finished run was made with the images that are now configured.
+
+    An image folder is known by its title, so another folder of the same title would find
+    the finished runs of the first. Where the path differs, the images are compared.
+
+    Raises:
+        DataError: The images are others.
+    """
+    folder = RunFolder.of(config)
+    record = folder.completed()
+    if record is None or config.data.name != "image_folder":
+        return
+    former = folder.read_config().data.root
+    if former is not None and Path(former).resolve() == Path(config.data.root or "").resolve():
+        return
+    made_with = record.manifest.get("data", {}).get("fingerprint")
+    if load_images(config.data).fingerprint() != made_with:
+        raise DataError(
+            "data.root",
+            config.data.root,
+            f"{record.folder} was made with other images of the same name, from {former}; "
+            "allowed is a data.label, or experiment_name, of its own",
+        )
+
+
 def _check_writable(folder: Path) -> None:
     existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
     try:
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
         # Asking the system beats reading permissions: root and read-only disks differ.
         with tempfile.TemporaryFile(dir=existing):
             pass

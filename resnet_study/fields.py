@@ -18,7 +18,7 @@ class Rule:
         type: bool, int, float or str; an int is accepted where a float is expected.
         optional: Whether None is accepted.
         minimum: Smallest number allowed.
-        maximum: Largest number allowed.
+        maximum: Largest number allowed, or the greatest length of a text.
         exclusive: Whether `minimum` itself is excluded.
         choices: The accepted strings, if they are few.
         many: Whether the value is a sequence of such values.
@@ -40,6 +40,7 @@ class Rule:
             text = "allowed are " + ", ".join(self.choices)
         elif self.type is str:
             text = "allowed is a text that is not empty"
+            text += f", of {self.maximum} characters at most" if self.maximum else ""
         elif self.type is bool:
             text = "allowed are true and false"
         else:
@@ -70,7 +71,9 @@ class Rule:
             raise error
         if self.choices and value not in self.choices:
             raise error
-        if isinstance(value, str) and not value.strip():
+        if isinstance(value, str) and not (
+            value.strip() and len(value) <= (self.maximum or math.inf)
+        ):
             raise error
         if isinstance(value, float) and not math.isfinite(value):
             raise error

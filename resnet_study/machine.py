@@ -41,6 +41,8 @@ def set_up(threads: int | None) -> int:
     threads = threads or int(joblib.cpu_count())
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
+    # fp32 means float32: cuDNN would round the inputs of convolutions to TF32.
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     return threads
 

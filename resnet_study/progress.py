@@ -22,6 +22,9 @@ class Reporter:
     def start(self, config: RunConfig, completed: int) -> None:
         """A run begins, or goes on after `completed` iterations."""
 
+    def waiting(self) -> None:
+        """Another process trains this run; called each second until it has ended."""
+
     def iteration(self, completed: int) -> None:
         """An iteration has been completed."""
 
@@ -39,6 +42,12 @@ class RunReporter(Reporter):
         self.console = Console(stderr=True)
         self.progress: Progress | None = None
         self.total = 0
+        self.told = False
+
+    def waiting(self) -> None:
+        if not self.told:
+            print("another process trains this run; waiting for it", file=sys.stderr, flush=True)
+        self.told = True
 
     def start(self, config: RunConfig, completed: int) -> None:
         self.total = config.schedule.iterations

@@ -8,7 +8,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,14 @@ class RunRecord:
         return str(self.manifest["state"])
 
 
+def _acquire(lock: FileLock, seconds: float) -> bool:
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        return False
+    return True
+
+
 class RunFolder:
     """One run's folder, `<runs_dir>/<experiment>/<run id>`.
 
@@ -84,34 +93,34 @@ class RunFolder:
         return cls(Path(config.runs_dir) / config.experiment_name / config.run_id)
 
     @contextmanager
-    def lock(self, wait: bool = True) -> Iterator[bool]:
+    def lock(self, wait: Callable[[], bool]) -> Iterator[bool]:
         """Holds the run, so that no two processes train it at once.
 
         The lock is the operating system's (flock), so it goes with the process that held
         it, however that ended.
 
         Args:
-            wait: Whether to wait for another process that holds the run.
+            wait: Asked, where another process holds the run, whether to wait for it;
+                asked again each second.
 
         Yields:
-            Whether the run is held: always True with `wait`.
+            Whether the run is held.
 
         Raises:
             StorageError: The folder cannot be written.
         """
+        lock = FileLock(self.path / ".lock")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
-            lock.acquire(timeout=-1 if wait else 0)
-        except Timeout:
-            yield False
-            return
+            held = _acquire(lock, 0)
+            while not held and wait():
+                held = _acquire(lock, 1)
         except OSError as error:
             raise StorageError(
                 "runs_dir", self.path, f"cannot be written ({reason(error)})"
             ) from error
         try:
-            yield True
+            yield held
         finally:
             lock.release()
 
@@ -188,9 +197,13 @@ class RunFolder:
                 "metrics", self.metrics_file, f"cannot be read ({reason(error)})"
             ) from error
         if seal := manifest.get("metrics"):
-            sealed = content[: seal["bytes"]]
-            longer = manifest["state"] in COMPLETE and len(content) != seal["bytes"]
-            if longer or hashlib.sha256(sealed).hexdigest() != seal["sha256"]:
+            length, digest = (
+                (seal.get("bytes"), seal.get("sha256")) if isinstance(seal, dict) else (None, None)
+            )
+            if type(length) is not int or not isinstance(digest, str):
+                raise StorageError("manifest", self.manifest_file, "is damaged: its seal is odd")
+            longer = manifest["state"] in COMPLETE and len(content) != length
+            if longer or hashlib.sha256(content[:length]).hexdigest() != digest:
                 raise StorageError("metrics", self.metrics_file, "is damaged: its checksum differs")
         try:
             return content[: content.rfind(b"\n") + 1].decode("ascii")
@@ -211,7 +224,45 @@ class RunFolder:
         lines = tail[: tail.rfind(b"\n") + 1].decode(errors="replace").splitlines()
         if not lines:
             return None
-        return dict(zip(header.decode().strip().split(","), lines[-1].split(","), strict=False))
+        return dict(
+            zip(
+                header.decode(errors="replace").strip().split(","),
+                lines[-1].split(","),
+                strict=False,
+            )
+        )
+
+
+def estimated_bytes(config: RunConfig) -> int:
+    """Disk that a run takes at its largest: three checkpoints and its text files.
+
+    Two checkpoints are kept and a third exists while it is written; each holds a weight
+    and its momentum, in float32, per parameter.
+    """
+    model, schedule = config.model, config.schedule
+    per_stage = (model.depth - 2) // 3 * 9 * model.width**2
+    parameters = per_stage * (1 + 4 + 16) + 27 * model.width + 4 * model.width * 1000
+    rows = schedule.iterations // schedule.log_every + schedule.iterations // schedule.eval_every
+    tensors = 8 * model.depth * 1000
+    return 3 * (8 * parameters + tensors + 200 * rows) + 200 * rows + 20_000
+
+
+def check_space(configs: Sequence[RunConfig]) -> None:
+    """Compares the disk that runs will need with what is free.
+
+    Raises:
+        StorageError: It is not enough.
+    """
+    folder = Path(configs[0].runs_dir).resolve()
+    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
+    needed = sum(estimated_bytes(config) for config in configs)
+    if needed > free:
+        raise StorageError(
+            "runs_dir",
+            configs[0].runs_dir,
+            f"{free / 1e6:,.0f} MB are free there, and {len(configs)} runs need about "
+            f"{needed / 1e6:,.0f} MB",
+        )
 
 
 class MetricsLog:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 import time
@@ -11,16 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import psutil
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import StorageError, StudyError
+from resnet_study.errors import StudyError
 from resnet_study.interruption import StopRequest
 from resnet_study.progress import SweepReporter, duration
-from resnet_study.runs import COMPLETE, RunFolder
+from resnet_study.runs import COMPLETE, RunFolder, check_space
 
 # A killed worker takes down the runs of its pool, at fault or not; they go on from their
 # checkpoints, this many times.
@@ -41,6 +38,10 @@ class Job:
     config: RunConfig
 
 
+# Runs jobs in the order given and returns, by run id, what went wrong with those that failed.
+Launch = Callable[[Sequence[Job], StopRequest], dict[str, str]]
+
+
 def relative_cost(config: RunConfig) -> float:
     """Training cost in arbitrary units, good enough to order runs and to guess time left."""
     side = config.data.resolution or 32
@@ -55,14 +56,14 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
     return sorted(by_id.values(), key=lambda job: (-relative_cost(job.config), job.config.run_id))
 
 
-def execute(jobs: Sequence[Job], launch: Callable[[Sequence[Job], StopRequest], Any]) -> int:
+def execute(jobs: Sequence[Job], launch: Launch) -> int:
     """Carries out a sweep; whatever is finished already is not started.
 
     Args:
         jobs: The sweep's jobs, in any order, with repetitions.
-        launch: Runs jobs, in the order given, and returns when they have ended; once a
-            stop is requested it starts no more. What became of a job is read from its
-            folder, so any worker may die.
+        launch: Runs jobs and returns when they have ended; once a stop is requested it
+            starts no more. What became of a job is read from its folder, so any worker
+            may die.
 
     Returns:
         Exit status: 0; 1 where a run failed; 128 plus the signal's number where the sweep
@@ -78,6 +79,8 @@ def execute(jobs: Sequence[Job], launch: Callable[[Sequence[Job], StopRequest], 
         f"{len(runs)} runs in {folder}: {len(runs) - len(left)} finished, {len(left)} to train",
         file=sys.stderr,
     )
+    failures: dict[str, str] = {}
+    _check_finished([job.config for job in runs if job not in left])
     if left:
         _prepare([job.config for job in left])
         began = time.monotonic()
@@ -86,17 +89,17 @@ def execute(jobs: Sequence[Job], launch: Callable[[Sequence[Job], StopRequest], 
             StopRequest(forward=_tell_workers) as stop,
             SweepReporter(configs, [relative_cost(c) for c in configs]),
         ):
-            _launch_until_done(left, launch, stop)
+            failures = _launch_until_done(left, launch, stop)
         if stop.signal_number is not None:
             done = sum(_state(job) in COMPLETE for job in runs)
             print(
-                f"interrupted: {done} of {len(runs)} runs are finished, the others are saved; "
-                "the same command goes on",
+                f"interrupted: {done} of {len(runs)} runs are finished; the same command goes on "
+                "with the others where they were saved",
                 file=sys.stderr,
             )
             return 128 + stop.signal_number
         print(f"trained in {duration(time.monotonic() - began)}", file=sys.stderr)
-    return _summarise(runs)
+    return _summarise(runs, failures)
 
 
 def _tell_workers(_: int) -> None:
@@ -125,59 +128,51 @@ def _prepare(configs: Sequence[RunConfig]) -> None:
         if place not in tried:
             prepare(config)
             tried.add(place)
-    needed = sum(estimated_bytes(config) for config in configs)
-    folder = Path(configs[0].runs_dir).resolve()
-    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
-    if needed > free:
-        raise StorageError(
-            "runs_dir",
-            configs[0].runs_dir,
-            f"{free / 1e6:,.0f} MB are free there, and {len(configs)} runs need about "
-            f"{needed / 1e6:,.0f} MB",
-        )
+    check_space(configs)
 
 
-def estimated_bytes(config: RunConfig) -> int:
-    """Disk that a run takes at its largest: three checkpoints and its text files.
+def _check_finished(configs: Sequence[RunConfig]) -> None:
+    """Finished runs of an image folder must be of these images, not of namesakes."""
+    folders = [config for config in configs if config.data.name == "image_folder"]
+    if folders:
+        from resnet_study.experiment import check_finished
 
-    Two checkpoints are kept and a third exists while it is written; each holds a weight
-    and its momentum, in float32, per parameter.
-    """
-    model, schedule = config.model, config.schedule
-    per_stage = (model.depth - 2) // 3 * 9 * model.width**2
-    parameters = per_stage * (1 + 4 + 16) + 27 * model.width + 4 * model.width * 1000
-    rows = schedule.iterations // schedule.log_every + schedule.iterations // schedule.eval_every
-    tensors = 8 * model.depth * 1000
-    return 3 * (8 * parameters + tensors + 200 * rows) + 200 * rows + 20_000
+        for config in folders:
+            check_finished(config)
 
 
 def _launch_until_done(
     jobs: Sequence[Job],
-    launch: Callable[[Sequence[Job], StopRequest], Any],
+    launch: Launch,
     stop: StopRequest,
-) -> None:
-    """Launches what is left until every run has ended, or has lost its worker too often."""
+) -> dict[str, str]:
+    """Launches what is left until every run has ended, or has lost its worker too often.
+
+    Returns:
+        What went wrong, by run id, as the launcher was told.
+    """
     deaths: Counter[str] = Counter()
+    failures: dict[str, str] = {}
     left = list(jobs)
     while left and not stop.requested:
         before = {job.config.run_id: _fingerprint(job) for job in left}
         crashed = False
         try:
-            launch(left, stop)
+            failures |= launch(left, stop)
         except BrokenExecutor:
             # A worker's death breaks its whole pool. The folders say what is left.
             if stop.requested:
-                return
+                break
             crashed = True
             print("warning: a worker process died; its runs go on", file=sys.stderr)
 
-        touched = [job for job in left if _fingerprint(job) != before[job.config.run_id]]
-        ended = {job.config.run_id for job in touched if _state(job) != "running"}
+        touched = {r for j in left if _fingerprint(j) != before[r := j.config.run_id]}
+        ended = {j.config.run_id for j in left if _state(j) in (*COMPLETE, "damaged")}
+        ended |= {j.config.run_id for j in left if _state(j) == "failed"} & touched
+        ended |= failures.keys()
         if crashed:
-            deaths.update(job.config.run_id for job in touched if job.config.run_id not in ended)
-            if not touched:
-                # Nothing has begun: the next attempt would end in the same way.
-                deaths.update(job.config.run_id for job in left)
+            # Where nothing has begun, the next attempt would end in the same way.
+            deaths.update(touched - ended or before.keys() - ended)
         left = [
             job
             for job in left
@@ -186,6 +181,7 @@ def _launch_until_done(
         if left and not crashed:
             # Another sweep on this folder is at them: come back when it is done.
             time.sleep(_PATIENCE)
+    return failures
 
 
 def _fingerprint(job: Job) -> bytes:
@@ -196,20 +192,22 @@ def _fingerprint(job: Job) -> bytes:
         return b""
 
 
-def _summarise(runs: Sequence[Job]) -> int:
+def _summarise(runs: Sequence[Job], failures: dict[str, str]) -> int:
     failed = 0
     for job in runs:
         folder, state = RunFolder.of(job.config), _state(job) or "not started"
         if state == "finished":
             continue
+        message = failures.get(job.config.run_id, "")
+        with suppress(OSError):
+            if state == "failed":
+                message = folder.failure_file.read_text(encoding="utf-8")
         if state != "diverged":
             failed += 1
             state = "not finished, its worker died" if state == "running" else state
         print(f"{state}: {folder.path}", file=sys.stderr)
-        with suppress(OSError):
-            if state == "failed":
-                lines = folder.failure_file.read_text(encoding="utf-8").strip().splitlines()
-                print("".join(f"  {line}\n" for line in lines[-2:]), end="", file=sys.stderr)
+        for line in message.strip().splitlines()[-2:]:
+            print(f"  {line}", file=sys.stderr)
     if failed:
         print(
             f"{failed} of {len(runs)} runs are not finished; the same command goes on with them",

@@ -37,6 +37,7 @@ def wrong_values(rule: Rule) -> list[str]:
         return [*values, "1", "0.5", "maybe", "'true'"]
     if rule.type is str:
         values += ["''", "'  '", "3", "true", "1.5"]
+        values += ["x" * 300] if rule.maximum else []
         return [*values, "nonsense", "A1"] if rule.choices else values
     values += ["word", "true", "'1'", "''", "nan", "inf", "1e400"]
     if rule.type is int:
@@ -85,6 +86,10 @@ BY_HAND = [
     ("experiment_name='a b'",),
     ("schedule.name='a/b'",),
     ("runs_dir=/proc/nothing",),
+    ("data=image_folder", "data.root=."),
+    ("data=image_folder", f"data.root={'x' * 300}"),
+    (f"runs_dir={'x' * 300}",),
+    ("schedule.gamma=1e-200",),
     ("runs_dir=README.md",),
     ("runs_dir=README.md/below",),
     ("data.cache=README.md",),

@@ -56,7 +56,8 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         caption(
             figure,
             f"{provenance(finished)}\nFinal: mean over the last {FINAL_SHARE:.0%} of "
-            f"iterations. {_meaning(error)}",
+            f"iterations{', small marks: each seed' * (finals['seed'].nunique() > 1)}. "
+            f"{_meaning(error)}",
         )
     return figure
 

@@ -25,7 +25,8 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     """Draws training error (dashed) and test error (solid) against iterations.
 
     Args:
-        runs: As from `load_runs`, or a part of it. Over several seeds the mean is drawn.
+        runs: As from `load_runs`, or a part of it. Over several
+            seeds the mean is drawn, of finished runs where there are any.
 
     Returns:
         A figure with one panel per family, depth by colour, milestones as vertical lines.
@@ -45,6 +46,9 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
                 axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
             for depth, color in colors.items():
                 of_depth = part[part["depth"] == depth]
+                # A seed that ended early would bend the mean where it leaves.
+                if (of_depth["state"] == "finished").any():
+                    of_depth = of_depth[of_depth["state"] == "finished"]
                 for column, style in (("train_error", "--"), ("test_error", "-")):
                     curve = of_depth.groupby("iteration")[column].mean().dropna()
                     width = 1.0 if style == "--" else 1.6
@@ -61,7 +65,7 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         handles += [
             Line2D([], [], color="#444444", linestyle="--", linewidth=1.0, label="training"),
             Line2D([], [], color="#444444", linewidth=1.6, label="test"),
-            Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate ÷ 10"),
+            Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered"),
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
         mean = " Mean over seeds." if runs["seed"].nunique() > 1 else ""

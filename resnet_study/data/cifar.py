@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from resnet_study.data.images import ImageSet
 from resnet_study.errors import DataError
@@ -28,7 +29,10 @@ def load(name: str, root: Path) -> ImageSet:
 
     source = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
     try:
-        train, test = (source(str(root), train=part, download=True) for part in (True, False))
+        root.mkdir(parents=True, exist_ok=True)
+        # torchvision unpacks in place: only one process may do so at a time.
+        with FileLock(root / f".{name}.lock"):
+            train, test = (source(str(root), train=part, download=True) for part in (True, False))
     except (OSError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from resnet_study.data.images import ImageSet, reduce_area
 from resnet_study.errors import DataError
@@ -35,10 +35,11 @@ def _files(folder: Path) -> list[File]:
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise DataError("data.root", folder, f"is missing; {LAYOUT}")
-    with os.scandir(folder) as entries:
-        names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except OSError as error:
+        raise DataError("data.root", folder, f"cannot be read; {LAYOUT}") from error
     return tuple(sorted(names))
 
 
@@ -53,7 +54,7 @@ class ImageFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        if not root.is_dir():
+        if not os.path.isdir(root):  # noqa: PTH112 - no error for a name that is too long
             raise DataError("data.root", root, f"is not there; {LAYOUT}")
         self.root = root
         self.classes = _classes(root / "train")
@@ -143,7 +144,7 @@ def _decode(path: Path, resolution: int | None) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
+    except Exception as error:
         raise DataError("data.root", path, "cannot be read as an image") from error
     if resolution is not None:
         side = min(picture.size)

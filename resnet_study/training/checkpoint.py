@@ -96,7 +96,7 @@ class Checkpoints:
         before: Path of the one before.
         config: The run.
         data: Fingerprint of its data.
-        versions: As in the manifest.
+        versions: As in the manifest, with device and threads: what rounding depends on.
     """
 
     def __init__(
@@ -163,6 +163,8 @@ class Checkpoints:
             self._check(path, checkpoint)
             if damaged is not None:
                 warn(f"{damaged}; going on from the one before")
+                # Else the next rotation would put it in place of this intact one.
+                Path(str(damaged.value)).unlink(missing_ok=True)
             if path == self.fresh:
                 self._rotate()
             return checkpoint

@@ -1,6 +1,11 @@
 """One run from Python: same description, same curve; finished once, trained once."""
 
 import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from multiprocessing import get_context
 
 import pytest
@@ -9,6 +14,7 @@ from resnet_study import experiment
 from resnet_study.config import DataConfig, ModelConfig
 from resnet_study.errors import DataError, StorageError
 from resnet_study.experiment import run
+from resnet_study.interruption import Interrupted
 from resnet_study.progress import Reporter
 from resnet_study.runs import METRICS
 
@@ -152,3 +158,58 @@ def test_plain_and_residual_see_the_same_stream(tiny, monkeypatch):
     run(tiny(model=ModelConfig(kind="plain", depth=8, width=4)))
     run(tiny(model=ModelConfig(kind="residual", depth=14, width=4, shortcut="B")))
     assert all(a.equal(b) for a, b in zip(seen[0], seen[1], strict=True))
+
+
+def test_finished_runs_of_a_namesake_folder_are_not_taken_for_ours(tiny, tmp_path, cache):
+    from PIL import Image
+
+    def photos(where, colour):
+        root = tmp_path / where / "photos"
+        for part in ("train", "test"):
+            for name in ("cat", "dog"):
+                (root / part / name).mkdir(parents=True)
+                for i in range(16):
+                    image = Image.new("RGB", (8, 8), colour)
+                    image.save(root / part / name / f"{i}.png")
+        return DataConfig(name="image_folder", root=str(root), cache=str(cache))
+
+    first = run(tiny(data=photos("a", "red")))
+    assert first.state == "finished"
+    shutil.copytree(tmp_path / "a", tmp_path / "moved")
+    moved = DataConfig(
+        name="image_folder", root=str(tmp_path / "moved" / "photos"), cache=str(cache)
+    )
+    assert run(tiny(data=moved)).manifest == first.manifest
+    with pytest.raises(DataError, match="was made with other images of the same name"):
+        run(tiny(data=photos("b", "blue")))
+
+
+def test_a_request_to_stop_ends_the_wait_for_a_run(tiny):
+    config = tiny()
+    told = []
+
+    class Impatient(Reporter):
+        def waiting(self):
+            told.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    program = (
+        "import sys; from pathlib import Path; from resnet_study.runs import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).lock(lambda: False):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    folder = experiment.RunFolder.of(config).path
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Interrupted):
+            run(config, Impatient())
+        assert run(config, wait=False).state == "running"
+        holder.communicate("")
+    assert told
+    assert run(config).state == "finished"

@@ -50,17 +50,17 @@ def test_the_config_is_read_back(folder):
 
 
 def test_a_run_is_held_by_one_process_at_a_time(folder):
-    with folder.lock() as held:
+    with folder.lock(lambda: True) as held:
         assert held
         program = (
             "import sys; from pathlib import Path; from resnet_study.runs import RunFolder\n"
-            "with RunFolder(Path(sys.argv[1])).lock(wait=False) as held: print(held)"
+            "with RunFolder(Path(sys.argv[1])).lock(lambda: False) as held: print(held)"
         )
         other = subprocess.run(
             [sys.executable, "-c", program, str(folder.path)], capture_output=True, text=True
         )
         assert other.stdout.strip() == "False", other.stderr
-    with folder.lock(wait=False) as held:
+    with folder.lock(lambda: False) as held:
         assert held
 
 
