@@ -8,9 +8,9 @@ import sys
 import warnings
 from pathlib import Path
 
-from analysis.claims import summary
 from analysis.load import DamagedRunWarning, load_configs, load_runs, protocols
 from analysis.report import write_report
+from analysis.verdict import summary
 from resnet_study.errors import StudyError
 
 

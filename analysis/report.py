@@ -11,11 +11,11 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.claims import verdict
 from analysis.figures import error_by_depth, learning_curves
 from analysis.figures.style import RC
 from analysis.statistics import final_errors
 from analysis.tables import markdown, results
+from analysis.verdict import verdict
 from resnet_study.files import write_text, writing
 
 FORMATS = ("png", "svg")

@@ -124,3 +124,65 @@ def degradation(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFram
         "n",
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def depth_trend(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
+    """Kendall's tau-b between depth and error over the runs of each family.
+
+    Args:
+        finals: As from `final_errors`.
+        error: The column to compare.
+
+    Returns:
+        `family, tau, p_value, n`, where n counts runs; families with one depth are left
+        out. The p-value is two-sided, and large where there are few runs.
+    """
+    rows = []
+    for family, group in finals.dropna(subset=[error]).groupby("family"):
+        if group["depth"].nunique() > 1:
+            result = stats.kendalltau(group["depth"], group[error])
+            rows.append(
+                {
+                    "family": family,
+                    "tau": float(result.statistic),
+                    "p_value": float(result.pvalue),
+                    "n": len(group),
+                }
+            )
+    return pd.DataFrame(rows, columns=["family", "tau", "p_value", "n"])
+
+
+def family_difference(
+    finals: pd.DataFrame, family: str, other: str, error: str = "train_error"
+) -> pd.DataFrame:
+    """Error of one family minus that of another at each depth both have, in points.
+
+    Runs of one seed start from the same weights and see the same batches, so differences
+    are taken seed by seed, over the seeds that both families have.
+
+    Args:
+        finals: As from `final_errors`.
+        family: Such as "residual-A".
+        other: Such as "plain".
+        error: The column to compare.
+
+    Returns:
+        `depth, difference, low, high, n`; the bounds of the 95 % interval are missing for
+        one seed.
+    """
+    index = ["depth", "seed"]
+    one, two = (finals[finals["family"] == f].set_index(index)[error] for f in (family, other))
+    pairs = (one - two).dropna()
+    rows = []
+    for depth, differences in pairs.groupby(level="depth"):
+        low, high = paired_interval(differences) or (np.nan, np.nan)
+        rows.append(
+            {
+                "depth": depth,
+                "difference": differences.mean(),
+                "low": low,
+                "high": high,
+                "n": len(differences),
+            }
+        )
+    return pd.DataFrame(rows, columns=["depth", "difference", "low", "high", "n"])

@@ -55,9 +55,12 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
                     axes.plot(curve.index, curve, linestyle=style, color=color, linewidth=width)
             axes.set_title(family_title(family))
             iterations_axis(axes)
-        top = runs[["train_error", "test_error"]].max().max()
-        if np.isfinite(top):
-            axes_row[0].set_ylim(0, min(100, 5 * np.ceil(top / 5) + 2))
+        errors = runs[["train_error", "test_error"]]
+        low, high = errors.min().min(), errors.max().max()
+        if np.isfinite(high):
+            # From zero, unless that would leave the lower half of the panels empty.
+            bottom = 0 if low < high / 2 else 10 * np.floor((low - 2) / 10)
+            axes_row[0].set_ylim(bottom, min(100, 5 * np.ceil(high / 5) + 2))
         axes_row[0].set_ylabel("error (%)")
         handles = [
             Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)

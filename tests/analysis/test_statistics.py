@@ -5,8 +5,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.claims import summary, verdict
-from analysis.statistics import add_family, by_cell, degradation, final_errors, paired_interval
+from analysis.statistics import (
+    add_family,
+    by_cell,
+    degradation,
+    depth_trend,
+    family_difference,
+    final_errors,
+    paired_interval,
+)
+from analysis.verdict import summary, verdict
 
 
 def run(kind, shortcut, depth, seed, errors, state="finished"):
@@ -122,6 +130,27 @@ def test_the_verdict_says_depths_errors_points_and_seeds(runs):
 
 
 def test_without_two_depths_there_is_no_verdict(runs):
-    assert summary(verdict(runs[runs["depth"] == 20])) == [
-        "no family has finished runs at two depths: no verdict"
-    ]
+    lines = summary(verdict(runs[runs["depth"] == 20]))
+    assert lines[0] == "no family has finished runs at two depths: no verdict"
+    assert lines[1].startswith("claim 1, insufficient")
+
+
+def test_trend_equals_kendalls_tau_by_hand():
+    """Three depths in order: all three pairs agree; one swap: two agree, one does not."""
+    rising = [("plain", None, d, 0, [e]) for d, e in ((20, 10), (56, 20), (110, 30))]
+    swapped = [("residual", "A", d, 0, [e]) for d, e in ((20, 10), (56, 30), (110, 20))]
+    runs = pd.concat([run(k, s, d, i, tail * 2) for k, s, d, i, tail in rising + swapped])
+    trend = depth_trend(final_errors(runs)).set_index("family")
+    assert trend.loc["plain", "tau"] == pytest.approx(1)
+    assert trend.loc["residual-A", "tau"] == pytest.approx((2 - 1) / 3)
+    assert trend.loc["plain", "n"] == 3
+    assert trend.loc["plain", "p_value"] == stats.kendalltau([20, 56, 110], [10, 20, 30]).pvalue
+
+
+def test_families_are_compared_depth_by_depth_and_seed_by_seed(runs):
+    table = family_difference(final_errors(runs), "residual-A", "plain").set_index("depth")
+    # Seed 0 alone has both: 13 - 41 at 20 layers, 21 - 89 at 110.
+    assert table["difference"].to_dict() == {20: -28, 110: -68}
+    assert table["n"].tolist() == [1, 1]
+    assert table["low"].isna().all()
+    assert family_difference(final_errors(runs), "residual-B", "plain").empty
