@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -19,8 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_study.config import RunConfig
 from resnet_study.errors import ConfigError, StudyError, StudyWarning
-from resnet_study.interruption import Interrupted, StopRequest
+from resnet_study.interruption import Interrupted, StopRequest, leave_with_parent
 
+_BUSY = threading.Lock()
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -78,7 +80,8 @@ def _run_as_job(config: RunConfig) -> str:
     if stop.requested:
         return "left"
     try:
-        return run(config, wait=False, stop=stop).state
+        with _BUSY:
+            return run(config, wait=False, stop=stop).state
     except Interrupted:
         return "interrupted"
     except Exception as error:  # noqa: BLE001 - the sweep's other runs go on
@@ -91,7 +94,11 @@ def _worker_stop() -> StopRequest:
 
     A launcher that runs jobs in the sweep's own process shares the sweep's request.
     """
-    return StopRequest.active or StopRequest(worker=True).__enter__()
+    if StopRequest.active is not None:
+        return StopRequest.active
+    stop = StopRequest(worker=True).__enter__()
+    leave_with_parent(stop, _BUSY)
+    return stop
 
 
 def task(composed: DictConfig) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import ClassVar
@@ -89,3 +90,26 @@ class StopRequest:
         for number, handler in self._former.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._former = {}
+
+
+def leave_with_parent(stop: StopRequest, busy: threading.Lock) -> None:
+    """Ends this worker process once its parent is gone, after the job that it is at.
+
+    A pool's worker whose parent was killed would wait for its next job for ever. A thread
+    looks each second; finding the parent gone it requests a stop, waits until the job has
+    saved its state, and ends the process.
+
+    Args:
+        stop: The worker's request.
+        busy: Held while a job runs.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        stop.signal_number = signal.SIGTERM
+        with busy:
+            os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

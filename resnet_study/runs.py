@@ -260,7 +260,8 @@ def check_space(configs: Sequence[RunConfig]) -> None:
         raise StorageError(
             "runs_dir",
             configs[0].runs_dir,
-            f"{free / 1e6:,.0f} MB are free there, and {len(configs)} runs need about "
+            f"{free / 1e6:,.0f} MB are free there, and "
+            f"{f'{len(configs)} runs need' if len(configs) > 1 else 'one run needs'} about "
             f"{needed / 1e6:,.0f} MB",
         )
 

@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from resnet_study import experiment
 from resnet_study.config import (
     DataConfig,
 )
@@ -102,8 +103,8 @@ def test_a_full_disk_is_named_and_leaves_earlier_results(config, undisturbed):
     assert_same_end(folder.path, undisturbed)
 
 
-def test_a_really_full_disk(config, tmp_path):
-    """A tmpfs of 200 kB, where the system lets us mount one."""
+def test_a_really_full_disk(config, tmp_path, monkeypatch):
+    """A tmpfs of 200 kB, where the system lets us mount one, that fills up under way."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -113,6 +114,9 @@ def test_a_really_full_disk(config, tmp_path):
         pytest.skip(f"mounting a tmpfs is not allowed here: {mounted.stderr.decode().strip()}")
     try:
         config = config(every=1000, runs_dir=str(disk / "runs"))
+        with pytest.raises(StorageError, match="0 MB are free there, and one run needs about"):
+            run(config)
+        monkeypatch.setattr(experiment, "check_space", lambda _: None)
         folder = interrupted_at(config, 11)
         filler = disk / "filler"
         filler.write_bytes(b"0" * (shutil.disk_usage(disk).free - 8192))

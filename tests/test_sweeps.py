@@ -110,7 +110,8 @@ def test_a_killed_parent_takes_its_workers_along_and_the_sweep_goes_on(whole_swe
     wait_for_checkpoints(tmp_path, 3)
     workers = workers_of(process)
     process.kill()
-    process.communicate()
+    # The workers hold the pipes: this returns when they are gone.
+    process.communicate(timeout=60)
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive, "workers outlived their sweep"
     finish(start_sweep(tmp_path, cache))
@@ -129,7 +130,7 @@ def test_ctrl_c_stops_promptly_and_says_how_to_go_on(whole_sweep, tmp_path):
     assert time.monotonic() - began < 10
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in errors
-    assert "runs are finished, the others are saved; the same command goes on" in errors
+    assert "runs are finished; the same command goes on with the others" in errors
     psutil.wait_procs(workers, timeout=30)
     errors = finish(start_sweep(tmp_path, cache))
     assert_same_sweep(tmp_path / "sweep", whole)
@@ -159,15 +160,15 @@ def test_a_failing_run_leaves_the_others_alone(whole_sweep, tmp_path):
     whole, cache = whole_sweep
     broken = next(whole.glob("plain-014*")).name
     (tmp_path / "sweep" / broken).mkdir(parents=True)
-    # A folder where a file belongs: this run cannot save, the others can.
+    # A folder where a file belongs: this run cannot read its state, the others can.
     (tmp_path / "sweep" / broken / "checkpoint.new").mkdir()
     process = start_sweep(tmp_path, cache)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 1
     assert f"failed: {tmp_path / 'sweep' / broken}" in errors
     assert "1 of 6 runs are not finished; the same command goes on with them" in errors
-    assert "StorageError" in errors
-    assert "StorageError" in (tmp_path / "sweep" / broken / "failure.txt").read_text()
+    assert "CheckpointError" in errors
+    assert "CheckpointError" in (tmp_path / "sweep" / broken / "failure.txt").read_text()
     (tmp_path / "sweep" / broken / "checkpoint.new").rmdir()
     errors = finish(start_sweep(tmp_path, cache))
     assert "5 finished, 1 to train" in errors

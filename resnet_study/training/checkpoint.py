@@ -15,7 +15,7 @@ from torch import nn
 
 from resnet_study.config import RunConfig
 from resnet_study.errors import CheckpointError, warn
-from resnet_study.files import sync_folder, writing
+from resnet_study.files import reason, sync_folder, writing
 from resnet_study.training.loop import TrainingState
 
 _MAGIC = b"resnet_study checkpoint 1\n"
@@ -72,7 +72,12 @@ def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
         CheckpointError: The file is damaged, or is no checkpoint.
         FileNotFoundError: There is none.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CheckpointError("checkpoint", path, f"cannot be read ({reason(error)})") from error
     start = len(_MAGIC) + _DIGEST + 1
     if content[: len(_MAGIC)] != _MAGIC:
         raise CheckpointError("checkpoint", path, "is damaged, or not a checkpoint of ours")
