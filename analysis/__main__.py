@@ -8,7 +8,13 @@ import sys
 import warnings
 from pathlib import Path
 
-from analysis.load import DamagedRunWarning, load_configs, load_runs, protocols
+from analysis.load import (
+    DamagedRunWarning,
+    load_configs,
+    load_manifests,
+    load_runs,
+    protocols,
+)
 from analysis.report import write_report
 from analysis.verdict import summary
 from resnet_study.errors import StudyError
@@ -42,6 +48,7 @@ def _report(folder: Path, output: Path) -> None:
         warnings.simplefilter("always", DamagedRunWarning)
         configs = load_configs(folder)
         runs = load_runs(folder)
+        manifests = load_manifests(folder)
     for text in sorted({str(w.message) for w in damaged}):
         print(f"left out: {text}", file=sys.stderr)
     states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
@@ -54,7 +61,8 @@ def _report(folder: Path, output: Path) -> None:
     for number, ids in enumerate(groups, start=1):
         part = runs[runs["run_id"].isin(ids)]
         place = output if number == 1 else output / f"protocol-{number}"
-        found, written = write_report(part, place)
+        costs = manifests[manifests["run_id"].isin(ids)]
+        found, written = write_report(part, costs, place)
         config = configs[ids[0]]
         print(f"\n{config.data.title}, schedule {config.schedule.name}: {len(ids)} runs")
         for line in summary(found):

@@ -26,6 +26,8 @@ DESCRIPTION = (
     "state",
 )
 
+COSTS = ("parameters", "multiply_adds", "seconds", "peak_memory_bytes")
+
 
 class DamagedRunWarning(UserWarning):
     """A run folder could not be read and is left out."""
@@ -125,6 +127,37 @@ def load_runs(path: str | Path) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=[*DESCRIPTION, *METRICS])
     return pd.concat(frames, ignore_index=True)
+
+
+def load_manifests(path: str | Path) -> pd.DataFrame:
+    """Loads what the manifests say of cost, one row per readable run.
+
+    Args:
+        path: Folder of the experiment.
+
+    Returns:
+        `run_id, family, depth, seed, state, parameters, multiply_adds` (of one image),
+        `seconds` (training time), `peak_memory_bytes, device_name, host`; a number is
+        missing where the run has not come so far.
+    """
+    rows = []
+    for folder in run_folders(path):
+        try:
+            manifest, config = folder.read_manifest() or {}, folder.read_config()
+        except StudyError as error:
+            warnings.warn(DamagedRunWarning(f"{folder.path}: {error}"), stacklevel=2)
+            continue
+        names = ("state", *COSTS, "device_name", "host")
+        rows.append(
+            {
+                "run_id": folder.path.name,
+                "family": config.model.family,
+                "depth": config.model.depth,
+                "seed": config.seed,
+                **{name: manifest.get(name) for name in names},
+            }
+        )
+    return pd.DataFrame(rows).astype(dict.fromkeys(COSTS, float))
 
 
 def protocols(configs: dict[str, RunConfig]) -> list[list[str]]:

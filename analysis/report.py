@@ -12,20 +12,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import error_by_depth, learning_curves
-from analysis.figures.style import RC
+from analysis.figures.style import RC, provenance
 from analysis.statistics import final_errors
-from analysis.tables import markdown, results
+from analysis.tables import costs, latex, markdown, results
 from analysis.verdict import verdict
 from resnet_study.files import write_text, writing
 
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg", "pdf")
 
 
-def write_report(runs: pd.DataFrame, output: Path) -> tuple[dict[str, Any], list[Path]]:
+def write_report(
+    runs: pd.DataFrame, manifests: pd.DataFrame, output: Path
+) -> tuple[dict[str, Any], list[Path]]:
     """Draws and writes everything for the runs of one protocol.
 
     Args:
         runs: As from `load_runs`.
+        manifests: As from `load_manifests`, of the same runs.
         output: Folder for the files; made if missing.
 
     Returns:
@@ -43,13 +46,18 @@ def write_report(runs: pd.DataFrame, output: Path) -> tuple[dict[str, Any], list
     for name, figure in figures.items():
         written += _write_figure(figure, output / name)
 
-    table = results(final_errors(runs))
     found = verdict(runs)
-    for name, text in (
-        ("results.csv", table.to_csv(index=False)),
-        ("results.md", markdown(table)),
-        ("verdict.json", json.dumps(found, indent=2) + "\n"),
-    ):
+    of_the_paper = set(runs["data"]) == {"CIFAR-10"} and set(runs["schedule"]) == {"paper"}
+    tables = {
+        "results": (results(final_errors(runs), of_the_paper), "Final errors."),
+        "costs": (costs(manifests), "Size and cost of the networks."),
+    }
+    texts = {"verdict.json": json.dumps(found, indent=2) + "\n"}
+    for name, (table, title) in tables.items():
+        texts[f"{name}.csv"] = table.to_csv(index=False)
+        texts[f"{name}.md"] = markdown(table)
+        texts[f"{name}.tex"] = latex(table, f"{title} {provenance(runs)}")
+    for name, text in texts.items():
         write_text(output / name, text)
         written.append(output / name)
     return found, written
@@ -60,7 +68,8 @@ def _write_figure(figure: Figure, stem: Path) -> list[Path]:
     for suffix in FORMATS:
         stream = io.BytesIO()
         # Without a date the same runs give the same file.
-        metadata = {"Date": None} if suffix == "svg" else None
+        dated = {"svg": "Date", "pdf": "CreationDate"}.get(suffix)
+        metadata = None if dated is None else {dated: None}
         # Some settings, such as resolution and the ids inside an SVG, act on saving.
         with mpl.rc_context(RC):
             figure.savefig(stream, format=suffix, metadata=metadata)

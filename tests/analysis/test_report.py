@@ -14,9 +14,15 @@ from PIL import Image
 from analysis.__main__ import main
 from analysis.figures import error_by_depth, learning_curves
 from analysis.figures.style import depth_colors
-from analysis.load import DamagedRunWarning, load_configs, load_runs, protocols
+from analysis.load import (
+    DamagedRunWarning,
+    load_configs,
+    load_manifests,
+    load_runs,
+    protocols,
+)
 from analysis.statistics import final_errors
-from analysis.tables import markdown, results
+from analysis.tables import costs, latex, markdown, results
 from resnet_study.runs import METRICS
 
 RECORDED = Path(__file__).resolve().parent.parent / "fixtures" / "runs"
@@ -208,6 +214,35 @@ def test_tables_hold_the_means(runs):
     assert f"{cell['train_error'].mean():.2f} ± " in lines[2]
 
 
+def test_the_papers_numbers_stand_only_beside_its_own_protocol(runs):
+    finals = final_errors(runs)
+    assert "paper_test_error" not in results(finals)
+    finals["depth"] = finals["depth"].map({8: 20, 14: 110})
+    table = results(finals, protocol_of_the_paper=True).set_index(["family", "depth"])
+    assert table.loc[("residual-A", 20), "paper_test_error"] == 8.75
+    assert table.loc[("residual-A", 110), "paper_test_error"] == 6.43
+    assert np.isnan(table.loc[("plain", 20), "paper_test_error"])
+
+
+def test_costs_come_from_the_manifests():
+    table = costs(load_manifests(RECORDED)).set_index(["family", "depth"])
+    assert table.loc[("plain", 8), "parameters"] == 5006
+    assert table.loc[("residual-A", 8), "parameters"] == 5006
+    assert table.loc[("residual-B", 8), "parameters"] > 5006
+    assert table.loc[("plain", 14), "multiply_adds"] > table.loc[("plain", 8), "multiply_adds"]
+    assert (table["seconds"] > 0).all()
+    assert table["n"].tolist() == [2] * 6
+
+
+def test_latex_is_a_booktabs_table(runs):
+    text = latex(results(final_errors(runs)), "100 % of a_b.")
+    for part in (r"\toprule", r"\bottomrule", r"$\pm$", r"training error (\%)", r"100 \% of a\_b."):
+        assert part in text
+    rows = [line for line in text.splitlines() if line.strip().endswith(r"\\")]
+    assert len(rows) == 7
+    assert len({line.count("&") for line in rows}) == 1
+
+
 def test_the_command_writes_everything_and_says_where(folder, tmp_path, capsys):
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     output = tmp_path / "out"
@@ -217,8 +252,10 @@ def test_the_command_writes_everything_and_says_where(folder, tmp_path, capsys):
     assert names == {
         f"{stem}.{suffix}"
         for stem in ("learning_curves", "training_error_by_depth", "test_error_by_depth")
-        for suffix in ("png", "svg")
-    } | {"results.csv", "results.md", "verdict.json"}
+        for suffix in ("png", "svg", "pdf")
+    } | {f"{table}.{s}" for table in ("results", "costs") for s in ("csv", "md", "tex")} | {
+        "verdict.json"
+    }
     assert all(str(output / name) in printed for name in names)
     assert "residual-A: training error" in printed
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
