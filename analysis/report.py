@@ -11,7 +11,12 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import error_by_depth, learning_curves
+from analysis.figures import (
+    error_by_depth,
+    learning_curves,
+    optimisation_speed,
+    shortcut_options,
+)
 from analysis.figures.style import RC, provenance
 from analysis.statistics import final_errors
 from analysis.tables import costs, latex, markdown, results
@@ -42,6 +47,9 @@ def write_report(
         "learning_curves": learning_curves(runs),
         "training_error_by_depth": error_by_depth(runs, "train_error"),
         "test_error_by_depth": error_by_depth(runs, "test_error"),
+        "gap_by_depth": error_by_depth(runs, "gap"),
+        "optimisation_speed": optimisation_speed(runs),
+        "shortcut_options": shortcut_options(runs),
     }
     for name, figure in figures.items():
         written += _write_figure(figure, output / name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -33,8 +35,9 @@ def final_errors(runs: pd.DataFrame, share: float = FINAL_SHARE) -> pd.DataFrame
         share: Share of the iterations, 0 to 1.
 
     Returns:
-        One row per finished run: `run_id, kind, shortcut, family, depth, seed`, and the
-        final `train_error`, `clean_train_error` and `test_error` in percent.
+        One row per finished run: `run_id, kind, shortcut, family, depth, seed`, the final
+        `train_error`, `clean_train_error` and `test_error` in percent, and `gap`, test
+        minus clean training error in points, both in evaluation mode.
     """
     runs = add_family(runs[runs["state"] == "finished"])
     identity = ["run_id", "kind", "shortcut", "family", "depth", "seed"]
@@ -45,8 +48,9 @@ def final_errors(runs: pd.DataFrame, share: float = FINAL_SHARE) -> pd.DataFrame
         final = run.iloc[0][identity].to_dict()
         for error in ERRORS:
             final[error] = tail[error].mean()
+        final["gap"] = final["test_error"] - final["clean_train_error"]
         rows.append(final)
-    finals = pd.DataFrame(rows, columns=[*identity, *ERRORS])
+    finals = pd.DataFrame(rows, columns=[*identity, *ERRORS, "gap"])
     return finals.sort_values(["family", "depth", "seed"], ignore_index=True)
 
 
@@ -186,3 +190,33 @@ def family_difference(
             }
         )
     return pd.DataFrame(rows, columns=["depth", "difference", "low", "high", "n"])
+
+
+def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
+    """Iterations until each run's training error is first at or below given levels.
+
+    Args:
+        runs: As from `load_runs`.
+        levels: Training errors in percent.
+
+    Returns:
+        `run_id, family, depth, seed, level, iterations`, one row per run and level;
+        `iterations` is that of the first logged row at or below the level, and missing
+        where the run has not reached it.
+    """
+    rows = []
+    for run_id, run in add_family(runs).groupby("run_id", sort=False):
+        first = run.iloc[0]
+        for level in levels:
+            below = run.loc[run["train_error"] <= level, "iteration"]
+            rows.append(
+                {
+                    "run_id": run_id,
+                    "family": first["family"],
+                    "depth": first["depth"],
+                    "seed": first["seed"],
+                    "level": level,
+                    "iterations": float(below.iloc[0]) if len(below) else np.nan,
+                }
+            )
+    return pd.DataFrame(rows, columns=["run_id", "family", "depth", "seed", "level", "iterations"])

@@ -2,5 +2,7 @@
 
 from analysis.figures.error_by_depth import error_by_depth
 from analysis.figures.learning_curves import learning_curves
+from analysis.figures.optimisation_speed import optimisation_speed
+from analysis.figures.shortcut_options import shortcut_options
 
-__all__ = ["error_by_depth", "learning_curves"]
+__all__ = ["error_by_depth", "learning_curves", "optimisation_speed", "shortcut_options"]

@@ -12,7 +12,12 @@ import pytest
 from PIL import Image
 
 from analysis.__main__ import main
-from analysis.figures import error_by_depth, learning_curves
+from analysis.figures import (
+    error_by_depth,
+    learning_curves,
+    optimisation_speed,
+    shortcut_options,
+)
 from analysis.figures.style import depth_colors
 from analysis.load import (
     DamagedRunWarning,
@@ -21,7 +26,7 @@ from analysis.load import (
     load_runs,
     protocols,
 )
-from analysis.statistics import final_errors
+from analysis.statistics import family_difference, final_errors, iterations_to_reach
 from analysis.tables import costs, latex, markdown, results
 from resnet_study.runs import METRICS
 
@@ -168,6 +173,32 @@ def test_error_by_depth_draws_the_final_means(runs):
         assert list(lines[title].get_ydata()) == pytest.approx(part.tolist())
 
 
+def test_speed_draws_the_iterations_and_marks_who_never_got_there(runs):
+    reached = iterations_to_reach(runs, (85.0, 0.0))
+    assert reached[reached["level"] == 0]["iterations"].isna().all()
+    figure = optimisation_speed(runs, (85.0, 0.0))
+    assert [axes.get_title() for axes in figure.axes] == ["down to 85 %"]
+    plain = reached[(reached["family"] == "plain") & (reached["level"] == 85)]
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    expected = plain.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
+    np.testing.assert_array_equal(lines["plain"].get_ydata(), expected)
+    crosses = [line for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
+    never = int(reached[reached["level"] == 85]["iterations"].isna().sum())
+    assert sum(len(line.get_xdata()) for line in crosses) == never
+
+
+def test_options_are_drawn_as_differences_with_bars(runs):
+    figure = shortcut_options(runs)
+    for axes, error in zip(figure.axes, ("train_error", "test_error"), strict=True):
+        table = family_difference(final_errors(runs), "residual-B", "residual-A", error)
+        (container,) = axes.containers
+        assert list(container.lines[0].get_ydata()) == pytest.approx(table["difference"].tolist())
+        segments = container.lines[2][0].get_segments()
+        assert [s[:, 1].tolist() for s in segments] == [
+            pytest.approx(bounds) for bounds in table[["low", "high"]].to_numpy().tolist()
+        ]
+
+
 def text_of(figure):
     found = [figure.get_supxlabel()]
     for axes in figure.axes:
@@ -190,8 +221,8 @@ def test_figures_take_any_part_of_a_frame(runs):
     assert list(curves(learning_curves(part))) == ["residual A"]
     assert "Seed: 0" in text_of(error_by_depth(part))
     for nothing in (runs[runs["state"] == "failed"], runs[0:0]):
-        assert learning_curves(nothing) is not None
-        assert error_by_depth(nothing) is not None
+        for draw in (learning_curves, error_by_depth, optimisation_speed, shortcut_options):
+            assert draw(nothing).axes
 
 
 def test_depths_are_told_apart_in_grey():
@@ -251,7 +282,14 @@ def test_the_command_writes_everything_and_says_where(folder, tmp_path, capsys):
     names = {p.name for p in output.iterdir()}
     assert names == {
         f"{stem}.{suffix}"
-        for stem in ("learning_curves", "training_error_by_depth", "test_error_by_depth")
+        for stem in (
+            "learning_curves",
+            "training_error_by_depth",
+            "test_error_by_depth",
+            "gap_by_depth",
+            "optimisation_speed",
+            "shortcut_options",
+        )
         for suffix in ("png", "svg", "pdf")
     } | {f"{table}.{s}" for table in ("results", "costs") for s in ("csv", "md", "tex")} | {
         "verdict.json"

@@ -12,6 +12,7 @@ from analysis.statistics import (
     depth_trend,
     family_difference,
     final_errors,
+    iterations_to_reach,
     paired_interval,
 )
 from analysis.verdict import summary, verdict
@@ -154,3 +155,11 @@ def test_families_are_compared_depth_by_depth_and_seed_by_seed(runs):
     assert table["n"].tolist() == [1, 1]
     assert table["low"].isna().all()
     assert family_difference(final_errors(runs), "residual-B", "plain").empty
+
+
+def test_iterations_to_reach_is_the_first_row_at_or_below(runs):
+    curve = run("plain", None, 20, 0, [90.0, 80.0, 50.0, 60.0, 40.0])
+    reached = iterations_to_reach(curve, (80.0, 55.0, 10.0)).set_index("level")["iterations"]
+    assert reached[80.0] == 20
+    assert reached[55.0] == 30
+    assert np.isnan(reached[10.0])

@@ -1,0 +1,73 @@
+"""How soon training gets anywhere: iterations until given training errors are reached."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from analysis.figures.style import FAMILIES, RC, caption, families_in, family_title, provenance
+from analysis.statistics import add_family, iterations_to_reach
+
+LEVELS = (75.0, 50.0, 25.0, 10.0, 5.0)
+
+
+def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -> Figure:
+    """Draws iterations until a training error is reached, against depth, a panel per level.
+
+    Args:
+        runs: As from `load_runs`, or a part of it.
+        levels: Training errors in percent; levels that fewer than a quarter of the runs
+            reach have no panel, nor do those that all reach in their first row.
+
+    Returns:
+        A figure; a cross at the top is a run that has not reached the level.
+    """
+    reached = iterations_to_reach(runs, levels)
+    first = runs["iteration"].min()
+    shown = [
+        level
+        for level in levels
+        if (column := reached[reached["level"] == level]["iterations"]).notna().mean() >= 0.25
+        and not (column == first).all()
+    ]
+    with mpl.rc_context(RC):
+        columns = max(len(shown), 1)
+        figure = Figure(figsize=(1.2 + 2.4 * columns, 3.6), layout="constrained")
+        panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+        limit = 1.06 * float(runs["iteration"].max()) if len(runs) else 1.0
+        families = families_in(add_family(runs))
+        for axes, level in zip(panels, shown, strict=False):
+            for place, family in enumerate(families):
+                style = FAMILIES[family]
+                part = reached[(reached["family"] == family) & (reached["level"] == level)]
+                # A mean over the runs that got there would flatter where some did not.
+                mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
+                axes.plot(mean.index, mean, markersize=4, label=family_title(family), **style)
+                never = part[part["iterations"].isna()]["depth"]
+                # Families side by side, so that their crosses do not hide one another.
+                axes.plot(
+                    never + 3 * (place - 1),
+                    [limit] * len(never),
+                    linestyle="none",
+                    marker="x",
+                    markersize=5,
+                    color=style["color"],
+                )
+            axes.set_title(f"down to {level:g} %")
+            axes.set_xlabel("depth (weighted layers)")
+            axes.set_xticks(sorted(int(d) for d in runs["depth"].unique()))
+            axes.tick_params(axis="x", labelsize=7)
+            axes.set_ylim(0, 1.05 * limit)
+        panels[0].set_ylabel("iterations to reach the training error")
+        panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        if shown:
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=len(FAMILIES))
+        caption(
+            figure,
+            f"{provenance(runs)}\nMean over seeds, where all got there; ×: a run that did not. "
+            "Training error: running mean over augmented mini-batches.",
+        )
+    return figure

@@ -1,0 +1,60 @@
+"""Options A, B and C side by side, as differences with their intervals."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.style import FAMILIES, RC, caption, families_in, family_title, provenance
+from analysis.statistics import family_difference, final_errors
+
+ERRORS = {"train_error": "training error", "test_error": "test error"}
+
+
+def shortcut_options(runs: pd.DataFrame) -> Figure:
+    """Draws each further option minus the first there is, at each depth.
+
+    Args:
+        runs: As from `load_runs`, or a part of it; only finished runs count.
+
+    Returns:
+        A figure with a panel for training and one for test error; below zero the further
+        option is better. Bars are 95 % intervals over seeds, where there are several.
+    """
+    finals = final_errors(runs)
+    options = [family for family in families_in(finals) if family != "plain"]
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
+            axes.axhline(0, color="#444444", linewidth=0.8)
+            axes.set_title(title)
+            axes.set_xlabel("depth (weighted layers)")
+            axes.set_xticks(sorted(int(d) for d in finals["depth"].unique()))
+            for option in options[1:]:
+                table = family_difference(finals, option, options[0], error)
+                style = FAMILIES[option]
+                bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
+                axes.errorbar(
+                    table["depth"],
+                    table["difference"],
+                    yerr=bars,
+                    capsize=3,
+                    markersize=5,
+                    elinewidth=1,
+                    label=f"{family_title(option)} minus {family_title(options[0])}",
+                    **style,
+                )
+        panels[0].set_ylabel("difference of final errors (points)")
+        if len(options) > 1:
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper center", ncols=2)
+        finished = runs[runs["state"] == "finished"]
+        spread = (
+            "Bars: 95 % intervals over seeds, paired."
+            if finals["seed"].nunique() > 1
+            else ("One seed: no interval.")
+        )
+        caption(figure, f"{provenance(finished)} {spread}")
+    return figure
