@@ -61,3 +61,13 @@ def figure6_curves() -> pd.DataFrame:
             "clean_train_error": float("nan"),
         }
     )
+
+
+def of_the_papers_protocol(runs: pd.DataFrame) -> bool:
+    """Whether runs may be set beside the paper's: CIFAR-10 itself, 64,000 iterations."""
+    ends = runs[runs["state"] == "finished"].groupby("run_id")["iteration"].max()
+    return (
+        set(runs["data"]) == {"CIFAR-10"}
+        and set(runs["schedule"]) == {"paper"}
+        and bool((ends == ITERATIONS).all())
+    )

@@ -18,6 +18,7 @@ from analysis.figures import (
     shortcut_options,
 )
 from analysis.figures.style import RC, provenance
+from analysis.paper import of_the_papers_protocol
 from analysis.statistics import final_errors
 from analysis.tables import costs, latex, markdown, results
 from analysis.verdict import verdict
@@ -55,9 +56,8 @@ def write_report(
         written += _write_figure(figure, output / name)
 
     found = verdict(runs)
-    of_the_paper = set(runs["data"]) == {"CIFAR-10"} and set(runs["schedule"]) == {"paper"}
     tables = {
-        "results": (results(final_errors(runs), of_the_paper), "Final errors."),
+        "results": (results(final_errors(runs), of_the_papers_protocol(runs)), "Final errors."),
         "costs": (costs(manifests), "Size and cost of the networks."),
     }
     texts = {"verdict.json": json.dumps(found, indent=2) + "\n"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -18,6 +19,7 @@ from analysis.figures.style import (
     iterations_axis,
     provenance,
 )
+from analysis.paper import figure6_curves, of_the_papers_protocol
 from analysis.statistics import add_family
 
 
@@ -30,9 +32,12 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
 
     Returns:
         A figure with one panel per family, depth by colour, milestones as vertical lines.
+        Where the runs are of CIFAR-10 at the paper's schedule, the paper's own curves lie
+        under ours, broad and pale.
     """
     runs = add_family(runs)
     families = families_in(runs)
+    published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
     colors = depth_colors([int(depth) for depth in runs["depth"].unique()])
     with mpl.rc_context(RC):
         panels = max(len(families), 1)
@@ -53,6 +58,8 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
                     curve = of_depth.groupby("iteration")[column].mean().dropna()
                     width = 1.0 if style == "--" else 1.6
                     axes.plot(curve.index, curve, linestyle=style, color=color, linewidth=width)
+            if published is not None:
+                _draw_published(axes, published[published["family"] == family], colors)
             axes.set_title(family_title(family))
             iterations_axis(axes)
         errors = runs[["train_error", "test_error"]]
@@ -70,6 +77,10 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
             Line2D([], [], color="#444444", linewidth=1.6, label="test"),
             Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered"),
         ]
+        if published is not None:
+            handles.append(
+                Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
+            )
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
         mean = " Mean over seeds." if runs["seed"].nunique() > 1 else ""
         caption(
@@ -77,6 +88,25 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
             f"{provenance(runs)}{mean} Training error: running mean over augmented mini-batches.",
         )
     return figure
+
+
+def _draw_published(
+    axes: Axes, curves: pd.DataFrame, colors: dict[int, tuple[float, float, float, float]]
+) -> None:
+    """The paper's curves of the depths that were run, broad and pale, under ours."""
+    for depth, color in colors.items():
+        of_depth = curves[curves["depth"] == depth]
+        for column, style in (("train_error", "--"), ("test_error", "-")):
+            curve = of_depth[["iteration", column]].dropna()
+            axes.plot(
+                curve["iteration"],
+                curve[column],
+                linestyle=style,
+                color=color,
+                alpha=0.25,
+                linewidth=3,
+                zorder=1,
+            )
 
 
 def _milestones(runs: pd.DataFrame) -> list[int]:

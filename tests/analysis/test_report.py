@@ -157,6 +157,25 @@ def test_learning_curves_have_a_panel_per_family_and_draw_the_means(runs):
     assert list(y) == pytest.approx(cell.groupby("iteration")["test_error"].mean().dropna())
 
 
+def test_the_papers_curves_lie_under_runs_of_its_protocol_only(runs):
+    ours = {title: len(lines) for title, lines in curves(learning_curves(runs)).items()}
+    deep = runs.assign(depth=runs["depth"].map({8: 20, 14: 56}))
+    same = deep.assign(
+        data="CIFAR-10", schedule="paper", iteration=deep["iteration"] * 64_000 // 120
+    )
+    drawn = curves(learning_curves(same))
+    assert {title: len(lines) for title, lines in drawn.items()} == {
+        "plain": ours["plain"] + 4,
+        "residual A": ours["residual A"] + 4,
+        "residual B": ours["residual B"],
+    }
+    _, x, y = drawn["plain"][-1]
+    assert x[-1] > 60_000
+    assert y[-1] == pytest.approx(13.23, abs=0.2)
+    for other in (same.assign(data="CIFAR-10 (JPEG)"), same.assign(iteration=deep["iteration"])):
+        assert {t: len(lines) for t, lines in curves(learning_curves(other)).items()} == ours
+
+
 def test_learning_curves_mark_the_milestones(runs):
     axes = learning_curves(runs).axes[0]
     marks = [line.get_xdata()[0] for line in axes.get_lines() if len(line.get_xdata()) == 2]
