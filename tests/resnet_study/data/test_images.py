@@ -36,9 +36,22 @@ def test_train_and_test_shapes_are_disjoint(shapes):
     assert not train & test
 
 
-def test_the_set_that_ships_does_not_change_without_its_version():
+# Every hundredth of 500 training images: three channels of four pixels each.
+PIXELS = [
+    [131, 112, 135, 128, 248, 195, 244, 255, 52, 92, 16, 52],
+    [95, 61, 48, 120, 147, 136, 123, 67, 124, 129, 139, 197],
+    [114, 182, 157, 174, 132, 188, 178, 179, 49, 2, 0, 6],
+    [9, 0, 183, 0, 176, 163, 130, 179, 73, 71, 48, 56],
+    [84, 240, 105, 105, 22, 35, 23, 41, 61, 128, 8, 3],
+]
+
+
+def test_the_set_that_ships_does_not_change_without_its_version(shapes):
     """Cached and recorded runs rest on these pixels: change them, change VERSION."""
-    assert (VERSION, generate(train=500, test=200).fingerprint()) == (1, "b6721a5dfe6c")
+    assert VERSION == 1
+    pixels = shapes.train_images[::100, :, 8::16, 8::16].reshape(5, -1).astype(int)
+    # Sine and cosine may round differently elsewhere, which moves a level by one.
+    assert np.abs(pixels - np.array(PIXELS)).max() <= 1
 
 
 def test_colour_only_hints_at_the_class(shapes):
