@@ -1,7 +1,6 @@
 """Figures draw the numbers they are given, and say what they were made from."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +12,7 @@ from analysis.figures import (
     shortcut_options,
 )
 from analysis.figures.style import depth_colors
-from analysis.load import (
-    load_runs,
-)
 from analysis.statistics import family_difference, final_errors, iterations_to_reach
-
-RECORDED = Path(__file__).resolve().parent.parent / "fixtures" / "runs"
-
-
-@pytest.fixture
-def runs():
-    return load_runs(RECORDED)
 
 
 def curves(figure):

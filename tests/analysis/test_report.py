@@ -26,11 +26,6 @@ RECORDED = Path(__file__).resolve().parent.parent / "fixtures" / "runs"
 
 
 @pytest.fixture
-def runs():
-    return load_runs(RECORDED)
-
-
-@pytest.fixture
 def folder(tmp_path):
     return Path(shutil.copytree(RECORDED, tmp_path / "runs"))
 
