@@ -5,34 +5,54 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
+import time
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.load import (
-    DamagedRunWarning,
-    load_configs,
-    load_manifests,
-    load_runs,
-    protocols,
-)
-from analysis.report import write_report
+from analysis.load import Study, protocols, read_studies, run_folders
+from analysis.report import write_comparison, write_report
 from analysis.verdict import summary
 from resnet_study.errors import StudyError
 
+WATCH_SECONDS = 30
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Draws an experiment's report and prints its verdict; returns the exit status."""
+    """Draws experiments' reports and prints their verdicts; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
-        description="Draws figures, table and verdict of an experiment. Trains nothing.",
+        description="Draws figures, tables, verdicts and one page of an experiment; of "
+        "several, sets them side by side. Trains nothing.",
     )
-    parser.add_argument("runs", type=Path, help="the experiment's folder, such as runs/quick")
     parser.add_argument(
-        "--output", type=Path, help="folder for what is drawn (default: RUNS/report)"
+        "runs", type=Path, nargs="+", help="an experiment's folder, such as runs/quick"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder for what is drawn (default: RUNS/report; needed for several experiments)",
+    )
+    parser.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=WATCH_SECONDS,
+        metavar="SECONDS",
+        help="draw anew when runs have gone on, looking every SECONDS (default "
+        f"{WATCH_SECONDS}), until Ctrl-C; the page reloads itself",
     )
     options = parser.parse_args(arguments)
     try:
-        _report(options.runs, options.output or options.runs / "report")
+        if options.output is None and len(options.runs) > 1:
+            raise StudyError("output", None, "is needed to compare experiments: --output DIR")
+        if options.watch is not None and not options.watch > 0:
+            raise StudyError("watch", options.watch, "allowed are seconds above 0")
+        output = options.output or options.runs[0] / "report"
+        if options.watch is None:
+            _report(read_studies(options.runs), output)
+        else:
+            _watch(options.runs, output, options.watch)
         sys.stdout.flush()
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,32 +63,93 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _report(folder: Path, output: Path) -> None:
-    with warnings.catch_warnings(record=True) as damaged:
-        warnings.simplefilter("always", DamagedRunWarning)
-        configs = load_configs(folder)
-        runs = load_runs(folder)
-        manifests = load_manifests(folder)
-    for text in sorted({str(w.message) for w in damaged}):
-        print(f"left out: {text}", file=sys.stderr)
-    states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
-    for run_id, state in states[states != "finished"].items():
-        print(f"{state}: {folder / str(run_id)}", file=sys.stderr)
-    if runs.empty:
-        raise StudyError("runs", folder, "holds no run that can be read")
-
-    groups = [ids for ids in protocols(configs) if runs["run_id"].isin(ids).any()]
+def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) -> None:
+    for study in studies:
+        for run_id, problem in study.damaged.items():
+            print(f"left out: {study.folder / run_id}: {problem}", file=sys.stderr)
+        for run_id, state in study.states.items():
+            if state != "finished":
+                print(f"{state}: {study.folder / run_id}", file=sys.stderr)
+        if study.runs.empty:
+            raise StudyError("runs", study.folder, "holds no run that can be read")
+    if len(studies) > 1:
+        first = [study.part(_protocols(study)[0]) for study in studies]
+        for study, part in zip(studies, first, strict=True):
+            if left := len(study.configs) - len(part.configs):
+                print(
+                    f"left out: {left} runs of other protocols in {study.folder}", file=sys.stderr
+                )
+        _say_where(write_comparison(first, output, refresh))
+        return
+    study = studies[0]
+    groups = _protocols(study)
+    pages = {f"protocol {n}": f"protocol-{n}/index.html" for n in range(2, len(groups) + 1)}
     for number, ids in enumerate(groups, start=1):
-        part = runs[runs["run_id"].isin(ids)]
         place = output if number == 1 else output / f"protocol-{number}"
-        costs = manifests[manifests["run_id"].isin(ids)]
-        found, written = write_report(part, costs, place)
-        config = configs[ids[0]]
+        links = pages if number == 1 else {"protocol 1": "../index.html"}
+        found, written = write_report(study.part(ids), place, links, refresh)
+        config = study.configs[ids[0]]
         print(f"\n{config.data.title}, schedule {config.schedule.name}: {len(ids)} runs")
         for line in summary(found):
             print(f"  {line}")
-        for path in written:
-            print(f"  {path}")
+        _say_where(written)
+
+
+def _protocols(study: Study) -> list[list[str]]:
+    """The protocols that have rows already, the largest first."""
+    begun = set(study.runs["run_id"])
+    return [ids for ids in protocols(study.configs) if begun.intersection(ids)]
+
+
+def _say_where(written: Sequence[Path]) -> None:
+    """Names the files, one line for each folder and kind."""
+    kinds = {".html": "page", ".csv": "tables", ".md": "tables", ".tex": "tables"}
+    grouped: dict[tuple[Path, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for path in written:
+        kind = "verdict" if path.name == "verdict.json" else kinds.get(path.suffix, "figures")
+        grouped[path.parent, kind][path.stem].append(path.suffix)
+    for (folder, kind), files in grouped.items():
+        suffixes = [suffix.removeprefix(".") for suffix in next(iter(files.values()))]
+        print(f"  {kind}: {folder}/{_braced(list(files))}.{_braced(suffixes)}")
+
+
+def _braced(words: Sequence[str]) -> str:
+    """Several words as a shell writes them."""
+    return words[0] if len(words) == 1 else f"{{{','.join(words)}}}"
+
+
+def _watch(folders: Sequence[Path], output: Path, seconds: float) -> None:
+    """Draws whenever a run has gone on, until interrupted."""
+    seen = None
+    refresh = max(1, round(seconds))
+    print("watching; Ctrl-C ends", flush=True)
+    try:
+        while True:
+            try:
+                now = [_stamp(folder) for folder in folders]
+                if now != seen:
+                    _report(read_studies(folders), output, refresh)
+                    print(f"  drawn at {time.strftime('%H:%M:%S')}", flush=True)
+                seen = now
+            except StudyError as error:
+                # A sweep that is about to begin has no runs yet.
+                print(f"waiting: {error}", file=sys.stderr, flush=True)
+            time.sleep(seconds)
+    except KeyboardInterrupt:
+        print()
+
+
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """What changes when a run goes on: size and time of its files."""
+    stamps = []
+    for run in run_folders(folder):
+        for file in (run.manifest_file, run.metrics_file):
+            try:
+                status = file.stat()
+            except OSError:
+                continue
+            stamps.append((str(file), status.st_size, status.st_mtime_ns))
+    return stamps
 
 
 if __name__ == "__main__":

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from resnet_study.config import RunConfig
 from resnet_study.errors import StudyError
-from resnet_study.runs import METRICS, RunFolder
+from resnet_study.runs import COMPLETE, METRICS, RunFolder
 
 DESCRIPTION = (
     "run_id",
@@ -71,15 +74,115 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
     return frame.astype({"iteration": "int64"})
 
 
-def load_configs(path: str | Path) -> dict[str, RunConfig]:
-    """The description of each readable run, by run id; damaged ones are warned of."""
-    configs = {}
+@dataclass(frozen=True)
+class Study:
+    """What an experiment's folder holds.
+
+    Attributes:
+        name: What a reader calls it.
+        folder: Where it lies.
+        runs: As from `load_runs`.
+        configs: Each readable run's description, by run id.
+        manifests: Each readable run's manifest, by run id.
+        damaged: What is wrong with each run that could not be read, by its folder's name.
+    """
+
+    name: str
+    folder: Path
+    runs: pd.DataFrame
+    configs: dict[str, RunConfig]
+    manifests: dict[str, dict[str, Any]]
+    damaged: dict[str, str]
+
+    def part(self, ids: Collection[str]) -> Study:
+        """The study with these runs alone; what is damaged stays named."""
+        return replace(
+            self,
+            runs=self.runs[self.runs["run_id"].isin(list(ids))],
+            configs={key: value for key, value in self.configs.items() if key in ids},
+            manifests={key: value for key, value in self.manifests.items() if key in ids},
+        )
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Each readable run's state, by run id."""
+        return {run_id: manifest["state"] for run_id, manifest in self.manifests.items()}
+
+
+def read_study(path: str | Path, name: str | None = None) -> Study:
+    """Reads an experiment's folder, each file once.
+
+    Args:
+        path: Folder of the experiment, such as `runs/quick`.
+        name: What to call it; by default the folder's name.
+
+    Raises:
+        StudyError: The folder is missing, or holds no runs.
+    """
+    frames, configs, manifests, damaged = [], {}, {}, {}
     for folder in run_folders(path):
+        run_id = folder.path.name
         try:
-            configs[folder.path.name] = folder.read_config()
+            manifest = folder.read_manifest()
+            if manifest is None:
+                raise StudyError("manifest", folder.manifest_file, "is missing")
+            config = folder.read_config()
+            # A run that has just begun, or failed at once, has no rows; that is no damage.
+            rowless = manifest["state"] not in COMPLETE and not folder.metrics_file.exists()
+            if not rowless:
+                metrics = read_metrics(folder)
+                frames.append(_described(metrics, run_id, config, manifest["state"]))
         except StudyError as error:
-            warnings.warn(DamagedRunWarning(f"{folder.path}: {error}"), stacklevel=2)
-    return configs
+            damaged[run_id] = str(error)
+            continue
+        configs[run_id], manifests[run_id] = config, manifest
+    path = Path(path)
+    runs = (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=[*DESCRIPTION, *METRICS])
+    )
+    return Study(name or path.resolve().name, path, runs, configs, manifests, damaged)
+
+
+def read_studies(paths: Sequence[str | Path]) -> list[Study]:
+    """Reads several experiments' folders; each is named by what tells it from the others.
+
+    Raises:
+        StudyError: A folder is missing, holds no runs, or is named twice.
+    """
+    parts = [Path(path).resolve().parts for path in paths]
+    for path, own in zip(paths, parts, strict=True):
+        if parts.count(own) > 1:
+            raise StudyError("runs", path, "is named twice; allowed are different folders")
+    length = 1
+    while len({own[-length:] for own in parts}) < len(parts):
+        length += 1
+    names = ["/".join(own[-length:]) for own in parts]
+    return [read_study(path, name) for path, name in zip(paths, names, strict=True)]
+
+
+def _described(metrics: pd.DataFrame, run_id: str, config: RunConfig, state: str) -> pd.DataFrame:
+    """A run's metrics with its description before them."""
+    description = {
+        "run_id": run_id,
+        "kind": config.model.kind,
+        "shortcut": config.model.shortcut,
+        "depth": config.model.depth,
+        "seed": config.seed,
+        "data": config.data.title
+        + (", validation images in place of test images" * bool(config.data.validation_images)),
+        "schedule": config.schedule.name,
+        "experiment": config.experiment_name,
+        "state": state,
+    }
+    columns = pd.DataFrame(description, index=metrics.index).astype({"shortcut": "string"})
+    return pd.concat([columns, metrics], axis=1)
+
+
+def _warn(study: Study) -> None:
+    for run_id, problem in study.damaged.items():
+        warnings.warn(DamagedRunWarning(f"{study.folder / run_id}: {problem}"), stacklevel=3)
 
 
 def load_runs(path: str | Path) -> pd.DataFrame:
@@ -98,66 +201,32 @@ def load_runs(path: str | Path) -> pd.DataFrame:
     Raises:
         StudyError: The folder is missing, or holds no runs.
     """
-    frames = []
-    for folder in run_folders(path):
-        try:
-            manifest = folder.read_manifest()
-            config = folder.read_config()
-            metrics = read_metrics(folder)
-            if manifest is None:
-                raise StudyError("manifest", folder.manifest_file, "is missing")
-        except StudyError as error:
-            warnings.warn(DamagedRunWarning(f"{folder.path}: {error}"), stacklevel=2)
-            continue
-        description = {
-            "run_id": folder.path.name,
-            "kind": config.model.kind,
-            "shortcut": config.model.shortcut,
-            "depth": config.model.depth,
-            "seed": config.seed,
-            "data": config.data.title
-            + (", validation images in place of test images" * bool(config.data.validation_images)),
-            "schedule": config.schedule.name,
-            "experiment": config.experiment_name,
-            "state": manifest["state"],
-        }
-        for position, name in enumerate(DESCRIPTION):
-            metrics.insert(position, name, description[name])
-        frames.append(metrics.astype({"shortcut": "string"}))
-    if not frames:
-        return pd.DataFrame(columns=[*DESCRIPTION, *METRICS])
-    return pd.concat(frames, ignore_index=True)
+    study = read_study(path)
+    _warn(study)
+    return study.runs
 
 
-def load_manifests(path: str | Path) -> pd.DataFrame:
-    """Loads what the manifests say of cost, one row per readable run.
-
-    Args:
-        path: Folder of the experiment.
+def costs_of(study: Study) -> pd.DataFrame:
+    """What the manifests say of cost, one row per readable run.
 
     Returns:
         `run_id, family, depth, seed, state, parameters, multiply_adds` (of one image),
         `seconds` (training time), `peak_memory_bytes, device_name, host`; a number is
         missing where the run has not come so far.
     """
-    rows = []
-    for folder in run_folders(path):
-        try:
-            manifest, config = folder.read_manifest() or {}, folder.read_config()
-        except StudyError as error:
-            warnings.warn(DamagedRunWarning(f"{folder.path}: {error}"), stacklevel=2)
-            continue
-        names = ("state", *COSTS, "device_name", "host")
-        rows.append(
-            {
-                "run_id": folder.path.name,
-                "family": config.model.family,
-                "depth": config.model.depth,
-                "seed": config.seed,
-                **{name: manifest.get(name) for name in names},
-            }
-        )
-    return pd.DataFrame(rows).astype(dict.fromkeys(COSTS, float))
+    names = ("state", *COSTS, "device_name", "host")
+    rows = [
+        {
+            "run_id": run_id,
+            "family": config.model.family,
+            "depth": config.model.depth,
+            "seed": config.seed,
+            **{name: study.manifests[run_id].get(name) for name in names},
+        }
+        for run_id, config in study.configs.items()
+    ]
+    columns = ["run_id", "family", "depth", "seed", *names]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))
 
 
 def protocols(configs: dict[str, RunConfig]) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,23 @@ from analysis.figures import (
     learning_curves,
     optimisation_speed,
     shortcut_options,
+    side_by_side,
 )
 from analysis.figures.style import RC, provenance
+from analysis.load import Study, costs_of
+from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
 from analysis.statistics import final_errors
-from analysis.tables import costs, latex, markdown, results
+from analysis.tables import (
+    Titled,
+    changes,
+    comparison,
+    costs,
+    differences,
+    latex,
+    markdown,
+    results,
+)
 from analysis.verdict import verdict
 from resnet_study.files import write_text, writing
 
@@ -28,22 +41,26 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def write_report(
-    runs: pd.DataFrame, manifests: pd.DataFrame, output: Path
+    study: Study,
+    output: Path,
+    links: dict[str, str] | None = None,
+    refresh: int | None = None,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Draws and writes everything for the runs of one protocol.
 
     Args:
-        runs: As from `load_runs`.
-        manifests: As from `load_manifests`, of the same runs.
+        study: Runs of one protocol.
         output: Folder for the files; made if missing.
+        links: Further reports that the page links to, title to relative address.
+        refresh: Seconds after which the page reloads itself in a browser.
 
     Returns:
-        The verdict, and the paths written.
+        The verdict, and the paths written; the page comes first.
 
     Raises:
         StorageError: A file cannot be written.
     """
-    written: list[Path] = []
+    runs = study.runs
     figures = {
         "learning_curves": learning_curves(runs),
         "training_error_by_depth": error_by_depth(runs, "train_error"),
@@ -52,23 +69,86 @@ def write_report(
         "optimisation_speed": optimisation_speed(runs),
         "shortcut_options": shortcut_options(runs),
     }
-    for name, figure in figures.items():
-        written += _write_figure(figure, output / name)
-
     found = verdict(runs)
-    tables = {
-        "results": (results(final_errors(runs), of_the_papers_protocol(runs)), "Final errors."),
-        "costs": (costs(manifests), "Size and cost of the networks."),
+    tables = tables_of(study)
+    texts = {
+        "index.html": build_page(study, found, tables, links, refresh),
+        "verdict.json": json.dumps(found, indent=2) + "\n",
     }
-    texts = {"verdict.json": json.dumps(found, indent=2) + "\n"}
-    for name, (table, title) in tables.items():
-        texts[f"{name}.csv"] = table.to_csv(index=False)
-        texts[f"{name}.md"] = markdown(table)
-        texts[f"{name}.tex"] = latex(table, f"{title} {provenance(runs)}")
+    for name, table in tables.items():
+        texts[f"{name}.csv"] = table.frame.to_csv(index=False)
+        texts[f"{name}.md"] = markdown(table.frame)
+        texts[f"{name}.tex"] = latex(table.frame, f"{table.title}. {provenance(runs)}")
+    written = []
     for name, text in texts.items():
         write_text(output / name, text)
         written.append(output / name)
+    for name, figure in figures.items():
+        written += _write_figure(figure, output / name)
     return found, written
+
+
+def write_comparison(
+    studies: Sequence[Study], output: Path, refresh: int | None = None
+) -> list[Path]:
+    """Sets studies side by side, each with a report of its own in a folder below.
+
+    Args:
+        studies: Each of one protocol, named apart; the differences are to the first.
+        output: Folder for the files; made if missing.
+        refresh: As in `write_report`.
+
+    Returns:
+        The paths written; the page comes first.
+    """
+    written, compared = [], []
+    for study in studies:
+        place = study.name.replace("/", "-")
+        found, paths = write_report(study, output / place, {"comparison": "../index.html"}, refresh)
+        compared.append(Compared(study.name, found, f"{place}/index.html"))
+        written += paths
+    runs = pd.concat([study.runs.assign(study=study.name) for study in studies])
+    table = Titled(
+        "Differences between the studies",
+        comparison({study.name: final_errors(study.runs) for study in studies}),
+        "Per network, in points; paired by seed where seeds are shared.",
+    )
+    caption = f"{table.title}: " + "; ".join(f"{s.name}: {provenance(s.runs)}" for s in studies)
+    texts = {
+        "index.html": build_comparison(runs, compared, table, refresh),
+        "comparison.csv": table.frame.to_csv(index=False),
+        "comparison.md": markdown(table.frame),
+        "comparison.tex": latex(table.frame, caption),
+    }
+    for name, text in texts.items():
+        write_text(output / name, text)
+    drawn = _write_figure(side_by_side(runs), output / "side_by_side")
+    return [*(output / name for name in texts), *drawn, *written]
+
+
+def tables_of(study: Study) -> dict[str, Titled]:
+    """The tables of a study, by the name of their files."""
+    finals = final_errors(study.runs)
+    return {
+        "results": Titled(
+            "Final errors",
+            results(finals, of_the_papers_protocol(study.runs)),
+            "Mean ± standard deviation over seeds.",
+        ),
+        "degradation": Titled(
+            "Degradation",
+            changes(finals),
+            "Error at the greatest depth minus error at the smallest, paired by seed. The "
+            "first interval is Student's t, which verdicts rest on; the bootstrap's is too "
+            "narrow for few seeds.",
+        ),
+        "differences": Titled("Differences at equal depth", differences(finals), "Paired by seed."),
+        "costs": Titled(
+            "Size and cost of the networks",
+            costs(costs_of(study)),
+            "Multiply-adds are of one image; time and memory are means over runs.",
+        ),
+    }
 
 
 def _write_figure(figure: Figure, stem: Path) -> list[Path]:

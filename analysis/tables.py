@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import dataclass
+
 import pandas as pd
 
-from analysis.paper import TABLE6_TEST_ERROR
-from analysis.statistics import ERRORS, by_cell
+from analysis.paper import TABLE6_TEST_ERROR, figure6_curves
+from analysis.statistics import (
+    DIFFERENCE,
+    ERRORS,
+    by_cell,
+    degradation,
+    depth_trend,
+    family_difference,
+    family_title,
+    final_errors,
+    study_difference,
+)
+
+COMPARED = {"train_error": "training", "test_error": "test"}
 
 TITLES = {
+    "comparison": "comparison",
     "family": "network",
+    "error": "error",
     "depth": "depth",
+    "shallow": "from depth",
+    "deep": "to depth",
     "n": "seeds",
     "train_error": "training error (%)",
     "clean_train_error": "clean training error (%)",
     "test_error": "test error (%)",
+    "paper_train_error": "training error in the paper (%)",
     "paper_test_error": "test error in the paper (%)",
+    "difference": "difference (points)",
+    "interval": "95 % interval",
+    "bootstrap_interval": "95 % bootstrap interval",
+    "tau": "Kendall's tau over depth",
     "parameters": "parameters",
     "multiply_adds": "multiply-adds",
     "seconds": "training time (s)",
     "peak_memory_mb": "peak memory (MB)",
 }
+
+
+@dataclass(frozen=True)
+class Titled:
+    """A table with its heading, and a note on how to read it."""
+
+    title: str
+    frame: pd.DataFrame
+    note: str = ""
 
 
 def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.DataFrame:
@@ -28,7 +62,8 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
     Args:
         finals: As from `final_errors`.
         protocol_of_the_paper: Whether the runs are of CIFAR-10 at the paper's schedule;
-            only then its Table 6 may stand beside them, as `paper_test_error`.
+            only then its numbers may stand beside them, as `paper_train_error` (from
+            Figure 6) and `paper_test_error` (from Table 6, for plain from Figure 6).
     """
     table = by_cell(finals, ERRORS[0])[["family", "depth", "n"]]
     for error in ERRORS:
@@ -36,8 +71,13 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
         table[error] = cells["mean"]
         table[f"{error}_std"] = cells["std"]
     if protocol_of_the_paper:
-        published = table["depth"].map(TABLE6_TEST_ERROR)
-        table["paper_test_error"] = published.where(table["family"] == "residual-A")
+        drawn = final_errors(figure6_curves())[["family", "depth", "train_error", "test_error"]]
+        table = table.merge(
+            drawn.rename(columns=lambda name: f"paper_{name}" if name in ERRORS else name),
+            how="left",
+        )
+        published = table["depth"].map(TABLE6_TEST_ERROR).where(table["family"] == "residual-A")
+        table["paper_test_error"] = published.fillna(table["paper_test_error"])
     return table
 
 
@@ -68,21 +108,102 @@ def costs(manifests: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def changes(finals: pd.DataFrame) -> pd.DataFrame:
+    """Degradation of each family, one row per family and error.
+
+    Args:
+        finals: As from `final_errors`.
+
+    Returns:
+        `family, error`, the columns of `degradation` (its points as `difference`), and
+        Kendall's `tau` between depth and error over all runs.
+    """
+    parts = [
+        degradation(finals, error)
+        .rename(columns={"degradation": "difference"})
+        .merge(depth_trend(finals, error)[["family", "tau"]])
+        .assign(error=title)
+        for error, title in COMPARED.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["family", "error", *[c for c in table if c not in ("family", "error")]]]
+
+
+def differences(finals: pd.DataFrame) -> pd.DataFrame:
+    """Residual minus plain, and option minus option, at each depth both have.
+
+    Args:
+        finals: As from `final_errors`.
+
+    Returns:
+        `comparison, error, depth`, then the columns of `family_difference`.
+    """
+    families = sorted(finals["family"].unique())
+    parts = [
+        family_difference(finals, one, other, error).assign(
+            comparison=f"{family_title(one)} minus {family_title(other)}", error=title
+        )
+        for other, one in itertools.combinations(families, 2)
+        for error, title in COMPARED.items()
+    ]
+    columns = ["comparison", "error", "depth", *DIFFERENCE]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Each further study minus the first, in every cell that both have.
+
+    Args:
+        studies: Frames as from `final_errors`, by the study's name.
+
+    Returns:
+        `comparison, error, family, depth`, then the columns of `study_difference`.
+    """
+    (first, finals), *others = studies.items()
+    parts = [
+        study_difference(other, finals, error).assign(
+            comparison=f"{name} minus {first}", error=title
+        )
+        for name, other in others
+        for error, title in COMPARED.items()
+    ]
+    columns = ["comparison", "error", "family", "depth", *DIFFERENCE]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
 def _text(row: pd.Series, column: str) -> str:
     value = row[column]
     if pd.isna(value):
         return "–"
+    if column == "family":
+        return family_title(value)
+    if column in ("difference", "tau"):
+        return f"{value:+.2f}"
     if column.endswith("_error"):
         deviation = row.get(f"{column}_std")
         return f"{value:.2f}" + ("" if pd.isna(deviation) else f" ± {deviation:.2f}")
     return value if isinstance(value, str) else f"{value:,.0f}"
 
 
+def _interval(low: float, high: float) -> str:
+    return "one seed: no interval" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table as text under readable titles: `mean ± standard deviation` where there is one."""
-    columns = [column for column in table.columns if column in TITLES]
+    for prefix in ("", "bootstrap_"):
+        if f"{prefix}low" in table:
+            bounds = table[[f"{prefix}low", f"{prefix}high"]].itertuples(index=False)
+            table = table.assign(**{f"{prefix}interval": [_interval(*pair) for pair in bounds]})
+    columns = [column for column in TITLES if column in table.columns]
     rows = [[_text(row, column) for column in columns] for _, row in table.iterrows()]
-    return pd.DataFrame(rows, columns=[TITLES[column] for column in columns])
+    text = pd.DataFrame(rows, columns=[TITLES[column] for column in columns])
+    # An interval sorts by its lower bound.
+    sorted_by = [
+        {"interval": "low", "bootstrap_interval": "bootstrap_low"}.get(c, c) for c in columns
+    ]
+    text.attrs["raw"] = table[sorted_by]
+    return text
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -261,6 +261,7 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     device: str = setting("auto", str, choices=("auto", "cpu", "cuda"), identity=False)
     threads: int | None = setting(None, int, minimum=1, maximum=4096, optional=True, identity=False)
+    logger: str = setting("none", str, choices=("none", "tensorboard"), identity=False)
     runs_dir: str = setting("runs", str, identity=False)
     experiment_name: str = setting("default", str, maximum=200, identity=False)
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from resnet_study.config import RunConfig
 from resnet_study.data import ImageSet, load_images
 from resnet_study.data.loader import to_device
 from resnet_study.errors import ConfigError, DataError, StorageError
+from resnet_study.events import EventLog, check_logger
 from resnet_study.files import reason, write_text
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
@@ -73,7 +74,7 @@ def run(
             return RunRecord(folder.path, {"state": "running"})
         if record := folder.completed():
             return record
-        with _recorded(folder, config) as manifest:
+        with _recorded(folder, config) as manifest, ExitStack() as opened:
             machine.reset_peak_memory(device)
             data = to_device(
                 images,
@@ -104,6 +105,9 @@ def run(
                 state = restore(saved, network, optimizer, device)
                 manifest["resumed"].append({"iteration": state.iteration, "at": _now()})
             metrics = MetricsLog(folder.metrics_file, saved.metrics if saved else "")
+            events = opened.enter_context(
+                closing(EventLog(config.logger, folder.path, metrics.text))
+            )
             folder.write_manifest(manifest)
 
             def save() -> None:
@@ -115,6 +119,7 @@ def run(
 
             def log(row: Row) -> None:
                 metrics.append(row)
+                events.append(row)
                 reporter.row(row)
 
             def completed(iteration: int) -> None:
@@ -159,6 +164,7 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
             missing or unfit.
     """
     device = machine.choose_device(config.device)
+    check_logger(config.logger)
     _check_writable(Path(config.runs_dir))
     images = load_images(config.data)
     if config.schedule.batch_size > len(images.train_labels):

@@ -13,7 +13,7 @@ ORDER = [
     {"files", "fields", "interruption"},
     {"config"},
     {"runs", "models", "data"},
-    {"training", "progress", "machine"},
+    {"training", "progress", "events", "machine"},
     {"experiment"},
     {"sweep"},
     {"__main__"},

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import FAMILIES, RC, caption, families_in, family_title, provenance
-from analysis.statistics import FINAL_SHARE, by_cell, final_errors
+from analysis.figures.style import (
+    FAMILIES,
+    RC,
+    beside,
+    caption,
+    depth_axis,
+    families_in,
+    provenance,
+)
+from analysis.statistics import FINAL_SHARE, by_cell, family_title, final_errors
 
 TITLES = {
     "train_error": "final training error (%)",
@@ -32,45 +41,69 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
             clean training error, which over-fitting would raise with depth.
 
     Returns:
-        A figure with the mean over seeds as a line and each seed as a small mark.
+        A figure with the mean over seeds as a line, its 95 % interval as bars, and each
+        seed as a small mark.
     """
-    finals = final_errors(runs)
-    cells = by_cell(finals, error)
-    depths = sorted(int(depth) for depth in cells["depth"].unique())
+    several = runs["seed"].nunique() > 1
     with mpl.rc_context(RC):
         figure = Figure(figsize=(5.6, 4.1), layout="constrained")
         axes = figure.subplots()
-        for family in families_in(finals):
-            style = FAMILIES[family]
-            line = cells[cells["family"] == family]
-            axes.plot(
-                line["depth"], line["mean"], markersize=5, label=family_title(family), **style
-            )
-            if finals["seed"].nunique() > 1:
-                seeds = finals[finals["family"] == family]
-                axes.plot(
-                    seeds["depth"],
-                    seeds[error],
-                    linestyle="none",
-                    marker=style["marker"],
-                    color=style["color"],
-                    markersize=2.5,
-                    alpha=0.5,
-                )
-        axes.set_xticks(depths)
-        axes.set_xlabel("depth (weighted layers)")
+        draw_families(axes, runs, error)
         axes.set_ylabel(TITLES[error])
-        if error == "gap":
-            axes.axhline(0, color="#444444", linewidth=0.8)
-        else:
-            axes.set_ylim(bottom=0)
-        if len(cells):
+        if axes.get_legend_handles_labels()[0]:
             figure.legend(loc="outside upper center", ncols=len(FAMILIES))
         finished = runs[runs["state"] == "finished"]
+        seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
         caption(
             figure,
-            f"{provenance(finished)}\nFinal: mean over the last {FINAL_SHARE:.0%} of "
-            f"iterations{', small marks: each seed' * (finals['seed'].nunique() > 1)}. "
-            f"{MEANINGS[error]}",
+            f"{provenance(finished)}\nFinal: mean over the last {100 * FINAL_SHARE:.0f} % of "
+            f"iterations.{seeds_shown}\n{MEANINGS[error]}",
         )
     return figure
+
+
+def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
+    """Draws each family's mean final error with its interval, and each seed."""
+    finals = final_errors(runs)
+    cells = by_cell(finals, error)
+    families = families_in(finals)
+    for place, family in enumerate(families):
+        style = FAMILIES[family]
+        color = style["color"]
+        aside = beside(axes, place - (len(families) - 1) / 2)
+        line = cells[cells["family"] == family]
+        axes.plot(
+            line["depth"],
+            line["mean"],
+            markersize=5,
+            label=family_title(family),
+            transform=aside,
+            **style,
+        )
+        axes.vlines(line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside)
+        if finals["seed"].nunique() > 1:
+            seeds = finals[finals["family"] == family]
+            axes.plot(
+                seeds["depth"],
+                seeds[error],
+                linestyle="none",
+                marker="_",
+                color=color,
+                markersize=6,
+                alpha=0.7,
+                transform=aside,
+            )
+    depth_axis(axes, finals)
+    _set_limits(axes, cells, finals[error])
+
+
+def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:
+    """Limits that hold every run; a bar of few seeds may reach beyond what can be."""
+    if values.name != "gap":
+        axes.set_ylim(0, min(102.0, 1.05 * max(values.max(), cells["high"].max(), 1.0)))
+        return
+    axes.axhline(0, color="#444444", linewidth=0.8)
+    if values.notna().any():
+        # Else one wide bar would press the lines of all the others together.
+        margin = max(1.0, 0.6 * (values.max() - values.min()))
+        axes.set_ylim(min(values.min(), 0) - margin, max(values.max(), 0) + margin)

@@ -6,32 +6,38 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from analysis.figures.style import (
     RC,
+    Color,
     caption,
     depth_colors,
     families_in,
-    family_title,
     iterations_axis,
     provenance,
 )
 from analysis.paper import figure6_curves, of_the_papers_protocol
-from analysis.statistics import add_family
+from analysis.statistics import add_family, family_title
+
+STYLES = {"train_error": "--", "test_error": "-"}
+# With more seeds in a cell, thin lines would hide one another; the band stands for them.
+MOST_LINES = 10
 
 
 def learning_curves(runs: pd.DataFrame) -> Figure:
     """Draws training error (dashed) and test error (solid) against iterations.
 
     Args:
-        runs: As from `load_runs`, or a part of it. Over several
-            seeds the mean is drawn, of finished runs where there are any.
+        runs: As from `load_runs`, or a part of it. Of several seeds the finished ones are
+            drawn, where there are any.
 
     Returns:
         A figure with one panel per family, depth by colour, milestones as vertical lines.
+        Several seeds are thin lines, with their mean and a band of one standard deviation.
         Where the runs are of CIFAR-10 at the paper's schedule, the paper's own curves lie
         under ours, broad and pale.
     """
@@ -54,10 +60,8 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
                 # A seed that ended early would bend the mean where it leaves.
                 if (of_depth["state"] == "finished").any():
                     of_depth = of_depth[of_depth["state"] == "finished"]
-                for column, style in (("train_error", "--"), ("test_error", "-")):
-                    curve = of_depth.groupby("iteration")[column].mean().dropna()
-                    width = 1.0 if style == "--" else 1.6
-                    axes.plot(curve.index, curve, linestyle=style, color=color, linewidth=width)
+                for column, style in STYLES.items():
+                    _draw_seeds(axes, of_depth, column, style, color)
             if published is not None:
                 _draw_published(axes, published[published["family"] == family], colors)
             axes.set_title(family_title(family))
@@ -82,21 +86,44 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
                 Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
             )
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-        mean = " Mean over seeds." if runs["seed"].nunique() > 1 else ""
+        several = runs["seed"].nunique() > 1
+        seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
         caption(
             figure,
-            f"{provenance(runs)}{mean} Training error: running mean over augmented mini-batches.",
+            f"{provenance(runs)}{seeds}\nTraining error: running mean over augmented mini-batches.",
         )
     return figure
 
 
-def _draw_published(
-    axes: Axes, curves: pd.DataFrame, colors: dict[int, tuple[float, float, float, float]]
-) -> None:
+def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, style: str, color: Color) -> None:
+    """The mean over seeds; with several of them the band, and each seed as a thin line."""
+    seeds = runs.pivot_table(index="iteration", columns="seed", values=column)
+    if seeds.empty:
+        return
+    mean = seeds.mean(axis="columns")
+    if len(seeds.columns) > 1:
+        deviation = seeds.std(axis="columns")
+        axes.fill_between(
+            mean.index, mean - deviation, mean + deviation, color=color, alpha=0.12, linewidth=0
+        )
+    if 1 < len(seeds.columns) <= MOST_LINES:
+        thin = LineCollection(
+            [seed.dropna().reset_index().to_numpy() for _, seed in seeds.items()],
+            linestyles=style,
+            colors=[color],
+            linewidths=0.4,
+            alpha=0.7,
+        )
+        axes.add_collection(thin, autolim=False)
+    width = 1.0 if style == "--" else 1.6
+    axes.plot(mean.index, mean, linestyle=style, color=color, linewidth=width)
+
+
+def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, Color]) -> None:
     """The paper's curves of the depths that were run, broad and pale, under ours."""
     for depth, color in colors.items():
         of_depth = curves[curves["depth"] == depth]
-        for column, style in (("train_error", "--"), ("test_error", "-")):
+        for column, style in STYLES.items():
             curve = of_depth[["iteration", column]].dropna()
             axes.plot(
                 curve["iteration"],

@@ -7,10 +7,32 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from analysis.figures.style import FAMILIES, RC, caption, families_in, family_title, provenance
-from analysis.statistics import add_family, iterations_to_reach
+from analysis.figures.style import (
+    FAMILIES,
+    RC,
+    beside,
+    caption,
+    depth_axis,
+    families_in,
+    provenance,
+)
+from analysis.statistics import add_family, family_title, iterations_to_reach
 
 LEVELS = (75.0, 50.0, 25.0, 10.0, 5.0)
+
+
+def levels_worth_a_panel(
+    runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS
+) -> tuple[float, ...]:
+    """The levels that at least a quarter of the runs reach, and not all in their first row."""
+    reached = iterations_to_reach(runs, levels)
+    first = runs["iteration"].min()
+    shown = []
+    for level in levels:
+        iterations = reached[reached["level"] == level]["iterations"]
+        if iterations.notna().mean() >= 0.25 and not (iterations == first).all():
+            shown.append(level)
+    return tuple(shown)
 
 
 def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -> Figure:
@@ -18,20 +40,13 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
 
     Args:
         runs: As from `load_runs`, or a part of it.
-        levels: Training errors in percent; levels that fewer than a quarter of the runs
-            reach have no panel, nor do those that all reach in their first row.
+        levels: Training errors in percent; see `levels_worth_a_panel`.
 
     Returns:
         A figure; a cross at the top is a run that has not reached the level.
     """
     reached = iterations_to_reach(runs, levels)
-    first = runs["iteration"].min()
-    shown = [
-        level
-        for level in levels
-        if (column := reached[reached["level"] == level]["iterations"]).notna().mean() >= 0.25
-        and not (column == first).all()
-    ]
+    shown = levels_worth_a_panel(runs, levels)
     with mpl.rc_context(RC):
         columns = max(len(shown), 1)
         figure = Figure(figsize=(1.2 + 2.4 * columns, 3.6), layout="constrained")
@@ -41,23 +56,40 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
         for axes, level in zip(panels, shown, strict=False):
             for place, family in enumerate(families):
                 style = FAMILIES[family]
+                aside = beside(axes, place - (len(families) - 1) / 2)
                 part = reached[(reached["family"] == family) & (reached["level"] == level)]
                 # A mean over the runs that got there would flatter where some did not.
                 mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
-                axes.plot(mean.index, mean, markersize=4, label=family_title(family), **style)
-                never = part[part["iterations"].isna()]["depth"]
-                # Families side by side, so that their crosses do not hide one another.
                 axes.plot(
-                    never + 3 * (place - 1),
+                    mean.index,
+                    mean,
+                    markersize=4,
+                    label=family_title(family),
+                    transform=aside,
+                    **style,
+                )
+                axes.plot(
+                    part["depth"],
+                    part["iterations"],
+                    linestyle="none",
+                    marker="_",
+                    color=style["color"],
+                    markersize=5,
+                    alpha=0.7,
+                    transform=aside,
+                )
+                never = part[part["iterations"].isna()]["depth"]
+                axes.plot(
+                    never,
                     [limit] * len(never),
                     linestyle="none",
                     marker="x",
                     markersize=5,
                     color=style["color"],
+                    transform=aside,
                 )
             axes.set_title(f"down to {level:g} %")
-            axes.set_xlabel("depth (weighted layers)")
-            axes.set_xticks(sorted(int(d) for d in runs["depth"].unique()))
+            depth_axis(axes, runs)
             axes.tick_params(axis="x", labelsize=7)
             axes.set_ylim(0, 1.05 * limit)
         panels[0].set_ylabel("iterations to reach the training error")
@@ -67,7 +99,7 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
             figure.legend(handles, labels, loc="outside upper center", ncols=len(FAMILIES))
         caption(
             figure,
-            f"{provenance(runs)}\nMean over seeds, where all got there; ×: a run that did not. "
-            "Training error: running mean over augmented mini-batches.",
+            f"{provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "
+            "×: a run that did not.\nTraining error: running mean over augmented mini-batches.",
         )
     return figure

@@ -6,8 +6,15 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import FAMILIES, RC, caption, families_in, family_title, provenance
-from analysis.statistics import family_difference, final_errors
+from analysis.figures.style import (
+    FAMILIES,
+    RC,
+    caption,
+    depth_axis,
+    families_in,
+    provenance,
+)
+from analysis.statistics import family_difference, family_title, final_errors
 
 ERRORS = {"train_error": "training error", "test_error": "test error"}
 
@@ -30,8 +37,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
             axes.axhline(0, color="#444444", linewidth=0.8)
             axes.set_title(title)
-            axes.set_xlabel("depth (weighted layers)")
-            axes.set_xticks(sorted(int(d) for d in finals["depth"].unique()))
+            depth_axis(axes, finals)
             for option in options[1:]:
                 table = family_difference(finals, option, options[0], error)
                 style = FAMILIES[option]

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import ScaledTranslation, Transform
 
 # Okabe and Ito's palette, safe for the colour-blind; markers and dashes carry the same
 # distinction where colour is lost.
@@ -19,6 +20,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "residual-B": {"color": "#009E73", "marker": "^", "linestyle": "--"},
     "residual-C": {"color": "#6A3D9A", "marker": "D", "linestyle": ":"},
 }
+
+Color = tuple[float, float, float, float]
 
 RC: Any = {
     "figure.dpi": 100,
@@ -42,18 +45,13 @@ RC: Any = {
 }
 
 
-def family_title(family: str) -> str:
-    """What a reader calls a family: "residual A" for "residual-A"."""
-    return family.replace("-", " ")
-
-
 def families_in(frame: pd.DataFrame) -> list[str]:
     """The families of a frame, plain first."""
     present = set(frame["family"])
     return [family for family in FAMILIES if family in present]
 
 
-def depth_colors(depths: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
+def depth_colors(depths: Sequence[int]) -> dict[int, Color]:
     """One colour per depth, the deeper the darker, so the order survives in grey."""
     ordered = sorted(depths)
     scale = mpl.colormaps["viridis_r"]
@@ -78,6 +76,23 @@ def provenance(runs: pd.DataFrame) -> str:
 def caption(figure: Figure, text: str) -> None:
     """Writes a small line at the foot of a figure."""
     figure.supxlabel(text, fontsize=7.5, color="#555555", x=0.01, ha="left")
+
+
+def depth_axis(axes: Axes, runs: pd.DataFrame) -> None:
+    """Labels the x axis with the depths there are, and holds them all."""
+    depths = sorted(int(depth) for depth in runs["depth"].unique())
+    axes.set_xlabel("depth (weighted layers)")
+    axes.set_xticks(depths)
+    if depths:
+        margin = 0.07 * max(depths[-1] - depths[0], 10)
+        axes.set_xlim(depths[0] - margin, depths[-1] + margin)
+
+
+def beside(axes: Axes, place: float) -> Transform:
+    """Draws a few points aside of the data's own place, so that families do not hide others."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return axes.transData + ScaledTranslation(3.5 * place / 72, 0, figure.dpi_scale_trans)
 
 
 def iterations_axis(axes: Axes) -> None:

@@ -13,13 +13,21 @@ from PIL import Image
 from analysis.__main__ import main
 from analysis.load import (
     DamagedRunWarning,
-    load_configs,
-    load_manifests,
+    costs_of,
     load_runs,
     protocols,
+    read_study,
 )
-from analysis.statistics import final_errors
-from analysis.tables import costs, latex, markdown, results
+from analysis.statistics import degradation, final_errors
+from analysis.tables import (
+    changes,
+    costs,
+    differences,
+    latex,
+    markdown,
+    readable,
+    results,
+)
 from resnet_study.runs import METRICS
 
 RECORDED = Path(__file__).resolve().parent.parent / "fixtures" / "runs"
@@ -137,17 +145,42 @@ def test_the_papers_numbers_stand_only_beside_its_own_protocol(runs):
     table = results(finals, protocol_of_the_paper=True).set_index(["family", "depth"])
     assert table.loc[("residual-A", 20), "paper_test_error"] == 8.75
     assert table.loc[("residual-A", 110), "paper_test_error"] == 6.43
-    assert np.isnan(table.loc[("plain", 20), "paper_test_error"])
+    # The plain networks' are from Figure 6, which ends plain-20 at 9.69 and 1.30 %.
+    assert table.loc[("plain", 20), "paper_test_error"] == pytest.approx(9.69, abs=0.1)
+    assert table.loc[("plain", 20), "paper_train_error"] == pytest.approx(1.30, abs=0.1)
+    assert np.isnan(table.loc[("plain", 110), "paper_test_error"])
+    assert np.isnan(table.loc[("residual-B", 20), "paper_test_error"])
 
 
 def test_costs_come_from_the_manifests():
-    table = costs(load_manifests(RECORDED)).set_index(["family", "depth"])
+    table = costs(costs_of(read_study(RECORDED))).set_index(["family", "depth"])
     assert table.loc[("plain", 8), "parameters"] == 5006
     assert table.loc[("residual-A", 8), "parameters"] == 5006
     assert table.loc[("residual-B", 8), "parameters"] > 5006
     assert table.loc[("plain", 14), "multiply_adds"] > table.loc[("plain", 8), "multiply_adds"]
     assert (table["seconds"] > 0).all()
     assert table["n"].tolist() == [2] * 6
+
+
+def test_degradation_and_differences_are_tables_for_readers(runs):
+    finals = final_errors(runs)
+    table = changes(finals)
+    assert len(table) == 6
+    plain = table[(table["family"] == "plain") & (table["error"] == "training")].iloc[0]
+    expected = degradation(finals).set_index("family").loc["plain"]
+    assert plain["difference"] == expected["degradation"]
+    text = readable(table)
+    assert f"{expected['low']:+.2f} to {expected['high']:+.2f}" in set(text["95 % interval"])
+    one_seed = readable(changes(finals[finals["seed"] == 0]))
+    assert set(one_seed["95 % interval"]) == {"one seed: no interval"}
+
+    pairs = differences(finals)
+    assert set(pairs["comparison"]) == {
+        "residual A minus plain",
+        "residual B minus plain",
+        "residual B minus residual A",
+    }
+    assert len(pairs) == 3 * 2 * 2
 
 
 def test_latex_is_a_booktabs_table(runs):
@@ -176,10 +209,13 @@ def test_the_command_writes_everything_and_says_where(folder, tmp_path, capsys):
             "shortcut_options",
         )
         for suffix in ("png", "svg", "pdf")
-    } | {f"{table}.{s}" for table in ("results", "costs") for s in ("csv", "md", "tex")} | {
-        "verdict.json"
-    }
-    assert all(str(output / name) in printed for name in names)
+    } | {
+        f"{table}.{suffix}"
+        for table in ("results", "degradation", "differences", "costs")
+        for suffix in ("csv", "md", "tex")
+    } | {"index.html", "verdict.json"}
+    assert f"page: {output}/index.html" in printed
+    assert all(name.rpartition(".")[0] in printed for name in names)
     assert "residual-A: training error" in printed
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     verdict = json.loads((output / "verdict.json").read_text())
@@ -200,11 +236,23 @@ def test_the_same_runs_give_the_same_files(folder, tmp_path):
 def test_runs_of_two_protocols_are_not_mixed(folder, tmp_path, capsys):
     for config in folder.glob("*s1*/config.yaml"):
         config.write_text(config.read_text().replace("width: 4", "width: 5"))
-    groups = protocols(load_configs(folder))
+    groups = protocols(read_study(folder).configs)
     assert [len(ids) for ids in groups] == [6, 6]
     assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "protocol-2" / "verdict.json").is_file()
     assert capsys.readouterr().out.count("6 runs") == 2
+
+
+def test_a_run_without_rows_has_begun_or_failed_and_is_not_damaged(folder, capsys):
+    for run, state in zip(folder.glob("plain-014*"), ("running", "failed"), strict=True):
+        set_state(run, state)
+        lose_metrics(run)
+    study = read_study(folder)
+    assert not study.damaged
+    assert sorted(study.states.values()) == ["failed", *["finished"] * 10, "running"]
+    assert study.runs["run_id"].nunique() == 10
+    assert main([str(folder)]) == 0
+    assert "failed: " in capsys.readouterr().err
 
 
 def test_unfinished_and_damaged_runs_are_named(folder, tmp_path, capsys):

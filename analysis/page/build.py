@@ -1,0 +1,238 @@
+"""Fills the page's template: the answer, verdicts, figures, tables, and every run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import jinja2
+import pandas as pd
+import vl_convert
+from markupsafe import Markup
+
+from analysis.figures.style import families_in, provenance
+from analysis.load import Study
+from analysis.page import charts
+from analysis.page.runs import describe_runs, shared_settings
+from analysis.statistics import add_family, family_title, final_errors
+from analysis.tables import Titled, readable
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An interactive figure of the page.
+
+    Attributes:
+        name: Stem of the files that hold the figure for print.
+        title: Its heading.
+        reading: How to read it, in a sentence or two.
+        draw: Frame to chart; None where the frame has nothing for it.
+    """
+
+    name: str
+    title: str
+    reading: str
+    draw: Callable[[pd.DataFrame], alt.TopLevelMixin | None]
+
+
+MAIN = Figure(
+    "training_error_by_depth",
+    "Final error against depth",
+    "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
+    "degrades where its training error rises with depth; over-fitting would show in the gap.",
+    charts.error_by_depth,
+)
+FIGURES = (
+    Figure(
+        "learning_curves",
+        "Learning curves",
+        "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
+        "augmented mini-batches), test error solid, depth by colour.",
+        charts.learning_curves,
+    ),
+    Figure(
+        "optimisation_speed",
+        "Speed of optimisation",
+        "Iterations until a training error is first reached; a mean is drawn where all seeds "
+        "got there, dashes are single runs.",
+        charts.optimisation_speed,
+    ),
+    Figure(
+        "shortcut_options",
+        "Shortcut options side by side",
+        "Below zero the option named first is better; bars are 95 % intervals over seeds.",
+        charts.shortcut_options,
+    ),
+)
+COMPARISON = Figure(
+    "side_by_side",
+    "Final training error against depth",
+    "Points are means over seeds, bars their 95 % intervals, dashes single runs.",
+    charts.side_by_side,
+)
+MARKS = {"supported": "✓", "contradicted": "✗", "insufficient": "?"}
+
+
+def build_page(
+    study: Study,
+    found: dict[str, Any],
+    tables: dict[str, Titled],
+    links: dict[str, str] | None = None,
+    refresh: int | None = None,
+) -> str:
+    """Writes a study up as one HTML document that needs nothing else.
+
+    Args:
+        study: Runs of one protocol.
+        found: As from `verdict`.
+        tables: By name, as drawn elsewhere in the report.
+        links: Further reports, title to relative address.
+        refresh: Seconds after which a browser loads the page anew; for watching a sweep.
+    """
+    runs = study.runs
+    return _render(
+        "page.html",
+        title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
+        provenance=provenance(runs),
+        found=found,
+        main=MAIN,
+        figures=FIGURES,
+        specs={figure.name: _spec(figure.draw(runs)) for figure in (MAIN, *FIGURES)},
+        tables={name: _cells(table) for name, table in tables.items()},
+        shared=shared_settings(study),
+        runs=describe_runs(study),
+        damaged=study.damaged,
+        unfinished={run: state for run, state in study.states.items() if state != "finished"},
+        absent=absent_cells(runs),
+        links=links or {},
+        refresh=refresh,
+        commits=sorted({str(m.get("git_commit") or "unknown") for m in study.manifests.values()}),
+        machines=sorted({_machine(manifest) for manifest in study.manifests.values()}),
+    )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One study of a comparison: its name, its verdict, and its own page's address."""
+
+    name: str
+    found: dict[str, Any]
+    address: str
+
+
+def build_comparison(
+    runs: pd.DataFrame, studies: Sequence[Compared], table: Titled, refresh: int | None = None
+) -> str:
+    """Writes a page that sets studies side by side.
+
+    Args:
+        runs: As from `load_runs`, with a column `study`.
+        studies: In the order of the page.
+        table: The differences between them.
+        refresh: As in `build_page`.
+    """
+    named = [f"{study}: {provenance(part)}" for study, part in runs.groupby("study", sort=False)]
+    return _render(
+        "comparison.html",
+        title=" and ".join(study.name for study in studies),
+        provenance=" ".join(named),
+        figure=COMPARISON,
+        spec=_spec(COMPARISON.draw(runs)),
+        studies=studies,
+        table=_cells(table),
+        refresh=refresh,
+    )
+
+
+def _render(template: str, **values: Any) -> str:
+    """Fills a template; each page carries its styles and libraries in itself."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    return environment.get_template(template).render(
+        style=_file("page.css"),
+        script=_file("page.js"),
+        # The stub asks for a snippet; without one the bundle offers vegaEmbed to the page.
+        vega=_script(vl_convert.javascript_bundle(vl_version=version)),  # type: ignore[call-arg]
+        datatables=b64encode(_datatables()).decode(),
+        marks=MARKS,
+        **values,
+    )
+
+
+def absent_cells(runs: pd.DataFrame) -> list[str]:
+    """Networks that the full grid of families, depths and seeds would have, and has not."""
+    finals = final_errors(runs)
+    every = add_family(runs)
+    present = set(zip(finals["family"], finals["depth"], finals["seed"], strict=True))
+    absent: dict[tuple[str, int], list[str]] = {}
+    depths, seeds = (sorted(int(v) for v in every[name].unique()) for name in ("depth", "seed"))
+    for family, depth, seed in itertools.product(families_in(every), depths, seeds):
+        if (family, depth, seed) not in present:
+            absent.setdefault((family, depth), []).append(str(seed))
+    return [
+        f"{family_title(family)} at {depth} layers, seed {', '.join(seeds_of)}"
+        for (family, depth), seeds_of in absent.items()
+    ]
+
+
+def _machine(manifest: dict[str, Any]) -> str:
+    versions = manifest.get("versions") or {}
+    shown = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{manifest.get('device_name') or 'unknown device'} ({shown})"
+
+
+def _file(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
+
+
+def _script(text: str) -> Markup:
+    """Text that may stand inside a script element, where `</script` would end it."""
+    return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704 - a library's file
+
+
+def _spec(chart: alt.TopLevelMixin | None) -> Markup | None:
+    if chart is None:
+        return None
+    spec = chart.to_dict()
+    spec["config"] = {"view": {"stroke": None}, "axis": {"gridColor": "#dddddd"}}
+    spec["background"] = None
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    if "facet" in spec:
+        del spec["autosize"]
+    return _script(json.dumps(spec, separators=(",", ":")))
+
+
+def _datatables() -> bytes:
+    """The build of DataTables that the package itables carries."""
+    return (resources.files("itables") / "html" / "dt_bundle.js").read_bytes()
+
+
+def _cells(table: Titled) -> dict[str, Any]:
+    """A table's heading and cells; each cell as shown, and as sorted by."""
+    text = readable(table.frame)
+    raw = text.attrs["raw"]
+    rows = [
+        [
+            (shown, "" if pd.isna(value) else value)
+            for shown, value in zip(shown_row, raw_row, strict=True)
+        ]
+        for shown_row, raw_row in zip(
+            text.itertuples(index=False), raw.itertuples(index=False), strict=True
+        )
+    ]
+    return {"title": table.title, "note": table.note, "columns": list(text.columns), "rows": rows}

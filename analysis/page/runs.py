@@ -1,0 +1,105 @@
+"""What the page says of each run: its state, its settings, its curve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.load import Study
+from analysis.statistics import final_errors
+from resnet_study.runs import RunFolder
+
+WIDTH, HEIGHT = 300, 80
+MOST_POINTS = 60
+
+
+def settings(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted keys and text."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= settings(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = "null" if value is None else str(value)
+    return flat
+
+
+def shared_settings(study: Study) -> dict[str, str]:
+    """The settings in which all runs agree."""
+    all_settings = [settings(config.to_mapping()) for config in study.configs.values()]
+    if not all_settings:
+        return {}
+    first, *others = all_settings
+    return {
+        key: value
+        for key, value in first.items()
+        if all(other.get(key) == value for other in others)
+    }
+
+
+def describe_runs(study: Study) -> list[dict[str, Any]]:
+    """Each run in words and numbers, in the order of family, depth and seed."""
+    shared = shared_settings(study)
+    finals = final_errors(study.runs).set_index("run_id")
+    curves = dict(list(study.runs.groupby("run_id", sort=False)))
+    described = []
+    for run_id, config in study.configs.items():
+        manifest, curve = study.manifests[run_id], curves.get(run_id)
+        own = settings(config.to_mapping())
+        final = finals.loc[run_id] if run_id in finals.index else None
+        iterations = 0 if curve is None else int(curve["iteration"].max())
+        described.append(
+            {
+                "id": run_id,
+                "family": config.model.family.replace("-", " "),
+                "depth": config.model.depth,
+                "seed": config.seed,
+                "state": manifest["state"],
+                "iterations": iterations,
+                "train_error": None if final is None else final["train_error"],
+                "test_error": None if final is None else final["test_error"],
+                "seconds": manifest.get("seconds"),
+                "settings": {key: own[key] for key in own if own[key] != shared.get(key)},
+                "facts": _facts(manifest),
+                "failure": _failure(RunFolder(study.folder / run_id), manifest),
+                "curves": [] if curve is None else _polylines(curve, config.schedule.iterations),
+            }
+        )
+    return sorted(described, key=lambda run: (run["family"], run["depth"], run["seed"]))
+
+
+def _facts(manifest: dict[str, Any]) -> dict[str, str]:
+    shown = ("started", "ended", "host", "device_name", "git_commit", "parameters", "seconds")
+    facts = {key: manifest[key] for key in shown if manifest.get(key) is not None}
+    if "seconds" in facts:
+        facts["seconds"] = f"{facts['seconds']:.1f}"
+    if resumed := manifest.get("resumed"):
+        facts["resumed at iteration"] = ", ".join(str(r.get("iteration")) for r in resumed)
+    return {key: str(value) for key, value in facts.items()}
+
+
+def _failure(folder: RunFolder, manifest: dict[str, Any]) -> str | None:
+    """The last line of a failed run's traceback, which names the error."""
+    if manifest["state"] != "failed":
+        return None
+    try:
+        lines = folder.failure_file.read_text(encoding="utf-8").strip().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return "failure.txt cannot be read"
+    return lines[-1] if lines else "failure.txt is empty"
+
+
+def _polylines(run: pd.DataFrame, iterations: int) -> list[tuple[str, str]]:
+    """Name and points of the training and test curve, in a box of WIDTH × HEIGHT."""
+    lines = []
+    for name, column in (("training", "train_error"), ("test", "test_error")):
+        curve = run[["iteration", column]].dropna()
+        # From the end, so that the last row stays.
+        curve = curve.iloc[:: -max(1, len(curve) // MOST_POINTS)][::-1]
+        points = " ".join(
+            f"{WIDTH * x / iterations:.0f},{HEIGHT * (1 - y / 100):.1f}"
+            for x, y in curve.itertuples(index=False)
+        )
+        lines.append((name, points))
+    return lines
