@@ -21,11 +21,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-reproduce: $(STAMP)  ## Train the quick grid and draw figures, table and verdict
+reproduce: $(STAMP)  ## Train the quick grid, draw figures and tables, write the page
 	$(BIN)/python -m resnet_study experiment=quick $(ARGS)
 	$(BIN)/python -m analysis runs/quick
 
-figures: $(STAMP)  ## Draw all figures anew, of recorded and of your own quick runs; trains nothing
+figures: $(STAMP)  ## Draw figures and pages anew, of recorded and of your own quick runs; trains nothing
 	@for runs in $(wildcard runs/recorded/* runs/quick); do $(BIN)/python -m analysis $$runs || exit; done
 
 test: $(STAMP)  ## Run the tests

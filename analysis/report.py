@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from analysis.figures.style import RC, provenance
 from analysis.load import Study, costs_of
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
-from analysis.statistics import final_errors
+from analysis.statistics import add_family, final_errors
 from analysis.tables import (
     Titled,
     changes,
@@ -60,7 +61,8 @@ def write_report(
     Raises:
         StorageError: A file cannot be written.
     """
-    runs = study.runs
+    runs = add_family(study.runs)
+    study = replace(study, runs=runs)
     figures = {
         "learning_curves": learning_curves(runs),
         "training_error_by_depth": error_by_depth(runs, "train_error"),

@@ -16,7 +16,9 @@ FINAL_SHARE = 0.1
 
 
 def add_family(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds the column `family`: "plain", "residual-A", …"""
+    """Adds the column `family`, "plain", "residual-A" and so on, where it is not there."""
+    if "family" in frame:
+        return frame
     shortcut = frame["shortcut"].astype("string")
     family = (
         frame["kind"]

@@ -22,6 +22,9 @@ from resnet_study.config import RunConfig
 from resnet_study.errors import StorageError
 from resnet_study.files import reason, remove_temporaries, write_text
 
+# Both load plain values only; the one in C, where there is one, seven times as fast.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 STATES = ("running", "finished", "failed", "diverged")
 # A diverged run would diverge again: its curve is its result.
 COMPLETE = ("finished", "diverged")
@@ -169,7 +172,7 @@ class RunFolder:
             ConfigError: A key or value in it is not allowed.
         """
         try:
-            values = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+            values = yaml.load(self.config_file.read_text(encoding="utf-8"), YAML_LOADER)  # noqa: S506
         except (OSError, ValueError, yaml.YAMLError) as error:
             short = str(error).splitlines()[0]
             raise StorageError("config", self.config_file, f"cannot be read ({short})") from error

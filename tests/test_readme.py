@@ -43,3 +43,12 @@ def test_make_targets_exist():
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_the_notebook_example_runs_as_it_stands(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "runs").symlink_to(CHECKOUT / "runs")
+    monkeypatch.chdir(tmp_path)
+    exec(code, names := {})
+    assert (tmp_path / "shallow.pdf").read_bytes().startswith(b"%PDF")
+    assert set(names["shallow"]["depth"]) == {20, 32, 44, 56}

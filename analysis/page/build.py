@@ -208,7 +208,9 @@ def _script(text: str) -> Markup:
 def _spec(chart: alt.TopLevelMixin | None) -> Markup | None:
     if chart is None:
         return None
-    spec = chart.to_dict()
+    # The charts bound their rows themselves.
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec = chart.to_dict()
     spec["config"] = {"view": {"stroke": None}, "axis": {"gridColor": "#dddddd"}}
     spec["background"] = None
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}

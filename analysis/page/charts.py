@@ -26,7 +26,7 @@ from analysis.statistics import (
 
 # A chart draws an element per point, which a browser does well up to about this many.
 MOST_POINTS = 6_000
-# With more runs, curves are means over seeds.
+# With more runs, curves are means over seeds, and single runs beside means are left out.
 MOST_RUNS = 75
 HEIGHT = 280
 ERRORS = {
@@ -111,7 +111,6 @@ def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
     hovered = alt.selection_point(
         name="hovered",
         fields=["run", "error", "iteration"],
-        nearest=True,
         on="pointerover",
         clear="pointerout",
         empty=False,
@@ -136,11 +135,6 @@ def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
             ),
         ),
     )
-    several = curves.groupby(["family", "depth"])["run"].nunique().max() > 1
-    lines = base.mark_line(strokeWidth=1 if several else 1.6, opacity=0.4 if several else 1)
-    layers = [lines.encode(detail="run:N")]
-    if several:
-        layers.append(base.mark_line(strokeWidth=2).encode(y=alt.Y("mean(value):Q")))
     tooltip = [
         alt.Tooltip("run:N"),
         alt.Tooltip("layers:N", title="depth"),
@@ -148,8 +142,15 @@ def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
         alt.Tooltip("iteration:Q", format=",d"),
         alt.Tooltip("value:Q", title="error (%)", format=".2f"),
     ]
+    several = curves.groupby(["family", "depth"])["run"].nunique().max() > 1
+    lines = base.mark_line(strokeWidth=1 if several else 1.6, opacity=0.4 if several else 1)
+    layers = [lines.encode(detail="run:N", tooltip=tooltip[:3])]
+    if several:
+        layers.append(base.mark_line(strokeWidth=2).encode(y=alt.Y("mean(value):Q")))
     layers.append(
-        base.mark_point(filled=True, size=45)
+        # Unseen until hovered. Not the selection of the nearest point: with it, Vega-Lite
+        # 6.4 looks for a tooltip's words in the wrong place and finds "undefined".
+        base.mark_point(filled=True, size=130)
         .encode(opacity=alt.condition(hovered, alt.value(1), alt.value(0)), tooltip=tooltip)
         .add_params(hovered)
     )
@@ -203,6 +204,8 @@ def _by_depth(
     """
     if means.empty:
         return None
+    if points is not None and points["run_id"].nunique() > MOST_RUNS:
+        points = None
     panels = list(dict.fromkeys(means["panel"]))
     families = families_in(means)
     depths = sorted(int(depth) for depth in means["depth"].unique())

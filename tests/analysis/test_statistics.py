@@ -181,7 +181,9 @@ def test_the_verdict_says_depths_errors_points_and_seeds(runs):
     assert found["families"]["residual-A"]["test"]["interval"] is None
     assert len(found["runs"]) == 6
     lines = summary(found)
-    assert lines[0].startswith("plain: training error 42.5 % at 20 layers, 90.0 % at 110: +47.5")
+    assert lines[0].startswith(
+        "plain: training error 42.5 % at 20 layers, 90.0 % at 110 (+47.5 points"
+    )
     assert "2 seeds" in lines[0]
     assert lines[1].endswith("(one seed: no interval)")
 
