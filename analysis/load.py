@@ -69,7 +69,7 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
             "metrics", folder.metrics_file, f"allowed are the columns {', '.join(METRICS)}"
         )
     iterations = frame["iteration"].to_numpy()
-    if not (np.isfinite(iterations).all() and (np.diff(iterations, prepend=0) > 0).all()):
+    if not (np.isfinite(iterations).all() and (np.diff(iterations, prepend=-1) > 0).all()):
         raise StudyError("metrics", folder.metrics_file, "has iterations that do not increase")
     return frame.astype({"iteration": "int64"})
 

@@ -13,227 +13,33 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import PurePath
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from resnet_study.errors import ConfigError
 from resnet_study.fields import check, differences, from_mapping, setting
+from resnet_study.groups import (
+    AugmentConfig,
+    CheckpointConfig,
+    DataConfig,
+    ModelConfig,
+    ProbesConfig,
+    ScheduleConfig,
+    StartConfig,
+    WarmupConfig,
+)
 
-KINDS = ("plain", "residual")
-SHORTCUTS = ("A", "B", "C")
-DATA_SETS = ("shapes", "cifar10", "cifar100", "image_folder")
-LABELS = {"shapes": "embedded shapes", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A network of the 6n+2 family (He et al. 2015, §4.2).
-
-    Attributes:
-        kind: "plain" or "residual".
-        depth: Weighted layers, 6n+2.
-        shortcut: Option "A", "B" or "C"; a plain network has none, whatever is given.
-        width: Filters of the first stage.
-        layers_per_block: Convolutions that one shortcut spans; it must divide 2n.
-        init: "he" or "xavier".
-    """
-
-    kind: str = setting("residual", str, choices=KINDS)
-    depth: int = setting(20, int, minimum=8, maximum=10_000)
-    shortcut: str | None = setting("A", str, choices=SHORTCUTS, optional=True)
-    width: int = setting(16, int, minimum=1, maximum=4096)
-    layers_per_block: int = setting(2, int, minimum=1)
-    init: str = setting("he", str, choices=("he", "xavier"))
-
-    def __post_init__(self) -> None:
-        check(self, "model.")
-        n, rest = divmod(self.depth - 2, 6)
-        if rest:
-            allowed = "allowed is 6n+2 with n >= 1, such as 20, 32, 44, 56 or 110"
-            raise ConfigError("model.depth", self.depth, allowed)
-        if self.kind == "plain":
-            # Without shortcuts neither option nor span exists: all such runs are one.
-            object.__setattr__(self, "shortcut", None)
-            object.__setattr__(self, "layers_per_block", 2)
-        elif self.shortcut is None:
-            raise ConfigError("model.shortcut", None, "a residual network needs one of A, B, C")
-        if 2 * n % self.layers_per_block:
-            divisors = [str(d) for d in range(1, 2 * n + 1) if 2 * n % d == 0]
-            raise ConfigError(
-                "model.layers_per_block",
-                self.layers_per_block,
-                f"at depth {self.depth} a stage has {2 * n} layers; allowed are its "
-                f"divisors {', '.join(divisors)}",
-            )
-
-    @property
-    def family(self) -> str:
-        """The name in figures and run ids: "plain", "residual-A", …"""
-        return self.kind if self.shortcut is None else f"{self.kind}-{self.shortcut}"
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Training augmentation (He et al. 2015, §4.2); off with padding 0 and flip false.
-
-    Attributes:
-        padding: Zero pixels on each side before the random crop.
-        flip: Whether half of the images are mirrored left to right.
-    """
-
-    padding: int = setting(4, int, minimum=0, maximum=1024)
-    flip: bool = setting(True, bool)
-
-    def __post_init__(self) -> None:
-        check(self, "data.augment.")
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """A data set held on the device.
-
-    Attributes:
-        name: "shapes", "cifar10", "cifar100" or "image_folder".
-        root: Folder of downloads and caches, or the image folder itself.
-        label: What figures call the data; an image folder's name if null.
-        resolution: Images are reduced to this side, by area; null keeps the original.
-        train_images: Size of a class-balanced subset of the training set; null for all.
-        validation_images: Taken off the training set, class-balanced, and evaluated in
-            place of the test set; 0 for none. The paper's split is 5,000.
-        classes: Only the first so many classes; null for all.
-        cache: Folder of decoded and generated arrays.
-    """
-
-    name: str = setting("cifar10", str, choices=DATA_SETS)
-    root: str | None = setting(None, str, optional=True, identity=False)
-    label: str | None = setting(None, str, optional=True, maximum=80)
-    resolution: int | None = setting(None, int, minimum=4, maximum=4096, optional=True)
-    train_images: int | None = setting(None, int, minimum=1, optional=True)
-    validation_images: int = setting(0, int, minimum=0)
-    classes: int | None = setting(None, int, minimum=2, optional=True)
-    cache: str = setting("data/cache", str, identity=False)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-    def __post_init__(self) -> None:
-        check(self, "data.")
-        if self.name == "image_folder" and self.root is None:
-            raise ConfigError(
-                "data.root", None, "allowed is a folder with train/<class>/ and test/<class>/"
-            )
-        if not self.title or len(self.title) > 80:
-            raise ConfigError(
-                "data.label",
-                self.label,
-                f"data.root={self.root} gives no short name; allowed is one",
-            )
-
-    @property
-    def title(self) -> str:
-        """The name on figures, such as "CIFAR-10" or an image folder's label."""
-        if self.label is not None:
-            return self.label
-        if self.name == "image_folder":
-            return PurePath(self.root or "").name
-        return LABELS[self.name]
-
-
-@dataclass(frozen=True)
-class WarmupConfig:
-    """A low rate at the start (He et al. 2015, §4.2: for 110 layers).
-
-    It ends, for good, at `iterations` or at the first logged row whose training error is
-    below `until_error`, whichever comes first, and at the first milestone at the latest.
-
-    Attributes:
-        learning_rate: Rate during the warm-up.
-        iterations: Its length; null for no limit of this kind.
-        until_error: Training error in percent that ends it; null for no such end.
-        min_depth: Networks with fewer layers have no warm-up.
-    """
-
-    learning_rate: float = setting(0.01, float, minimum=0, exclusive=True)
-    iterations: int | None = setting(None, int, minimum=1, optional=True)
-    until_error: float | None = setting(
-        80.0, float, minimum=0, maximum=100, exclusive=True, optional=True
-    )
-    min_depth: int = setting(110, int, minimum=0)
-
-    def __post_init__(self) -> None:
-        check(self, "schedule.warmup.")
-
-    def applies_to(self, depth: int) -> bool:
-        """Whether a network of this depth starts with the warm-up."""
-        limited = self.iterations is not None or self.until_error is not None
-        return limited and depth >= self.min_depth
-
-
-@dataclass(frozen=True)
-class ScheduleConfig:
-    """How long and how fast to train; all times are iterations, not epochs.
-
-    Attributes:
-        name: What figures call it.
-        iterations: Mini-batches in all.
-        batch_size: Images of a mini-batch.
-        learning_rate: Rate before the first milestone.
-        milestones: Iterations after which the rate is multiplied by `gamma`.
-        gamma: Factor at a milestone.
-        momentum: Of SGD, not Nesterov's.
-        weight_decay: On all parameters, as in the paper.
-        eval_every: Iterations between evaluations; the last iteration always has one.
-        eval_train_images: Training images in an evaluation, class-balanced; null for all.
-        log_every: Iterations between logged rows.
-        warmup: See `WarmupConfig`.
-    """
-
-    name: str = setting("paper", str, maximum=40)
-    iterations: int = setting(64_000, int, minimum=1, maximum=10**9)
-    batch_size: int = setting(128, int, minimum=2, maximum=10**7)
-    learning_rate: float = setting(0.1, float, minimum=0, exclusive=True)
-    milestones: tuple[int, ...] = setting((32_000, 48_000), int, minimum=1, many=True)
-    gamma: float = setting(0.1, float, minimum=1e-6, maximum=1)
-    momentum: float = setting(0.9, float, minimum=0, maximum=1)
-    weight_decay: float = setting(1e-4, float, minimum=0)
-    eval_every: int = setting(500, int, minimum=1)
-    eval_train_images: int | None = setting(10_000, int, minimum=1, optional=True)
-    log_every: int = setting(100, int, minimum=1)
-    warmup: WarmupConfig = field(default_factory=WarmupConfig)
-
-    def __post_init__(self) -> None:
-        check(self, "schedule.")
-        if not re.fullmatch(r"[\w-]+", self.name):
-            raise ConfigError("schedule.name", self.name, "allowed are letters, digits, - and _")
-        previous = 0
-        for milestone in self.milestones:
-            if not previous < milestone < self.iterations:
-                raise ConfigError(
-                    "schedule.milestones",
-                    list(self.milestones),
-                    "allowed are increasing iterations before the end at "
-                    f"schedule.iterations={self.iterations}",
-                )
-            previous = milestone
-        if self.warmup.iterations is not None and self.warmup.iterations >= self.iterations:
-            raise ConfigError(
-                "schedule.warmup.iterations",
-                self.warmup.iterations,
-                f"allowed is less than schedule.iterations={self.iterations}",
-            )
-
-
-@dataclass(frozen=True)
-class CheckpointConfig:
-    """When a run's state is saved.
-
-    Attributes:
-        every: Iterations between checkpoints.
-    """
-
-    every: int = setting(1000, int, minimum=1, identity=False)
-
-    def __post_init__(self) -> None:
-        check(self, "checkpoint.")
+__all__ = [
+    "AugmentConfig",
+    "CheckpointConfig",
+    "DataConfig",
+    "ModelConfig",
+    "ProbesConfig",
+    "RunConfig",
+    "ScheduleConfig",
+    "StartConfig",
+    "WarmupConfig",
+]
 
 
 @dataclass(frozen=True)
@@ -246,7 +52,11 @@ class RunConfig:
         schedule: Length, rates and cadence.
         seed: Of initial weights, order, crops and flips.
         precision: "fp32", or "bf16" for autocast with float32 weights.
+        start: What it starts from, in place of initial weights.
+        probes: What is looked into beside the metrics.
         checkpoint: When the state is saved.
+        activation_checkpointing: Whether activations are computed again in the backward
+            pass rather than kept; the curve is the same.
         device: "auto" takes a GPU if there is one.
         threads: CPU threads of one run; null takes all cores.
         runs_dir: Where experiments are kept.
@@ -258,7 +68,10 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     seed: int = setting(0, int, minimum=0, maximum=2**31 - 1)
     precision: str = setting("fp32", str, choices=("fp32", "bf16"))
+    start: StartConfig = field(default_factory=StartConfig)
+    probes: ProbesConfig = field(default_factory=ProbesConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    activation_checkpointing: bool = setting(False, bool, identity=False)
     device: str = setting("auto", str, choices=("auto", "cpu", "cuda"), identity=False)
     threads: int | None = setting(None, int, minimum=1, maximum=4096, optional=True, identity=False)
     logger: str = setting("none", str, choices=("none", "tensorboard"), identity=False)
@@ -267,6 +80,19 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.start.depth == self.model.depth:
+            # Nothing to deepen: the run of that depth itself, so that a sweep over both has it.
+            object.__setattr__(self, "start", StartConfig())
+        if (self.start.depth or 0) > self.model.depth:
+            raise ConfigError(
+                "start.depth", self.start.depth, f"allowed is up to model.depth={self.model.depth}"
+            )
+        if self.probes.at and max(self.probes.at) > self.schedule.iterations:
+            raise ConfigError(
+                "probes.at",
+                list(self.probes.at),
+                f"allowed is up to schedule.iterations={self.schedule.iterations}",
+            )
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", self.experiment_name) or (
             ".." in self.experiment_name.split("/")
         ):
@@ -286,6 +112,17 @@ class RunConfig:
         config: RunConfig = from_mapping(cls, values)
         return config
 
+    def shallower(self) -> RunConfig | None:
+        """The run whose weights `start.depth` asks for; None where it asks for none."""
+        if self.start.depth is None:
+            return None
+        return replace(
+            self,
+            model=replace(self.model, depth=self.start.depth),
+            start=StartConfig(),
+            probes=ProbesConfig(),
+        )
+
     def to_mapping(self) -> dict[str, Any]:
         """The whole description as nested dicts and lists, ready for YAML or JSON."""
         mapping: dict[str, Any] = json.loads(json.dumps(asdict(self)))
@@ -297,6 +134,8 @@ class RunConfig:
         if self.data.name == "image_folder":
             # The folder is a place and may move; what the data are is their title.
             changed["data"]["label"] = self.data.title
+        if self.start.run is not None:
+            changed["start"]["run"] = self.start.run.rstrip("/").rpartition("/")[2]
         return changed
 
     @property
@@ -318,6 +157,12 @@ class RunConfig:
             words.append(f"w{model.width}")
         if model.init != default.model.init:
             words.append(model.init)
+        if model.norm != default.model.norm:
+            words.append("nonorm")
+        if self.start.depth is not None:
+            words.append(f"from{self.start.depth}")
+        elif self.start.run is not None:
+            words.append("from_run")
         if data.name != default.data.name or data.label is not None:
             name = data.title if data.name == "image_folder" else data.name
             words.append(re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "data")
@@ -325,6 +170,8 @@ class RunConfig:
             words.append(f"r{data.resolution}")
         if data.train_images is not None:
             words.append(f"n{data.train_images}")
+        if data.augment.colour != default.data.augment.colour:
+            words.append("colour")
         if schedule.name != default.schedule.name:
             words.append(schedule.name)
         elif schedule.iterations != default.schedule.iterations:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,19 @@ from resnet_study.events import EventLog, check_logger
 from resnet_study.files import reason, write_text
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
+from resnet_study.probes import look
 from resnet_study.progress import Reporter
-from resnet_study.runs import MetricsLog, RunFolder, RunRecord, check_space
+from resnet_study.runs import MetricsLog, ProbeLog, RunFolder, RunRecord, check_space
+from resnet_study.start import check_start, put_start
 from resnet_study.training.checkpoint import Checkpoints, restore
-from resnet_study.training.loop import EVALUATION_BATCH, Row, TrainingState, build_optimizer, train
+from resnet_study.training.loop import (
+    EVALUATION_BATCH,
+    Row,
+    TrainingState,
+    build_optimizer,
+    first_row,
+    train,
+)
 
 
 def run(
@@ -61,6 +72,10 @@ def run(
         return record
     device, images = prepare(config)
     check_space([config])
+    if (shallower := config.shallower()) is not None:
+        # Another worker may be at it; either way it is there before this run begins.
+        with nullcontext() if stop else request:
+            run(shallower, reporter, stop=request)
     threads = machine.set_up(config.threads)
 
     def may_wait() -> bool:
@@ -84,14 +99,18 @@ def run(
                 config.data.augment,
                 config.schedule.eval_train_images,
             )
-            network = build_network(config.model, data.classes, config.seed)
+            network = build_network(
+                config.model, data.classes, config.seed, config.activation_checkpointing
+            )
             manifest |= machine.describe(device, threads)
             manifest["data"] = _describe_data(config, images)
             manifest["parameters"] = count_parameters(network)
             manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
 
+            if start := put_start(config, network):
+                manifest["start"] = start
             # Convolutions with few channels run faster with the channels innermost.
-            network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             optimizer = build_optimizer(network, config.schedule)
             state = TrainingState.initial(config.schedule, config.model.depth, device)
             checkpoints = Checkpoints(
@@ -108,6 +127,11 @@ def run(
             events = opened.enter_context(
                 closing(EventLog(config.logger, folder.path, metrics.text))
             )
+            probes = ProbeLog(folder.probes_file, state.iteration)
+            evaluations = {
+                "clean_train": lambda: data.clean_train.chunks(EVALUATION_BATCH),
+                "test": lambda: data.test.chunks(EVALUATION_BATCH),
+            }
             folder.write_manifest(manifest)
 
             def save() -> None:
@@ -122,8 +146,20 @@ def run(
                 events.append(row)
                 reporter.row(row)
 
+            def probe(iteration: int) -> None:
+                if not config.probes.active or iteration not in config.probes.at:
+                    return
+                began = time.perf_counter()
+                sample = data.clean_train.spread(config.probes.images)
+                everything = data.batches.source.chunks(EVALUATION_BATCH)
+                found = look(config.probes, network, sample, everything)
+                probes.write(iteration, [astuple(measurement) for measurement in found])
+                spent = manifest.get("probe_seconds", 0.0)
+                manifest["probe_seconds"] = spent + time.perf_counter() - began
+
             def completed(iteration: int) -> None:
                 reporter.iteration(iteration)
+                probe(iteration)
                 if request.requested:
                     save()
                     raise Interrupted(
@@ -133,14 +169,15 @@ def run(
                     save()
 
             reporter.start(config, state.iteration)
+            if saved is None:
+                if start:
+                    log(first_row(network, evaluations, config.precision))
+                probe(0)
             outcome = train(
                 network,
                 optimizer,
                 data.batches.starting_at(state.iteration),
-                {
-                    "clean_train": lambda: data.clean_train.chunks(EVALUATION_BATCH),
-                    "test": lambda: data.test.chunks(EVALUATION_BATCH),
-                },
+                evaluations,
                 config.schedule,
                 config.precision,
                 len(images.train_labels),
@@ -165,6 +202,7 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
     """
     device = machine.choose_device(config.device)
     check_logger(config.logger)
+    check_start(config)
     _check_writable(Path(config.runs_dir))
     images = load_images(config.data)
     if config.schedule.batch_size > len(images.train_labels):
@@ -177,16 +215,24 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
 
 
 def check_finished(config: RunConfig) -> None:
-    """Finds out whether a finished run was made with the images that are now configured.
+    """Finds out whether a finished run is what is now asked for: its probes and its images.
 
     An image folder is known by its title, so another folder of the same title would find
     the finished runs of the first. Where the path differs, the images are compared.
 
     Raises:
+        ConfigError: It was trained without the probes.
         DataError: The images are others.
     """
     folder = RunFolder.of(config)
     record = folder.completed()
+    if record is not None and config.probes.active and not folder.probes_file.exists():
+        raise ConfigError(
+            "probes.at",
+            list(config.probes.at),
+            f"{folder.path} was trained without probes; allowed is another experiment_name, or "
+            "to delete it and train anew",
+        )
     if record is None or config.data.name != "image_folder":
         return
     former = folder.read_config().data.root

@@ -49,6 +49,7 @@ class RunReporter(Reporter):
         self.told = True
 
     def start(self, config: RunConfig, completed: int) -> None:
+        self.close()
         self.total = config.schedule.iterations
         if self.console.is_terminal:
             self.progress = Progress(
@@ -72,6 +73,8 @@ class RunReporter(Reporter):
             self.progress.update(self.task, completed=completed)
 
     def row(self, row: dict[str, float | int | None]) -> None:
+        if row["iteration"] == 0:
+            return
         errors = f"training error {row['train_error']:.2f} %"
         if row.get("test_error") is not None:
             errors += f", test error {row['test_error']:.2f} %"

@@ -9,8 +9,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ METRICS = (
     "seconds",
     "images_per_second",
 )
+PROBES = ("iteration", "measure", "position", "name", "value")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class RunFolder:
         self.config_file = path / "config.yaml"
         self.manifest_file = path / "manifest.json"
         self.metrics_file = path / "metrics.csv"
+        self.probes_file = path / "probes.csv"
         self.failure_file = path / "failure.txt"
         self.checkpoint_file = path / "checkpoint.pt"
         self.previous_checkpoint_file = path / "checkpoint.previous.pt"
@@ -314,3 +316,35 @@ class MetricsLog:
         """Length and checksum of what has been written, for the manifest."""
         content = self.text.encode()
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+class ProbeLog:
+    """probes.csv, one row per number that a probe found; written whole each time.
+
+    Args:
+        path: The file.
+        iteration: Rows of later iterations are left out: the run goes on from here.
+    """
+
+    def __init__(self, path: Path, iteration: int) -> None:
+        self.path = path
+        self.lines: dict[int, str] = {}
+        with suppress(FileNotFoundError):
+            text = path.read_text(encoding="ascii")
+            for line in text[: text.rfind("\n") + 1].splitlines(keepends=True)[1:]:
+                at = int(line.split(",", 1)[0])
+                if at <= iteration:
+                    self.lines[at] = self.lines.get(at, "") + line
+
+    def write(self, iteration: int, rows: Iterable[tuple[str, int, str, float]]) -> None:
+        """Writes the rows of an iteration, in place of those it had.
+
+        Args:
+            iteration: Iterations completed.
+            rows: Measure, position, name and value.
+        """
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerows((iteration, *row) for row in rows)
+        self.lines[iteration] = stream.getvalue()
+        header = ",".join(PROBES) + "\n"
+        write_text(self.path, header + "".join(self.lines[at] for at in sorted(self.lines)))

@@ -51,9 +51,18 @@ def relative_cost(config: RunConfig) -> float:
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """One job per run id, the longest first: plain networks with A and with B are one."""
+    """One job per run id, the longest first: plain networks with A and with B are one.
+
+    Runs that start from others come last, when those may be there.
+    """
     by_id = {job.config.run_id: job for job in reversed(jobs)}
-    return sorted(by_id.values(), key=lambda job: (-relative_cost(job.config), job.config.run_id))
+
+    def place(job: Job) -> tuple[bool, float, str]:
+        start = job.config.start
+        waits = start.depth is not None or start.run is not None
+        return waits, -relative_cost(job.config), job.config.run_id
+
+    return sorted(by_id.values(), key=place)
 
 
 def execute(jobs: Sequence[Job], launch: Launch) -> int:
@@ -132,8 +141,8 @@ def _prepare(configs: Sequence[RunConfig]) -> None:
 
 
 def _check_finished(configs: Sequence[RunConfig]) -> None:
-    """Finished runs of an image folder must be of these images, not of namesakes."""
-    folders = [config for config in configs if config.data.name == "image_folder"]
+    """Finished runs must have what is asked for: these images, not namesakes, and probes."""
+    folders = [c for c in configs if c.data.name == "image_folder" or c.probes.active]
     if folders:
         from resnet_study.experiment import check_finished
 

@@ -11,15 +11,17 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 ORDER = [
     {"errors"},
     {"files", "fields", "interruption"},
+    {"groups"},
     {"config"},
-    {"runs", "models", "data"},
+    {"runs", "models", "data", "probes"},
     {"training", "progress", "events", "machine"},
+    {"start"},
     {"experiment"},
     {"sweep"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-SIBLINGS = {"runs", "models", "data"}
+SIBLINGS = {"runs", "models", "data", "probes"}
 
 
 def imports(path: Path) -> set[str]:
@@ -73,6 +75,6 @@ def test_the_analysis_knows_little_of_the_study(path):
 
 
 def test_config_and_runs_need_no_torch():
-    for name in ("errors", "files", "fields", "config", "runs"):
+    for name in ("errors", "files", "fields", "groups", "config", "runs"):
         found = imports(CHECKOUT / "resnet_study" / f"{name}.py")
         assert not any(entry.split(".")[0] == "torch" for entry in found)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_study.config import AugmentConfig
-from resnet_study.data.augment import crop_and_flip
+from resnet_study.data.augment import colour_components, crop_and_flip, shift_colour
 from resnet_study.data.images import ImageSet, balanced_indices
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -24,18 +24,22 @@ class EpochDraws:
     top: NDArray[np.int64]
     left: NDArray[np.int64]
     flip: NDArray[np.bool_]
+    colour: NDArray[np.float32]
 
 
 def draw_epoch(seed: int, epoch: int, images: int, augment: AugmentConfig) -> EpochDraws:
-    """Draws order, crops and flips of an epoch from (seed, epoch), on the CPU.
+    """Draws order, crops, flips and colours of an epoch from (seed, epoch), on the CPU.
 
-    Any device therefore sees the same stream, and a resumed run needs no replay.
+    Any device therefore sees the same stream, and a resumed run needs no replay. Colours
+    are drawn last, so that order, crops and flips are the same with and without them.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(images)
     top, left = rng.integers(0, 2 * augment.padding + 1, (2, images))
     mirrored = rng.random(images) < 0.5
-    return EpochDraws(order, top, left, mirrored & augment.flip)
+    shifted = images if augment.colour else 0
+    colour = augment.colour * rng.standard_normal((shifted, 3), dtype=np.float32)
+    return EpochDraws(order, top, left, mirrored & augment.flip, colour)
 
 
 class DeviceImages:
@@ -76,6 +80,12 @@ class DeviceImages:
             images = self.centered(self.images[start : start + size])
             yield images.permute(0, 3, 1, 2), self.labels[start : start + size]
 
+    def spread(self, count: int) -> Batch:
+        """So many images evenly apart in the order, so that sorted classes all take part."""
+        chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).long()
+        chosen = chosen.to(self.images.device)
+        return self.centered(self.images[chosen]).permute(0, 3, 1, 2), self.labels[chosen]
+
 
 class TrainingBatches:
     """The endless, seeded stream of augmented mini-batches of one run.
@@ -88,15 +98,22 @@ class TrainingBatches:
         batch_size: Images per batch.
         seed: The run's seed.
         augment: What is drawn for each image.
+        components: As from `colour_components`, where colours are shifted.
     """
 
     def __init__(
-        self, source: DeviceImages, batch_size: int, seed: int, augment: AugmentConfig
+        self,
+        source: DeviceImages,
+        batch_size: int,
+        seed: int,
+        augment: AugmentConfig,
+        components: torch.Tensor | None = None,
     ) -> None:
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
+        self.components = None if components is None else components.to(source.images.device)
         self._draws: dict[int, EpochDraws] = {}
 
     def _epoch(self, epoch: int) -> EpochDraws:
@@ -120,14 +137,17 @@ class TrainingBatches:
             epoch, first = divmod(position, len(self.source))
             last = min(first + end - position, len(self.source))
             draws = self._epoch(epoch)
-            pieces.append([d[first:last] for d in (draws.order, draws.top, draws.left, draws.flip)])
+            drawn = (draws.order, draws.top, draws.left, draws.flip, draws.colour)
+            pieces.append([d[first:last] for d in drawn])
             position += last - first
         device = self.source.images.device
-        order, top, left, flip = (
+        order, top, left, flip, colour = (
             torch.from_numpy(np.concatenate(parts)).to(device, non_blocking=True)
             for parts in zip(*pieces, strict=True)
         )
         images = self.source.centered(self.source.images[order])
+        if self.components is not None:
+            images = shift_colour(images, colour, self.components)
         images = crop_and_flip(images, top, left, flip, self.augment.padding)
         return images, self.source.labels[order]
 
@@ -183,7 +203,13 @@ def to_device(
         chosen = balanced_indices(images.train_labels, eval_train_images, "schedule")
         clean = DeviceImages(images.train_images[chosen], images.train_labels[chosen], mean, device)
     return RunData(
-        batches=TrainingBatches(train, batch_size, seed, augment),
+        batches=TrainingBatches(
+            train,
+            batch_size,
+            seed,
+            augment,
+            colour_components(images.train_images) if augment.colour else None,
+        ),
         clean_train=clean,
         test=DeviceImages(images.test_images, images.test_labels, mean, device),
         classes=len(images.classes),

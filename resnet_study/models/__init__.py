@@ -7,16 +7,20 @@ from torch import nn
 
 from resnet_study.config import ModelConfig
 from resnet_study.models.cifar import CifarNet
+from resnet_study.models.deepen import deepen
 from resnet_study.models.initialization import initialize
 
 
-def build_network(config: ModelConfig, classes: int, seed: int = 0) -> nn.Module:
+def build_network(
+    config: ModelConfig, classes: int, seed: int = 0, activation_checkpointing: bool = False
+) -> CifarNet:
     """Builds a network on the CPU with its initial weights.
 
     Args:
         config: The network's description.
         classes: Number of classes, the head's outputs.
         seed: Seed of the initial weights.
+        activation_checkpointing: As in `CifarNet`.
 
     Returns:
         A module that maps images `(N, 3, H, W)`, float, to logits `(N, classes)`.
@@ -27,6 +31,8 @@ def build_network(config: ModelConfig, classes: int, seed: int = 0) -> nn.Module
         shortcut=config.shortcut,
         width=config.width,
         layers_per_block=config.layers_per_block,
+        norm=config.norm,
+        activation_checkpointing=activation_checkpointing,
     )
     initialize(network, config.init, seed)
     return network
@@ -73,4 +79,4 @@ def count_multiply_adds(network: nn.Module, height: int, width: int) -> int:
     return total
 
 
-__all__ = ["build_network", "count_multiply_adds", "count_parameters"]
+__all__ = ["CifarNet", "build_network", "count_multiply_adds", "count_parameters", "deepen"]

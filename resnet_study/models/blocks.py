@@ -10,12 +10,23 @@ from resnet_study.models.shortcuts import build_shortcut
 
 
 class ConvBN(nn.Module):
-    """A 3×3 convolution without bias, followed by batch norm; the caller activates."""
+    """A 3×3 convolution without bias, followed by batch norm; the caller activates.
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Of the convolution.
+        norm: "batch", or "none" for a convolution with bias and nothing after it: the
+            control that shows what batch norm does.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, norm: str = "batch"
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels)
+        bare = norm == "none"
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=bare)
+        self.bn = nn.Identity() if bare else nn.BatchNorm2d(out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps `(N, in_channels, H, W)` to `(N, out_channels, H/stride, W/stride)`."""
@@ -35,6 +46,7 @@ class BasicBlock(nn.Module):
         stride: Stride of the first convolution.
         layers: Number of 3×3 convolutions that the shortcut spans; the paper has 2.
         shortcut: "A", "B", "C", or None for a plain block.
+        norm: As in `ConvBN`, of the projection too.
     """
 
     def __init__(
@@ -44,6 +56,7 @@ class BasicBlock(nn.Module):
         stride: int = 1,
         layers: int = 2,
         shortcut: str | None = None,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
@@ -51,10 +64,11 @@ class BasicBlock(nn.Module):
                 in_channels if i == 0 else out_channels,
                 out_channels,
                 stride if i == 0 else 1,
+                norm,
             )
             for i in range(layers)
         )
-        self.shortcut = build_shortcut(shortcut, in_channels, out_channels, stride)
+        self.shortcut = build_shortcut(shortcut, in_channels, out_channels, stride, norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps `(N, in_channels, H, W)` to `(N, out_channels, H/stride, W/stride)`."""

@@ -34,17 +34,20 @@ class PadShortcut(nn.Module):
 
 
 class ProjectionShortcut(nn.Sequential):
-    """Options B and C: a strided 1×1 convolution followed by batch norm."""
+    """Options B and C: a strided 1×1 convolution followed by batch norm, if there is any."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, norm: str = "batch"
+    ) -> None:
+        bare = norm == "none"
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
-            nn.BatchNorm2d(out_channels),
+            nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=bare),
+            nn.Identity() if bare else nn.BatchNorm2d(out_channels),
         )
 
 
 def build_shortcut(
-    option: str | None, in_channels: int, out_channels: int, stride: int
+    option: str | None, in_channels: int, out_channels: int, stride: int, norm: str = "batch"
 ) -> nn.Module | None:
     """Returns the shortcut of one block.
 
@@ -54,6 +57,7 @@ def build_shortcut(
         in_channels: Channels of the block's input.
         out_channels: Channels of the block's output.
         stride: Spatial stride of the block.
+        norm: "batch" or "none", of a projection.
 
     Returns:
         A module from block input to block output, or None for a plain block.
@@ -62,7 +66,7 @@ def build_shortcut(
         return None
     same_shape = stride == 1 and in_channels == out_channels
     if option == "C" or (option == "B" and not same_shape):
-        return ProjectionShortcut(in_channels, out_channels, stride)
+        return ProjectionShortcut(in_channels, out_channels, stride, norm)
     if same_shape:
         return nn.Identity()
     return PadShortcut(in_channels, out_channels, stride)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -94,11 +94,27 @@ def evaluate(network: nn.Module, batches: Iterable[Batch], precision: str) -> tu
     return loss, 100 * int(torch.stack(wrongs).sum()) / images
 
 
+def first_row(
+    network: nn.Module, evaluations: Mapping[str, Callable[[], Iterable[Batch]]], precision: str
+) -> Row:
+    """The row before the first iteration: what a network that was trained before can do.
+
+    Args:
+        network: On the device.
+        evaluations: As in `train`.
+        precision: "fp32" or "bf16".
+    """
+    row: Row = {"iteration": 0, "epoch": 0.0, "seconds": 0.0}
+    for name, batches in evaluations.items():
+        row[f"{name}_loss"], row[f"{name}_error"] = evaluate(network, batches(), precision)
+    return row
+
+
 def train(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Iterable[Batch],
-    evaluations: dict[str, Callable[[], Iterable[Batch]]],
+    evaluations: Mapping[str, Callable[[], Iterable[Batch]]],
     schedule: ScheduleConfig,
     precision: str,
     train_images: int,

@@ -1,0 +1,81 @@
+"""The deeper sibling by construction: a trained network plus layers that do nothing.
+
+He et al. 2015, §1: if a shallow network has been trained, a deeper one exists that is no
+worse, namely the shallow one with identity layers added. Here it is built.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from resnet_study.models.blocks import BasicBlock, ConvBN
+from resnet_study.models.cifar import CifarNet
+from resnet_study.models.shortcuts import ProjectionShortcut
+
+
+@torch.no_grad()
+def deepen(shallow: CifarNet, deep: CifarNet) -> None:
+    """Makes a deeper network compute the shallow one's function, in place.
+
+    The shallow network's layers are copied to the same places of the deeper one, and the
+    blocks that each stage has beyond them become identities. Their input comes from a ReLU,
+    so it is not negative and passes their own ReLUs unchanged.
+
+    - Plain block: each convolution becomes a Dirac kernel, and its batch norm passes: running
+      mean 0, running variance 1, and a scale that cancels the epsilon.
+    - Residual block: the last batch norm's scale and offset become 0, so the residual is
+      zero. Its other layers keep their initial weights. A projection (option C) becomes an
+      identity like a plain layer.
+
+    It is exact in evaluation mode only, to rounding. In training mode batch norm uses the
+    statistics of the batch in place of the running ones, and so a plain layer does not pass
+    its input but normalises it. A zero residual stays zero in either mode.
+
+    Args:
+        shallow: The trained network.
+        deep: A network that differs in depth alone; any weights.
+
+    Raises:
+        ValueError: The networks differ in more than depth, or the second is not deeper.
+    """
+    names = {name for name, _ in shallow.named_parameters()}
+    target = dict(deep.named_parameters())
+    for name, parameter in shallow.named_parameters():
+        if name not in target or target[name].shape != parameter.shape:
+            raise ValueError(f"{name} of the shallow network has no place in the deeper one")
+    if len(target) <= len(names):
+        raise ValueError("the second network is not deeper than the first")
+    deep.load_state_dict(shallow.state_dict(), strict=False)
+    for shallow_stage, deep_stage in zip(shallow.stages, deep.stages, strict=True):
+        for block in list(deep_stage.children())[len(list(shallow_stage.children())) :]:
+            assert isinstance(block, BasicBlock)
+            _make_identity(block)
+
+
+def _make_identity(block: BasicBlock) -> None:
+    layers = [layer for layer in block.layers if isinstance(layer, ConvBN)]
+    if block.shortcut is None:
+        for layer in layers:
+            _pass(layer.conv, layer.bn)
+        return
+    last = layers[-1]
+    if isinstance(last.bn, nn.BatchNorm2d):
+        last.bn.weight.zero_()
+        last.bn.bias.zero_()
+    else:
+        last.conv.weight.zero_()
+    if isinstance(block.shortcut, ProjectionShortcut):
+        _pass(*block.shortcut)
+
+
+def _pass(conv: nn.Module, norm: nn.Module) -> None:
+    """Makes a convolution and what follows it pass their input, in evaluation mode."""
+    assert isinstance(conv, nn.Conv2d)
+    nn.init.dirac_(conv.weight)
+    if conv.bias is not None:
+        conv.bias.zero_()
+    if isinstance(norm, nn.BatchNorm2d):
+        norm.reset_running_stats()
+        norm.bias.zero_()
+        norm.weight.fill_((1 + norm.eps) ** 0.5)

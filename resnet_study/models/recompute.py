@@ -1,0 +1,38 @@
+"""Activation checkpointing: activations computed again rather than kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+
+def forward_again_in_backward(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """A block's output, of which training keeps the input `x` alone.
+
+    Outputs, gradients and batch norm's running statistics are those of a plain call.
+    """
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _without_statistics(block)
+
+    out: torch.Tensor = checkpoint(
+        block, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False
+    )
+    return out
+
+
+@contextmanager
+def _without_statistics(block: nn.Module) -> Iterator[None]:
+    """Keeps the second forward pass from updating the running statistics a second time."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

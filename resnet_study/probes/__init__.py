@@ -1,0 +1,58 @@
+"""Looks into a network while it trains, at a copy, so that the run stays what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from resnet_study.config import ProbesConfig
+from resnet_study.probes.gradients import gradient_norms
+from resnet_study.probes.responses import response_deviations
+from resnet_study.probes.shattering import input_gradient_autocorrelation
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number that a probe found.
+
+    Attributes:
+        measure: What it is, such as "weight_gradient_norm".
+        position: The layer, counted from 1 at the stem, or the lag of an autocorrelation.
+        name: The layer's name in the network, empty for a lag.
+        value: The number; its unit is the measure's.
+    """
+
+    measure: str
+    position: int
+    name: str
+    value: float
+
+
+def look(
+    config: ProbesConfig, network: nn.Module, sample: Batch, everything: Iterable[Batch]
+) -> Iterator[Measurement]:
+    """Applies the configured probes to a network.
+
+    Args:
+        config: Which probes.
+        network: Left as it was, statistics of batch norm included.
+        sample: Some training images `(N, 3, H, W)`, unaugmented, and their labels.
+        everything: Batches of all training images, read by the probe of responses alone.
+    """
+    if config.gradients:
+        for measure, name, position, value in gradient_norms(network, *sample):
+            yield Measurement(measure, position, name, value)
+    if config.responses:
+        for position, (name, value) in enumerate(response_deviations(network, everything), start=1):
+            yield Measurement("response_deviation", position, name, value)
+    if config.shattering:
+        for lag, value in enumerate(input_gradient_autocorrelation(network, sample[0])):
+            yield Measurement("input_gradient_autocorrelation", lag, "", value)
+
+
+__all__ = ["Measurement", "look"]

@@ -1,0 +1,19 @@
+"""The weighted layers of a network, in the order in which a signal passes them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def weighted_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Name and module of each 3×3 layer on the main path, stem first.
+
+    A layer is the module that holds a convolution `conv` and its batch norm `bn`; its output
+    is what the paper calls a response: after batch norm, before the non-linearity and before
+    the shortcut is added (He et al. 2015, §4.2). Projections are not among them.
+    """
+    return [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(getattr(module, "conv", None), nn.Conv2d)
+    ]

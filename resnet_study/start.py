@@ -1,0 +1,89 @@
+"""Starting a run from another run's trained weights, deepened where it was shallower."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resnet_study.config import RunConfig
+from resnet_study.errors import ConfigError
+from resnet_study.models import CifarNet, build_network, deepen
+from resnet_study.runs import RunFolder
+from resnet_study.training.checkpoint import read
+
+
+def start_folder(config: RunConfig) -> RunFolder | None:
+    """The folder of the run that this one starts from; None where it starts afresh."""
+    if (shallower := config.shallower()) is not None:
+        return RunFolder.of(shallower)
+    if config.start.run is None:
+        return None
+    named = Path(config.start.run)
+    return RunFolder(named if named.is_dir() else RunFolder.of(config).path.parent / named)
+
+
+def check_start(config: RunConfig) -> None:
+    """Finds out whether the run that `start.run` names can be started from.
+
+    Raises:
+        ConfigError: It is missing, not finished, or of another network.
+    """
+    if config.start.run is not None:
+        _source(config)
+
+
+def _source(config: RunConfig) -> tuple[RunFolder, RunConfig]:
+    folder = start_folder(config)
+    assert folder is not None
+    field = "start.run" if config.start.run is not None else "start.depth"
+    value = getattr(config.start, field.rpartition(".")[2])
+    record = folder.completed()
+    if record is None or record.state != "finished":
+        state = "has not begun" if record is None else f"is {record.state}"
+        raise ConfigError(field, value, f"{folder.path} {state}; allowed is a finished run")
+    source = folder.read_config()
+    if replace(source.model, depth=config.model.depth) != config.model:
+        raise ConfigError(
+            field, value, f"{folder.path} is of another network; allowed is one of another depth"
+        )
+    if source.model.depth > config.model.depth:
+        raise ConfigError(
+            field, value, f"{folder.path} has {source.model.depth} layers, more than this run"
+        )
+    if not folder.checkpoint_file.exists():
+        raise ConfigError(
+            field, value, f"{folder.path} has no checkpoint; allowed is to delete it and train anew"
+        )
+    return folder, source
+
+
+def put_start(config: RunConfig, network: CifarNet) -> dict[str, Any] | None:
+    """Puts the weights that a run starts from into its network, on the CPU.
+
+    Args:
+        config: The run.
+        network: As built by `build_network`; changed in place.
+
+    Returns:
+        For the manifest: the run they are from and its iterations; None for a fresh start.
+
+    Raises:
+        ConfigError: They are not there, or do not fit.
+        CheckpointError: The file is damaged.
+    """
+    if start_folder(config) is None:
+        return None
+    folder, source = _source(config)
+    saved = read(folder.checkpoint_file)
+    try:
+        if source.model.depth == config.model.depth:
+            network.load_state_dict(saved.network)
+        else:
+            shallow = build_network(source.model, network.head.out_features)
+            shallow.load_state_dict(saved.network)
+            deepen(shallow, network)
+    except (RuntimeError, ValueError) as error:
+        short = str(error).strip().splitlines()[-1].strip()
+        raise ConfigError("start", folder.path, f"its weights do not fit ({short})") from error
+    return {"run": folder.path.name, "iteration": saved.state["iteration"]}
