@@ -29,10 +29,11 @@ def forward_again_in_backward(block: nn.Module, x: torch.Tensor) -> torch.Tensor
 def _without_statistics(block: nn.Module) -> Iterator[None]:
     """Keeps the second forward pass from updating the running statistics a second time."""
     norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    former = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, tracked) in zip(norms, former, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, tracked

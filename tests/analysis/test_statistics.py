@@ -185,7 +185,7 @@ def test_the_verdict_says_depths_errors_points_and_seeds(runs):
         "plain: training error 42.5 % at 20 layers, 90.0 % at 110 (+47.5 points"
     )
     assert "2 seeds" in lines[0]
-    assert lines[1].endswith("(one seed: no interval)")
+    assert lines[1].endswith("one seed: no interval)")
 
 
 def test_without_two_depths_there_is_no_verdict(runs):
