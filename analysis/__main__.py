@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.load import Study, protocols, read_studies, run_folders
 from analysis.report import write_comparison, write_report
+from analysis.statistics import FINAL_SHARE, set_final_share
 from analysis.verdict import summary
 from resnet_study.errors import StudyError
 
@@ -42,17 +46,32 @@ def main(arguments: list[str] | None = None) -> int:
         help="draw anew when runs have gone on, looking every SECONDS (default "
         f"{WATCH_SECONDS}), until Ctrl-C; the page reloads itself",
     )
+    parser.add_argument(
+        "--final",
+        type=float,
+        default=FINAL_SHARE,
+        metavar="SHARE",
+        help="share of the iterations over whose evaluations a final error is the mean "
+        f"(default {FINAL_SHARE})",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.output is None and len(options.runs) > 1:
             raise StudyError("output", None, "is needed to compare experiments: --output DIR")
         if options.watch is not None and not options.watch > 0:
             raise StudyError("watch", options.watch, "allowed are seconds above 0")
+        if not 0 < options.final <= 1:
+            raise StudyError("final", options.final, "allowed is a share above 0, up to 1")
+
+        def read() -> list[Study]:
+            studies = read_studies(options.runs)
+            return [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
+
         output = options.output or options.runs[0] / "report"
         if options.watch is None:
-            _report(read_studies(options.runs), output)
+            _report(read(), output)
         else:
-            _watch(options.runs, output, options.watch)
+            _watch(options.runs, read, output, options.watch)
         sys.stdout.flush()
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -73,32 +92,39 @@ def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) 
         if study.runs.empty:
             raise StudyError("runs", study.folder, "holds no run that can be read")
     if len(studies) > 1:
-        first = [study.part(_protocols(study)[0]) for study in studies]
-        for study, part in zip(studies, first, strict=True):
-            if left := len(study.configs) - len(part.configs):
-                print(
-                    f"left out: {left} runs of other protocols in {study.folder}", file=sys.stderr
-                )
-        _say_where(write_comparison(first, output, refresh))
+        firsts = []
+        for study in studies:
+            ids, *others = _protocols(study).values()
+            firsts.append(study.part(ids))
+            if left := sum(map(len, others)):
+                print(f"left out: {left} runs of other settings in {study.folder}", file=sys.stderr)
+        _say_where(write_comparison(firsts, output, refresh))
         return
     study = studies[0]
     groups = _protocols(study)
-    pages = {f"protocol {n}": f"protocol-{n}/index.html" for n in range(2, len(groups) + 1)}
-    for number, ids in enumerate(groups, start=1):
-        place = output if number == 1 else output / f"protocol-{number}"
-        links = pages if number == 1 else {"protocol 1": "../index.html"}
-        found, written = write_report(study.part(ids), place, links, refresh)
+    places = [output, *(output / f"protocol-{n}" for n in range(2, len(groups) + 1))]
+    for (settings, ids), place in zip(groups.items(), places, strict=True):
+        # From each page to all the others.
+        links = {
+            other or "the paper's settings": os.path.relpath(path / "index.html", place)
+            for other, path in zip(groups, places, strict=True)
+            if path != place
+        }
+        part = replace(study.part(ids), name=f"{study.name} {settings}".strip())
+        found, written = write_report(part, place, links, refresh)
         config = study.configs[ids[0]]
-        print(f"\n{config.data.title}, schedule {config.schedule.name}: {len(ids)} runs")
+        title = f"{config.data.title}, schedule {config.schedule.name}"
+        print(f"\n{title}{f', {settings}' if settings else ''}: {len(ids)} runs")
         for line in summary(found):
             print(f"  {line}")
         _say_where(written)
 
 
-def _protocols(study: Study) -> list[list[str]]:
+def _protocols(study: Study) -> dict[str, list[str]]:
     """The protocols that have rows already, the largest first."""
     begun = set(study.runs["run_id"])
-    return [ids for ids in protocols(study.configs) if begun.intersection(ids)]
+    groups = protocols(study.configs)
+    return {name: ids for name, ids in groups.items() if begun.intersection(ids)}
 
 
 def _say_where(written: Sequence[Path]) -> None:
@@ -118,7 +144,9 @@ def _braced(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{{{','.join(words)}}}"
 
 
-def _watch(folders: Sequence[Path], output: Path, seconds: float) -> None:
+def _watch(
+    folders: Sequence[Path], read: Callable[[], list[Study]], output: Path, seconds: float
+) -> None:
     """Draws whenever a run has gone on, until interrupted."""
     seen = None
     refresh = max(1, round(seconds))
@@ -128,7 +156,7 @@ def _watch(folders: Sequence[Path], output: Path, seconds: float) -> None:
             try:
                 now = [_stamp(folder) for folder in folders]
                 if now != seen:
-                    _report(read_studies(folders), output, refresh)
+                    _report(read(), output, refresh)
                     print(f"  drawn at {time.strftime('%H:%M:%S')}", flush=True)
                 seen = now
             except StudyError as error:
@@ -137,6 +165,10 @@ def _watch(folders: Sequence[Path], output: Path, seconds: float) -> None:
             time.sleep(seconds)
     except KeyboardInterrupt:
         print()
+        if seen is not None:
+            # Once more, so that the page that stays does not reload itself for ever.
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                _report(read(), output)
 
 
 def _stamp(folder: Path) -> list[tuple[str, int, int]]:

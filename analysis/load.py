@@ -15,7 +15,7 @@ import pandas as pd
 
 from resnet_study.config import RunConfig
 from resnet_study.errors import StudyError
-from resnet_study.runs import COMPLETE, METRICS, RunFolder
+from resnet_study.runs import COMPLETE, METRICS, PROBES, RunFolder
 
 DESCRIPTION = (
     "run_id",
@@ -27,6 +27,8 @@ DESCRIPTION = (
     "schedule",
     "experiment",
     "state",
+    "variant",
+    "settings",
 )
 
 COSTS = ("parameters", "multiply_adds", "seconds", "peak_memory_bytes")
@@ -85,6 +87,7 @@ class Study:
         configs: Each readable run's description, by run id.
         manifests: Each readable run's manifest, by run id.
         damaged: What is wrong with each run that could not be read, by its folder's name.
+        probes: As from `load_probes`.
     """
 
     name: str
@@ -93,12 +96,14 @@ class Study:
     configs: dict[str, RunConfig]
     manifests: dict[str, dict[str, Any]]
     damaged: dict[str, str]
+    probes: pd.DataFrame
 
     def part(self, ids: Collection[str]) -> Study:
         """The study with these runs alone; what is damaged stays named."""
         return replace(
             self,
             runs=self.runs[self.runs["run_id"].isin(list(ids))],
+            probes=self.probes[self.probes["run_id"].isin(list(ids))],
             configs={key: value for key, value in self.configs.items() if key in ids},
             manifests={key: value for key, value in self.manifests.items() if key in ids},
         )
@@ -119,30 +124,61 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
     Raises:
         StudyError: The folder is missing, or holds no runs.
     """
-    frames, configs, manifests, damaged = [], {}, {}, {}
+    frames, probes, configs, manifests, damaged = [], [], {}, {}, {}
     for folder in run_folders(path):
         run_id = folder.path.name
         try:
             manifest = folder.read_manifest()
             if manifest is None:
                 raise StudyError("manifest", folder.manifest_file, "is missing")
+            check_manifest(manifest, folder.manifest_file)
             config = folder.read_config()
+            if config.run_id != run_id and (folder.path.parent / config.run_id).is_dir():
+                raise StudyError("run", folder.path, f"is a copy of {config.run_id}")
             # A run that has just begun, or failed at once, has no rows; that is no damage.
             rowless = manifest["state"] not in COMPLETE and not folder.metrics_file.exists()
-            if not rowless:
-                metrics = read_metrics(folder)
-                frames.append(_described(metrics, run_id, config, manifest["state"]))
+            metrics = None if rowless else read_metrics(folder)
+            looked = read_probes(folder) if folder.probes_file.exists() else None
         except StudyError as error:
             damaged[run_id] = str(error)
             continue
+        if metrics is not None:
+            frames.append(_described(metrics, run_id, config, manifest["state"]))
+        if looked is not None:
+            probes.append(_described(looked, run_id, config, manifest["state"]))
         configs[run_id], manifests[run_id] = config, manifest
     path = Path(path)
-    runs = (
-        pd.concat(frames, ignore_index=True)
-        if frames
-        else pd.DataFrame(columns=[*DESCRIPTION, *METRICS])
+    return Study(
+        name or path.resolve().name,
+        path,
+        _joined(frames, METRICS),
+        configs,
+        manifests,
+        damaged,
+        _joined(probes, PROBES),
     )
-    return Study(name or path.resolve().name, path, runs, configs, manifests, damaged)
+
+
+def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    if not frames:
+        return pd.DataFrame(columns=[*DESCRIPTION, *columns])
+    return pd.concat(frames, ignore_index=True)
+
+
+def check_manifest(manifest: dict[str, Any], path: Path) -> None:
+    """Finds out whether what is read from a manifest is of the kind that it should be.
+
+    Raises:
+        StudyError: It is not.
+    """
+    for name in COSTS:
+        value = manifest.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise StudyError("manifest", path, f"is damaged: {name} is no number")
+    resumed = manifest.get("resumed") or []
+    whole = isinstance(manifest.get("versions") or {}, dict) and isinstance(resumed, list)
+    if not (whole and all(isinstance(entry, dict) for entry in resumed)):
+        raise StudyError("manifest", path, "is damaged: versions or resumed are odd")
 
 
 def read_studies(paths: Sequence[str | Path]) -> list[Study]:
@@ -175,6 +211,8 @@ def _described(metrics: pd.DataFrame, run_id: str, config: RunConfig, state: str
         "schedule": config.schedule.name,
         "experiment": config.experiment_name,
         "state": state,
+        "variant": variant_of(config),
+        "settings": settings_of(config),
     }
     columns = pd.DataFrame(description, index=metrics.index).astype({"shortcut": "string"})
     return pd.concat([columns, metrics], axis=1)
@@ -185,6 +223,43 @@ def _warn(study: Study) -> None:
         warnings.warn(DamagedRunWarning(f"{study.folder / run_id}: {problem}"), stacklevel=3)
 
 
+def read_probes(folder: RunFolder) -> pd.DataFrame:
+    """probes.csv as it stands.
+
+    Raises:
+        StudyError: The file is damaged.
+    """
+    try:
+        frame = pd.read_csv(folder.probes_file, dtype={"measure": str, "name": str, "value": float})
+    except (OSError, ValueError) as error:
+        short = " ".join(str(error).split())
+        raise StudyError("probes", folder.probes_file, f"cannot be read ({short})") from error
+    if tuple(frame.columns) != PROBES:
+        raise StudyError(
+            "probes", folder.probes_file, f"allowed are the columns {', '.join(PROBES)}"
+        )
+    return frame
+
+
+def load_probes(path: str | Path) -> pd.DataFrame:
+    """Loads what the probes of an experiment's runs found.
+
+    Args:
+        path: Folder of the experiment.
+
+    Returns:
+        One row per run, iteration, measure and layer: the description as in `load_runs`,
+        then `iteration, measure, position` (the layer, from 1 at the stem, or the lag of an
+        autocorrelation), `name` (of the layer), `value`.
+
+    Raises:
+        StudyError: The folder is missing, or holds no runs.
+    """
+    study = read_study(path)
+    _warn(study)
+    return study.probes
+
+
 def load_runs(path: str | Path) -> pd.DataFrame:
     """Loads an experiment's runs.
 
@@ -193,10 +268,12 @@ def load_runs(path: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per run and logged iteration: `run_id, kind, shortcut` (missing for
-        plain), `depth, seed, data, schedule, experiment, state`, then the columns of
-        metrics.csv. Errors are percent, losses nats; a column is missing between
-        evaluations. Runs in every state are there; `state` tells them apart. A damaged
-        run is left out with a `DamagedRunWarning` that names it.
+        plain), `depth, seed, data, schedule, experiment, state, variant` (what sets a
+        network apart beside family and depth, such as "Xavier"; mostly empty), `settings`
+        (all others that are not the paper's protocol), then the columns of metrics.csv.
+        Errors are percent, losses nats; a column is missing between evaluations. Runs in
+        every state are there; `state` tells them apart. A damaged run is left out with a
+        `DamagedRunWarning` that names it.
 
     Raises:
         StudyError: The folder is missing, or holds no runs.
@@ -229,18 +306,62 @@ def costs_of(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))
 
 
-def protocols(configs: dict[str, RunConfig]) -> list[list[str]]:
-    """Run ids grouped by protocol: what differs is family, depth and seed alone.
+def variant_of(config: RunConfig) -> str:
+    """What sets a network apart beside family and depth, in words; "" for the usual."""
+    model, start, usual = config.model, config.start, RunConfig()
+    words = []
+    if model.layers_per_block != usual.model.layers_per_block:
+        words.append(f"span {model.layers_per_block}")
+    if model.init != usual.model.init:
+        words.append(model.init.capitalize())
+    if model.norm != usual.model.norm:
+        words.append("no batch norm")
+    if config.data.augment.colour:
+        words.append(f"colour {config.data.augment.colour:g}")
+    if start.depth is not None:
+        words.append(f"from {start.depth} layers")
+    elif start.run is not None:
+        words.append(f"from {Path(start.run).name}")
+    return ", ".join(words)
+
+
+def settings_of(config: RunConfig) -> str:
+    """All settings that are neither the paper's protocol nor the network's or the seed's.
+
+    Empty for CIFAR-10 at the paper's schedule. Runs of equal settings are points of one
+    study; others differ in more than their network.
+    """
+    identity = config.canonical()
+    for key in ("seed", "start"):
+        identity.pop(key, None)
+    for key in ("kind", "shortcut", "depth", "layers_per_block", "init", "norm"):
+        identity.get("model", {}).pop(key, None)
+    identity.get("data", {}).get("augment", {}).pop("colour", None)
+    return " ".join(f"{key}={value}" for key, value in _flat(identity).items())
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.dumps(value, separators=(",", ":")).strip('"')
+    return dict(sorted(flat.items()))
+
+
+def protocols(configs: dict[str, RunConfig]) -> dict[str, list[str]]:
+    """Run ids by what tells their protocol from the others: what `settings_of` says.
 
     Runs of different data, schedules or widths are not points of one curve, even where
-    they lie in one folder. The largest group comes first.
+    they lie in one folder. The largest group comes first. The key holds only the settings
+    that are not those of all groups.
     """
     groups: dict[str, list[str]] = {}
     for run_id, config in configs.items():
-        identity = config.canonical()
-        identity.pop("seed", None)
-        model = identity.pop("model", {})
-        rest = {k: v for k, v in model.items() if k not in ("kind", "shortcut", "depth")}
-        key = json.dumps([identity, rest], sort_keys=True)
-        groups.setdefault(key, []).append(run_id)
-    return sorted(groups.values(), key=len, reverse=True)
+        groups.setdefault(settings_of(config), []).append(run_id)
+    shared = set.intersection(*(set(key.split(" ")) for key in groups)) if groups else set()
+    ordered = sorted(groups.items(), key=lambda group: len(group[1]), reverse=True)
+    return {
+        " ".join(word for word in key.split(" ") if word not in shared): ids for key, ids in ordered
+    }

@@ -14,14 +14,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import (
+    constructed_sibling,
     error_by_depth,
+    gradient_flow,
+    layer_responses,
     learning_curves,
     optimisation_speed,
+    shattered_gradients,
     shortcut_options,
     side_by_side,
 )
 from analysis.figures.style import RC, provenance
 from analysis.load import Study, costs_of
+from analysis.mechanism import constructed_siblings
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
 from analysis.statistics import add_family, final_errors
@@ -70,8 +75,9 @@ def write_report(
         "gap_by_depth": error_by_depth(runs, "gap"),
         "optimisation_speed": optimisation_speed(runs),
         "shortcut_options": shortcut_options(runs),
+        **_mechanism(runs, study.probes),
     }
-    found = verdict(runs)
+    found = verdict(runs, study.probes)
     tables = tables_of(study)
     texts = {
         "index.html": build_page(study, found, tables, links, refresh),
@@ -126,6 +132,25 @@ def write_comparison(
         write_text(output / name, text)
     drawn = _write_figure(side_by_side(runs), output / "side_by_side")
     return [*(output / name for name in texts), *drawn, *written]
+
+
+def _mechanism(runs: pd.DataFrame, probes: pd.DataFrame) -> dict[str, Figure]:
+    """Figures of what only some experiments have: deepened networks, probes."""
+    figures = {}
+    if len(constructed_siblings(runs)):
+        figures["constructed_sibling"] = constructed_sibling(runs)
+    measured = set(probes["measure"])
+    if "forward_variance" in measured:
+        of_gradients = probes[probes["measure"] == "forward_variance"]
+        figures["gradient_flow"] = gradient_flow(probes)
+        figures["gradient_flow_at_the_end"] = gradient_flow(
+            probes, int(of_gradients["iteration"].max())
+        )
+    if "input_gradient_autocorrelation" in measured:
+        figures["shattered_gradients"] = shattered_gradients(probes)
+    if "response_deviation" in measured:
+        figures["layer_responses"] = layer_responses(probes)
+    return figures
 
 
 def tables_of(study: Study) -> dict[str, Titled]:

@@ -16,33 +16,56 @@ FINAL_SHARE = 0.1
 
 
 def add_family(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds the column `family`, "plain", "residual-A" and so on, where it is not there."""
+    """Adds the column `family`, where it is not there.
+
+    It names kind and shortcut, "plain", "residual-A" and so on, and after a comma the
+    variant of runs that have one, as in "plain, Xavier".
+    """
     if "family" in frame:
         return frame
-    shortcut = frame["shortcut"].astype("string")
-    family = (
-        frame["kind"]
-        .astype("string")
-        .where(shortcut.isna(), frame["kind"].astype("string") + "-" + shortcut.fillna(""))
-    )
-    return frame.assign(family=family.astype(str))
+    keys = ["kind", "shortcut", *(["variant"] if "variant" in frame else [])]
+    codes = frame.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    names = [_family(*network) for network in frame[keys].iloc[first].itertuples(index=False)]
+    return frame.assign(family=np.array(names, dtype=object)[codes] if names else "")
+
+
+def _family(kind: str, shortcut: object, variant: str = "") -> str:
+    base = kind if pd.isna(shortcut) else f"{kind}-{shortcut}"  # type: ignore[call-overload]
+    return f"{base}, {variant}" if variant else base
+
+
+def base_families(finals: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the study's own networks, without variants such as "plain, Xavier"."""
+    return finals[~finals["family"].str.contains(",")]
 
 
 def family_title(family: str) -> str:
     """What a reader calls a family: "residual A" for "residual-A"."""
-    return family.replace("-", " ")
+    return family.replace("residual-", "residual ")
 
 
-def final_errors(runs: pd.DataFrame, share: float = FINAL_SHARE) -> pd.DataFrame:
+def set_final_share(runs: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Says which share of the iterations, 0 to 1, is the end of a run, for `final_errors`."""
+    return runs.assign(final_share=share)
+
+
+def final_share(runs: pd.DataFrame) -> float:
+    """The share of the iterations that makes the end of these runs."""
+    if "final_share" in runs and len(runs):
+        return float(runs["final_share"].iloc[0])
+    return FINAL_SHARE
+
+
+def final_errors(runs: pd.DataFrame) -> pd.DataFrame:
     """Each finished run's errors at its end.
 
-    A final value is the mean of the rows in the last `share` of the run's iterations, the
-    last row included: less noisy than the last row alone, and never the best one, which
-    would be chosen on the test set.
+    A final value is the mean of the rows in the last tenth of the run's iterations, or in
+    the share that `set_final_share` has set, the last row included: less noisy than the last
+    row alone, and never the best one, which would be chosen on the test set.
 
     Args:
         runs: As from `load_runs`.
-        share: Share of the iterations, 0 to 1.
 
     Returns:
         One row per finished run: `run_id, kind, shortcut, family, depth, seed`, the final
@@ -52,7 +75,7 @@ def final_errors(runs: pd.DataFrame, share: float = FINAL_SHARE) -> pd.DataFrame
     identity = ["run_id", "kind", "shortcut", "family", "depth", "seed"]
     runs = add_family(runs[runs["state"] == "finished"])
     last = runs.groupby("run_id")["iteration"].transform("max")
-    tail = runs[runs["iteration"] > (1 - share) * last]
+    tail = runs[runs["iteration"] > (1 - final_share(runs)) * last]
     finals = runs.drop_duplicates("run_id")[identity].merge(
         tail.groupby("run_id")[list(ERRORS)].mean(), left_on="run_id", right_index=True
     )
@@ -140,6 +163,8 @@ def compare(one: pd.Series, other: pd.Series) -> tuple[float, ...]:
         one: Values by seed.
         other: The same.
     """
+    # Of a seed that is there twice, the mean counts once.
+    one, other = one.groupby(level=0).mean(), other.groupby(level=0).mean()
     pairs = (one - other).dropna()
     if len(pairs):
         bounds = interval(pairs) or MISSING
@@ -259,6 +284,11 @@ def _cell_differences(
         if key in samples[1]
     ]
     return pd.DataFrame(rows, columns=[*cell, *DIFFERENCE])
+
+
+def ended(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have ended for good: finished or diverged."""
+    return runs[runs["state"].isin(["finished", "diverged"])]
 
 
 def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:

@@ -221,15 +221,29 @@ def latex(table: pd.DataFrame, caption: str) -> str:
         table: As from `results` or `costs`.
         caption: What it was made from, in plain text.
     """
-    text = readable(table).replace({"±": r"$\\pm$", "–": "--"}, regex=True)
-    for special in ("%", "_", "&", "#"):
-        text.columns = text.columns.str.replace(special, f"\\{special}", regex=False)
-        caption = caption.replace(special, f"\\{special}")
+    text = readable(table).map(_escaped)
+    text.columns = [_escaped(column) for column in text.columns]
     body: str = text.to_latex(
         index=False, escape=False, column_format="l" + "r" * (len(text.columns) - 1)
     )
     indented = body.replace("\n", "\n  ").rstrip()
     return (
         "% needs \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n"
-        f"  \\caption{{{caption}}}\n  {indented}\n\\end{{table}}\n"
+        f"  \\caption{{{_escaped(caption)}}}\n  {indented}\n\\end{{table}}\n"
     )
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "→": r"$\rightarrow$",
+    **{special: f"\\{special}" for special in "%_&#${}"},
+}
+
+
+def _escaped(text: str) -> str:
+    """Plain text as LaTeX sets it."""
+    return "".join(_LATEX.get(character, character) for character in text)

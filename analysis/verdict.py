@@ -14,11 +14,12 @@ from analysis.statistics import degradation, depth_trend, family_title, final_er
 MEASURES = {"training": "train_error", "test": "test_error"}
 
 
-def verdict(runs: pd.DataFrame) -> dict[str, Any]:
+def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str, Any]:
     """Degradation of each family, and the ten claims, ready for JSON.
 
     Args:
         runs: As from `load_runs`, of one protocol.
+        probes: As from `load_probes`, of the same runs.
 
     Returns:
         `answer` (one sentence), `rule`, `runs` (ids it rests on), `left_out` (runs that are
@@ -51,7 +52,7 @@ def verdict(runs: pd.DataFrame) -> dict[str, Any]:
         "runs": sorted(finals["run_id"]),
         "left_out": states[states != "finished"].to_dict(),
         "families": families,
-        "claims": [asdict(claim) for claim in judge(runs)],
+        "claims": [asdict(claim) for claim in judge(runs, probes)],
     }
 
 

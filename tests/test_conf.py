@@ -33,17 +33,53 @@ def test_each_group_file_composes(file: Path):
         assert values == written
 
 
-@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda path: path.stem)
-def test_each_run_of_each_experiment_is_valid(file: Path):
-    values = yaml.safe_load(file.read_text())
-    params = values["hydra"]["sweeper"]["params"]
+RUNS = {
+    "quick": 15, "figure6": 15, "identity": 10, "gradients": 12, "responses": 6, "span": 12,
+    "initialization": 20, "colour": 12, "options": 20, "thousand": 2,
+}  # fmt: skip
+
+
+def runs_of(experiment: str) -> list[RunConfig]:
+    """The distinct runs of an experiment, as its sweep would have them."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
     choices = []
-    for key, value in params.items():
+    for key, value in whole.hydra.sweeper.params.items():
         override = OverridesParser.create().parse_override(f"{key}={value}")
         swept = override.sweep_string_iterator() if override.is_sweep_override() else [value]
         choices.append([f"{key}={choice}" for choice in swept])
-    runs = {composed(f"experiment={file.stem}", *point).run_id for point in product(*choices)}
-    assert len(runs) >= 15
+    runs = [composed(f"experiment={experiment}", *point) for point in product(*choices)]
+    return list({config.run_id: config for config in runs}.values())
+
+
+def test_every_experiment_is_known_here():
+    names = {file.stem.removesuffix("_paper") for file in EXPERIMENTS}
+    assert names == set(RUNS)
+
+
+@pytest.mark.parametrize("experiment", RUNS)
+def test_each_experiment_has_the_runs_that_it_should(experiment: str):
+    runs = runs_of(experiment)
+    assert len(runs) == RUNS[experiment]
+    assert {config.experiment_name for config in runs} == {experiment}
+
+
+PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
+
+
+@pytest.mark.parametrize("experiment", sorted(set(RUNS) - {"quick", "figure6"}))
+def test_each_mechanism_has_a_twin_at_the_papers_scale(experiment: str):
+    quick, paper = runs_of(experiment), runs_of(f"{experiment}_paper")
+    assert len(quick) == len(paper)
+    for config in paper:
+        identity = config.canonical()
+        assert set(identity.get("model", {})) <= PAPERS_OWN
+        assert set(identity) <= {"model", "seed", "start", "data"}
+        assert set(identity.get("data", {"augment": {}})) == {"augment"}
+        assert set(identity.get("data", {"augment": {}})["augment"]) <= {"colour"}
+        assert config.checkpoint.every == 1000
+    twins = [(config.probes.gradients, config.probes.responses) for config in quick]
+    assert twins == [(config.probes.gradients, config.probes.responses) for config in paper]
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda path: path.stem)

@@ -8,15 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import (
-    FAMILIES,
     RC,
     beside,
     caption,
     depth_axis,
     families_in,
+    legend,
     provenance,
+    style_of,
 )
-from analysis.statistics import FINAL_SHARE, by_cell, family_title, final_errors
+from analysis.statistics import by_cell, family_title, final_errors, final_share
 
 TITLES = {
     "train_error": "final training error (%)",
@@ -50,13 +51,12 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         axes = figure.subplots()
         draw_families(axes, runs, error)
         axes.set_ylabel(TITLES[error])
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside upper center", ncols=len(FAMILIES))
+        legend(figure, *axes.get_legend_handles_labels())
         finished = runs[runs["state"] == "finished"]
         seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
         caption(
             figure,
-            f"{provenance(finished)}\nFinal: mean over the last {100 * FINAL_SHARE:.0f} % of "
+            f"{provenance(finished)}\nFinal: mean over the last {100 * final_share(runs):.0f} % of "
             f"iterations.{seeds_shown}\n{MEANINGS[error]}",
         )
     return figure
@@ -68,7 +68,7 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
     cells = by_cell(finals, error)
     families = families_in(finals)
     for place, family in enumerate(families):
-        style = FAMILIES[family]
+        style = style_of(family)
         color = style["color"]
         aside = beside(axes, place - (len(families) - 1) / 2)
         line = cells[cells["family"] == family]

@@ -18,9 +18,10 @@ from analysis.figures.style import (
     depth_colors,
     families_in,
     iterations_axis,
+    legend,
     provenance,
 )
-from analysis.paper import figure6_curves, of_the_papers_protocol
+from analysis.paper import FIGURE6_TOP, figure6_curves, of_the_papers_protocol
 from analysis.statistics import add_family, family_title
 
 STYLES = {"train_error": "--", "test_error": "-"}
@@ -41,38 +42,37 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         Where the runs are of CIFAR-10 at the paper's schedule, the paper's own curves lie
         under ours, broad and pale.
     """
-    runs = add_family(runs)
+    runs = drawn_runs(runs)
     families = families_in(runs)
     published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
     colors = depth_colors([int(depth) for depth in runs["depth"].unique()])
     with mpl.rc_context(RC):
-        panels = max(len(families), 1)
+        columns = min(max(len(families), 1), 4)
+        rows = -(-max(len(families), 1) // columns)
         figure = Figure(
-            figsize=(1.2 + 2.9 * panels, 3.9), layout=ConstrainedLayoutEngine(w_pad=0.1)
+            figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows),
+            layout=ConstrainedLayoutEngine(w_pad=0.1),
         )
-        axes_row = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
-        for axes, family in zip(axes_row, families, strict=False):
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for spare in grid.flat[len(families) :]:
+            spare.set_axis_off()
+        for axes, family in zip(grid.flat, families, strict=False):
             part = runs[runs["family"] == family]
-            for milestone in _milestones(part):
+            for milestone in milestones(part):
                 axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
             for depth, color in colors.items():
                 of_depth = part[part["depth"] == depth]
-                # A seed that ended early would bend the mean where it leaves.
-                if (of_depth["state"] == "finished").any():
-                    of_depth = of_depth[of_depth["state"] == "finished"]
                 for column, style in STYLES.items():
                     _draw_seeds(axes, of_depth, column, style, color)
             if published is not None:
                 _draw_published(axes, published[published["family"] == family], colors)
             axes.set_title(family_title(family))
             iterations_axis(axes)
-        errors = runs[["train_error", "test_error"]]
-        low, high = errors.min().min(), errors.max().max()
-        if np.isfinite(high):
-            # From zero, unless that would leave the lower half of the panels empty.
-            bottom = 0 if low < high / 2 else 10 * np.floor((low - 2) / 10)
-            axes_row[0].set_ylim(bottom, min(100, 5 * np.ceil(high / 5) + 2))
-        axes_row[0].set_ylabel("error (%)")
+        bottom, top = error_window(runs)
+        if np.isfinite(top):
+            grid[0, 0].set_ylim(bottom, top)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("error (%)")
         handles = [
             Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)
         ]
@@ -85,7 +85,7 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
             handles.append(
                 Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
             )
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+        legend(figure, handles, [str(handle.get_label()) for handle in handles])
         several = runs["seed"].nunique() > 1
         seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
         caption(
@@ -136,9 +136,33 @@ def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, Color]) 
             )
 
 
-def _milestones(runs: pd.DataFrame) -> list[int]:
+def drawn_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that curves are made of, with their family.
+
+    Of each network the finished ones, or, while there are none, all: a seed that is not at
+    its end would bend the mean where it leaves.
+    """
+    runs = add_family(runs)
+    finished = runs["state"] == "finished"
+    network = [runs["family"], runs["depth"]]
+    return runs[finished | ~finished.groupby(network).transform("any")]
+
+
+def error_window(runs: pd.DataFrame) -> tuple[float, float]:
+    """Limits of the error axis, in percent: the paper's for its protocol, else all there is."""
+    if of_the_papers_protocol(runs):
+        return 0.0, FIGURE6_TOP
+    errors = runs[list(STYLES)]
+    low, high = float(errors.min().min()), float(errors.max().max())
+    # From zero, unless that would leave the lower half of the panels empty.
+    bottom = 0.0 if not low >= high / 2 else 10 * np.floor((low - 2) / 10)
+    return bottom, min(100, 5 * np.ceil(high / 5) + 2)
+
+
+def milestones(runs: pd.DataFrame) -> list[int]:
     """Iterations after which the learning rate was lower than before."""
     run = runs[runs["run_id"] == runs["run_id"].iloc[0]]
+    run = run[run["learning_rate"].notna()]
     rate = run["learning_rate"].to_numpy()
     iteration = run["iteration"].to_numpy()
     return [int(iteration[i - 1]) for i in range(1, len(rate)) if rate[i] < rate[i - 1]]

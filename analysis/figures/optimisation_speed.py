@@ -8,15 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis.figures.style import (
-    FAMILIES,
     RC,
     beside,
     caption,
     depth_axis,
     families_in,
+    legend,
     provenance,
+    style_of,
 )
-from analysis.statistics import add_family, family_title, iterations_to_reach
+from analysis.statistics import add_family, ended, family_title, iterations_to_reach
 
 LEVELS = (75.0, 50.0, 25.0, 10.0, 5.0)
 
@@ -39,12 +40,13 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
     """Draws iterations until a training error is reached, against depth, a panel per level.
 
     Args:
-        runs: As from `load_runs`, or a part of it.
+        runs: As from `load_runs`, or a part of it; only runs that have ended count.
         levels: Training errors in percent; see `levels_worth_a_panel`.
 
     Returns:
         A figure; a cross at the top is a run that has not reached the level.
     """
+    runs = ended(runs)
     reached = iterations_to_reach(runs, levels)
     shown = levels_worth_a_panel(runs, levels)
     with mpl.rc_context(RC):
@@ -55,7 +57,7 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
         families = families_in(add_family(runs))
         for axes, level in zip(panels, shown, strict=False):
             for place, family in enumerate(families):
-                style = FAMILIES[family]
+                style = style_of(family)
                 aside = beside(axes, place - (len(families) - 1) / 2)
                 part = reached[(reached["family"] == family) & (reached["level"] == level)]
                 # A mean over the runs that got there would flatter where some did not.
@@ -94,9 +96,7 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
             axes.set_ylim(0, 1.05 * limit)
         panels[0].set_ylabel("iterations to reach the training error")
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        if shown:
-            handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper center", ncols=len(FAMILIES))
+        legend(figure, *panels[0].get_legend_handles_labels())
         caption(
             figure,
             f"{provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "

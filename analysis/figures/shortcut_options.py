@@ -7,14 +7,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.style import (
-    FAMILIES,
     RC,
     caption,
     depth_axis,
     families_in,
+    legend,
     provenance,
+    style_of,
 )
-from analysis.statistics import family_difference, family_title, final_errors
+from analysis.statistics import base_families, family_difference, family_title, final_errors
 
 ERRORS = {"train_error": "training error", "test_error": "test error"}
 
@@ -30,7 +31,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         option is better. Bars are 95 % intervals over seeds, where there are several.
     """
     finals = final_errors(runs)
-    options = [family for family in families_in(finals) if family != "plain"]
+    options = [f for f in families_in(base_families(finals)) if f != "plain"]
     with mpl.rc_context(RC):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
@@ -40,7 +41,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
             depth_axis(axes, finals)
             for option in options[1:]:
                 table = family_difference(finals, option, options[0], error)
-                style = FAMILIES[option]
+                style = style_of(option)
                 bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
                 axes.errorbar(
                     table["depth"],
@@ -53,9 +54,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
                     **style,
                 )
         panels[0].set_ylabel("difference of final errors (points)")
-        if len(options) > 1:
-            handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside upper center", ncols=2)
+        legend(figure, *panels[0].get_legend_handles_labels())
         finished = runs[runs["state"] == "finished"]
         spread = (
             "Bars: 95 % intervals over seeds, paired."

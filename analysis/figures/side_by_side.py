@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.error_by_depth import draw_families
-from analysis.figures.style import FAMILIES, RC, caption, provenance
+from analysis.figures.style import RC, caption, legend, plain_text, provenance
 
 ERRORS = {"train_error": "final training error (%)", "test_error": "final test error (%)"}
 
@@ -30,7 +30,7 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
         for column, (study, part) in enumerate(studies.items()):
             for axes, error in zip(grid[:, column], ERRORS, strict=True):
                 draw_families(axes, part, error)
-            grid[0, column].set_title(study)
+            grid[0, column].set_title(plain_text(study))
             grid[0, column].set_xlabel("")
         tops = [[axes.get_ylim()[1] for axes in row] for row in grid]
         for row, top, title in zip(grid, tops, ERRORS.values(), strict=True):
@@ -41,10 +41,7 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
             for axes in grid[0]
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        if labelled:
-            figure.legend(
-                labelled.values(), labelled.keys(), loc="outside upper center", ncols=len(FAMILIES)
-            )
+        legend(figure, list(labelled.values()), list(labelled))
         lines = [f"{study}: {provenance(part)}" for study, part in studies.items()]
         caption(figure, "\n".join([*lines, "Bars: 95 % intervals over seeds; dashes: each seed."]))
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 # Okabe and Ito's palette, safe for the colour-blind; markers and dashes carry the same
@@ -20,6 +21,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "residual-B": {"color": "#009E73", "marker": "^", "linestyle": "--"},
     "residual-C": {"color": "#6A3D9A", "marker": "D", "linestyle": ":"},
 }
+
+# A variant of a family has the family's colour, paler, and a mark of its own.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "span 1": {"marker": "v", "linestyle": ":"},
+    "span 3": {"marker": "P", "linestyle": "-."},
+    "Xavier": {"marker": "X", "linestyle": ":"},
+    "no batch norm": {"marker": "v", "linestyle": ":"},
+}
+OTHER_VARIANT: dict[str, Any] = {"marker": "D", "linestyle": "-."}
 
 Color = tuple[float, float, float, float]
 
@@ -45,10 +55,22 @@ RC: Any = {
 }
 
 
+def style_of(family: str) -> dict[str, Any]:
+    """Colour, marker and line of a family, or of a variant of one."""
+    base, _, variant = family.partition(", ")
+    style = FAMILIES[base]
+    if not variant:
+        return style
+    red, green, blue = (0.55 * c + 0.45 for c in mpl.colors.to_rgb(style["color"]))
+    paler = mpl.colors.to_hex((red, green, blue))
+    return VARIANTS.get(variant, OTHER_VARIANT) | {"color": paler}
+
+
 def families_in(frame: pd.DataFrame) -> list[str]:
-    """The families of a frame, plain first."""
-    present = set(frame["family"])
-    return [family for family in FAMILIES if family in present]
+    """The families of a frame, plain first, each followed by its variants."""
+    order = list(FAMILIES)
+    present = {str(family) for family in frame["family"].unique()}
+    return sorted(present, key=lambda family: (order.index(family.partition(", ")[0]), family))
 
 
 def depth_colors(depths: Sequence[int]) -> dict[int, Color]:
@@ -67,21 +89,62 @@ def provenance(runs: pd.DataFrame) -> str:
     schedule = ", ".join(sorted(runs["schedule"].unique()))
     seeds = sorted(int(seed) for seed in runs["seed"].unique())
     shown = ", ".join(str(seed) for seed in seeds)
+    if len(seeds) > 8 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        shown = f"{seeds[0]} to {seeds[-1]}"
     return (
         f"Data: {data}. Schedule: {schedule}, {int(runs['iteration'].max()):,} iterations. "
-        f"{'Seed' if len(seeds) == 1 else 'Seeds'}: {shown}."
+        f"{'Seed' if len(seeds) == 1 else 'Seeds'}: {shown}.{_reduced(runs)}"
     )
 
 
+def _reduced(runs: pd.DataFrame) -> str:
+    """Settings that make a study smaller than its name says, where there are any."""
+    if "settings" not in runs:
+        return ""
+    words = {
+        "model.width": "width",
+        "data.resolution": "resolution",
+        "data.train_images": "training images",
+        "data.classes": "classes",
+    }
+    pairs = [pair.partition("=") for pair in str(runs["settings"].iloc[0]).split(" ")]
+    found = [f"{words[key]} {value}" for key, _, value in pairs if key in words]
+    return f" {', '.join(found).capitalize()}." if found else ""
+
+
 def caption(figure: Figure, text: str) -> None:
-    """Writes a small line at the foot of a figure."""
-    figure.supxlabel(text, fontsize=7.5, color="#555555", x=0.01, ha="left")
+    """Writes small lines at the foot of a figure, wrapped to its width."""
+    characters = int(figure.get_figwidth() * 19)
+    text = plain_text(text)
+    lines = [line for part in text.split("\n") for line in textwrap.wrap(part, characters)]
+    figure.supxlabel("\n".join(lines), fontsize=7.5, color="#555555", x=0.01, ha="left")
+
+
+def plain_text(text: str) -> str:
+    """Text in which a dollar is a dollar, not the start of a formula."""
+    return text.replace("$", r"\$")
+
+
+def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Puts a legend above the panels, in as many rows as its width asks for."""
+    if not labels:
+        return
+    # An entry takes its letters and its sample line.
+    widest = 0.075 * max(len(label) for label in labels) + 0.55
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / widest)))
+    figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns)
 
 
 def depth_axis(axes: Axes, runs: pd.DataFrame) -> None:
     """Labels the x axis with the depths there are, and holds them all."""
     depths = sorted(int(depth) for depth in runs["depth"].unique())
     axes.set_xlabel("depth (weighted layers)")
+    if depths and depths[-1] > 12 * depths[0]:
+        axes.set_xscale("log")
+        axes.set_xlim(0.85 * depths[0], 1.18 * depths[-1])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(depths, [str(depth) for depth in depths])
+        return
     axes.set_xticks(depths)
     if depths:
         margin = 0.07 * max(depths[-1] - depths[0], 10)
@@ -98,5 +161,6 @@ def beside(axes: Axes, place: float) -> Transform:
 def iterations_axis(axes: Axes) -> None:
     """Labels the x axis in iterations, with thousands set apart."""
     axes.set_xlabel("iteration")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlim(left=0)

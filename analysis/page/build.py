@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from analysis.figures.style import families_in, provenance
 from analysis.load import Study
-from analysis.page import charts
+from analysis.page import charts, curve_charts, mechanism_charts
 from analysis.page.runs import describe_runs, shared_settings
 from analysis.statistics import add_family, family_title, final_errors
 from analysis.tables import Titled, readable
@@ -36,12 +36,14 @@ class Figure:
         title: Its heading.
         reading: How to read it, in a sentence or two.
         draw: Frame to chart; None where the frame has nothing for it.
+        of_probes: Whether the frame is that of the probes rather than of the runs.
     """
 
     name: str
     title: str
     reading: str
     draw: Callable[[pd.DataFrame], alt.TopLevelMixin | None]
+    of_probes: bool = False
 
 
 MAIN = Figure(
@@ -57,7 +59,7 @@ FIGURES = (
         "Learning curves",
         "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
         "augmented mini-batches), test error solid, depth by colour.",
-        charts.learning_curves,
+        curve_charts.learning_curves,
     ),
     Figure(
         "optimisation_speed",
@@ -71,6 +73,39 @@ FIGURES = (
         "Shortcut options side by side",
         "Below zero the option named first is better; bars are 95 % intervals over seeds.",
         charts.shortcut_options,
+    ),
+)
+MECHANISM = (
+    Figure(
+        "constructed_sibling",
+        "The constructed deeper sibling (claim 3)",
+        "A trained shallow network and identity layers make a deeper one with the same error, "
+        "before any training. Beside it: the same trained on, and that depth from scratch.",
+        mechanism_charts.constructed_sibling,
+    ),
+    Figure(
+        "gradient_flow",
+        "Gradient flow (claim 7)",
+        "Norms of the gradient, and the variance of the forward signal, at each layer; the "
+        "control without batch norm is the one in which they should vanish or blow up.",
+        mechanism_charts.gradient_flow,
+        of_probes=True,
+    ),
+    Figure(
+        "shattered_gradients",
+        "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
+        "Autocorrelation of the input gradient along lines between images; white noise has 0 "
+        "from lag 1 on.",
+        mechanism_charts.shattered_gradients,
+        of_probes=True,
+    ),
+    Figure(
+        "layer_responses",
+        "Layer responses (claim 8; He et al. 2015, Figure 7)",
+        "Standard deviation of each layer's output after batch norm and before the "
+        "non-linearity, over the training set.",
+        mechanism_charts.layer_responses,
+        of_probes=True,
     ),
 )
 COMPARISON = Figure(
@@ -99,14 +134,20 @@ def build_page(
         refresh: Seconds after which a browser loads the page anew; for watching a sweep.
     """
     runs = study.runs
+    specs = {
+        figure.name: _spec(figure, study.probes if figure.of_probes else runs)
+        for figure in (MAIN, *FIGURES, *MECHANISM)
+    }
+    # What a study was not made for needs no empty frame.
+    mechanism = [figure for figure in MECHANISM if specs[figure.name] is not None]
     return _render(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
         provenance=provenance(runs),
         found=found,
         main=MAIN,
-        figures=FIGURES,
-        specs={figure.name: _spec(figure.draw(runs)) for figure in (MAIN, *FIGURES)},
+        figures=(*FIGURES, *mechanism),
+        specs=specs,
         tables={name: _cells(table) for name, table in tables.items()},
         shared=shared_settings(study),
         runs=describe_runs(study),
@@ -115,7 +156,7 @@ def build_page(
         absent=absent_cells(runs),
         links=links or {},
         refresh=refresh,
-        commits=sorted({str(m.get("git_commit") or "unknown") for m in study.manifests.values()}),
+        commits=sorted({str(m.get("commit") or "unknown") for m in study.manifests.values()}),
         machines=sorted({_machine(manifest) for manifest in study.manifests.values()}),
     )
 
@@ -146,7 +187,7 @@ def build_comparison(
         title=" and ".join(study.name for study in studies),
         provenance=" ".join(named),
         figure=COMPARISON,
-        spec=_spec(COMPARISON.draw(runs)),
+        spec=_spec(COMPARISON, runs),
         studies=studies,
         table=_cells(table),
         refresh=refresh,
@@ -205,7 +246,8 @@ def _script(text: str) -> Markup:
     return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704 - a library's file
 
 
-def _spec(chart: alt.TopLevelMixin | None) -> Markup | None:
+def _spec(figure: Figure, runs: pd.DataFrame) -> Markup | None:
+    chart = figure.draw(runs)
     if chart is None:
         return None
     # The charts bound their rows themselves.
@@ -213,6 +255,7 @@ def _spec(chart: alt.TopLevelMixin | None) -> Markup | None:
         spec = chart.to_dict()
     spec["config"] = {"view": {"stroke": None}, "axis": {"gridColor": "#dddddd"}}
     spec["background"] = None
+    spec["description"] = f"{figure.title}. {figure.reading} The tables hold the numbers."
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     if "facet" in spec:
         del spec["autosize"]

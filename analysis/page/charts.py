@@ -10,23 +10,21 @@ import re
 from collections.abc import Sequence
 
 import altair as alt
-import matplotlib as mpl
 import pandas as pd
 
 from analysis.figures.optimisation_speed import levels_worth_a_panel
-from analysis.figures.style import FAMILIES, depth_colors, families_in
+from analysis.figures.style import families_in, style_of
 from analysis.statistics import (
-    add_family,
+    base_families,
     by_cell,
+    ended,
     family_difference,
     family_title,
     final_errors,
     iterations_to_reach,
 )
 
-# A chart draws an element per point, which a browser does well up to about this many.
-MOST_POINTS = 6_000
-# With more runs, curves are means over seeds, and single runs beside means are left out.
+# With more runs, single runs are left out and means alone are drawn.
 MOST_RUNS = 75
 HEIGHT = 280
 ERRORS = {
@@ -36,6 +34,15 @@ ERRORS = {
     "gap": "test minus clean training",
 }
 MEASURES = {"train_error": "training", "test_error": "test"}
+MARKERS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "D": "diamond",
+    "P": "cross",
+    "X": "cross",
+}
 
 
 def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
@@ -43,7 +50,7 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     finals = final_errors(runs)
     cells, each = [], []
     for error, title in ERRORS.items():
-        cells.append(by_cell(finals, error).assign(panel=title))
+        cells.append(by_cell(finals, error).assign(panel=title, is_error=error != "gap"))
         each.append(finals.assign(panel=title, value=finals[error]))
     means = pd.concat(cells).rename(columns={"mean": "value"})
     points = pd.concat(each)[["panel", "family", "depth", "seed", "run_id", "value"]]
@@ -54,6 +61,7 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
 
 def optimisation_speed(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     """Iterations until given training errors are reached, a panel per error."""
+    runs = ended(runs)
     levels = levels_worth_a_panel(runs)
     points = iterations_to_reach(runs, levels).rename(columns={"iterations": "value"})
     points["panel"] = points["level"].map(lambda level: f"down to {level:g} %")
@@ -69,17 +77,18 @@ def optimisation_speed(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
 def shortcut_options(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     """Each further option minus the first, with 95 % intervals over seeds."""
     finals = final_errors(runs)
-    options = [family for family in families_in(finals) if family != "plain"]
+    options = [f for f in families_in(base_families(finals)) if f != "plain"]
     tables = [
         family_difference(finals, option, options[0], error).assign(
             panel=f"{title} error",
+            is_error=False,
             family=option,
             series=f"{family_title(option)} minus {family_title(options[0])}",
         )
         for option in options[1:]
         for error, title in MEASURES.items()
     ]
-    columns = ["panel", "family", "series", "depth", "difference", "low", "high", "n"]
+    columns = ["panel", "family", "series", "depth", "difference", "low", "high", "n", "is_error"]
     table = pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
     means = table.rename(columns={"difference": "value"})
     return _by_depth(means, None, "difference of final errors (points)")
@@ -92,7 +101,9 @@ def side_by_side(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
         runs: As from `load_runs`, with a column `study`.
     """
     parts = [(study, final_errors(part)) for study, part in runs.groupby("study", sort=False)]
-    means = pd.concat([by_cell(finals).assign(panel=study) for study, finals in parts])
+    means = pd.concat(
+        [by_cell(finals).assign(panel=study, is_error=True) for study, finals in parts]
+    )
     points = pd.concat([finals.assign(panel=study) for study, finals in parts])
     means = means.rename(columns={"mean": "value"})
     points = points.rename(columns={"train_error": "value"})
@@ -100,92 +111,6 @@ def side_by_side(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     means["series"] = means["family"].map(family_title)
     points = points[columns].assign(series=points["family"].map(family_title))
     return _by_depth(means, points, "final training error (%)")
-
-
-def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
-    """Training (dashed) and test error (solid) against iterations, a panel per family."""
-    runs = add_family(runs)
-    families = families_in(runs)
-    depths = sorted(int(depth) for depth in runs["depth"].unique())
-    curves = _curves(runs)
-    hovered = alt.selection_point(
-        name="hovered",
-        fields=["run", "error", "iteration"],
-        on="pointerover",
-        clear="pointerout",
-        empty=False,
-    )
-    base = alt.Chart().encode(
-        x=alt.X("iteration:Q", title="iteration", axis=alt.Axis(tickCount=5, format=",d")),
-        y=alt.Y("value:Q", title="error (%)"),
-        color=alt.Color(
-            "layers:N",
-            sort=[f"{depth} layers" for depth in depths],
-            scale=alt.Scale(
-                domain=[f"{depth} layers" for depth in depths],
-                range=[mpl.colors.to_hex(color) for color in depth_colors(depths).values()],
-            ),
-            legend=alt.Legend(title=None, symbolType="stroke", symbolOpacity=1),
-        ),
-        strokeDash=alt.StrokeDash(
-            "error:N",
-            scale=alt.Scale(domain=list(MEASURES.values()), range=[[4, 3], [1, 0]]),
-            legend=alt.Legend(
-                title=None, symbolType="stroke", symbolOpacity=1, symbolStrokeColor="#444444"
-            ),
-        ),
-    )
-    tooltip = [
-        alt.Tooltip("run:N"),
-        alt.Tooltip("layers:N", title="depth"),
-        alt.Tooltip("error:N"),
-        alt.Tooltip("iteration:Q", format=",d"),
-        alt.Tooltip("value:Q", title="error (%)", format=".2f"),
-    ]
-    several = curves.groupby(["family", "depth"])["run"].nunique().max() > 1
-    lines = base.mark_line(strokeWidth=1 if several else 1.6, opacity=0.4 if several else 1)
-    layers = [lines.encode(detail="run:N", tooltip=tooltip[:3])]
-    if several:
-        layers.append(base.mark_line(strokeWidth=2).encode(y=alt.Y("mean(value):Q")))
-    layers.append(
-        # Unseen until hovered. Not the selection of the nearest point: with it, Vega-Lite
-        # 6.4 looks for a tooltip's words in the wrong place and finds "undefined".
-        base.mark_point(filled=True, size=130)
-        .encode(opacity=alt.condition(hovered, alt.value(1), alt.value(0)), tooltip=tooltip)
-        .add_params(hovered)
-    )
-    chart = alt.layer(*layers, data=curves).properties(height=HEIGHT)
-    titles = [family_title(family) for family in families]
-    return _switched(
-        chart.facet(
-            facet=alt.Facet("series:N", title=None, sort=titles), columns=max(len(families), 1)
-        ),
-        families,
-        depths,
-    )
-
-
-def _curves(runs: pd.DataFrame) -> pd.DataFrame:
-    """The curves to draw, long and thinned to what a browser draws with ease."""
-    identity = ["family", "depth", "run_id", "iteration"]
-    if runs["run_id"].nunique() > MOST_RUNS:
-        seeds = runs.groupby(["family", "depth"])["seed"].transform("nunique").astype(str)
-        name = runs["family"] + " " + runs["depth"].astype(str) + ", mean of " + seeds + " seeds"
-        runs = runs.assign(run_id=name)
-        runs = runs.groupby(identity, sort=False)[list(MEASURES)].mean().reset_index()
-    long = runs.melt(identity, list(MEASURES), "error", "value").dropna(subset=["value"])
-    curves = long.groupby(["run_id", "error"], sort=False)
-    # Each curve keeps its last row, which its final value rests on.
-    from_end = curves.cumcount(ascending=False)
-    step = -(-len(long) // MOST_POINTS)
-    thin = long[from_end % max(step, 1) == 0]
-    return thin.assign(
-        run=thin["run_id"],
-        series=thin["family"].map(family_title),
-        layers=thin["depth"].astype(str) + " layers",
-        error=thin["error"].map(MEASURES),
-        value=thin["value"].round(3),
-    ).drop(columns="run_id")
 
 
 def _by_depth(
@@ -211,7 +136,7 @@ def _by_depth(
     depths = sorted(int(depth) for depth in means["depth"].unique())
     pairs = means.drop_duplicates("series").set_index("series")["family"]
     names = sorted(pairs.index, key=lambda series: families.index(pairs[series]))
-    styles = [FAMILIES[pairs[name]] for name in names]
+    styles = [style_of(pairs[name]) for name in names]
     color = alt.Color(
         "series:N",
         scale=alt.Scale(domain=names, range=[style["color"] for style in styles]),
@@ -221,35 +146,40 @@ def _by_depth(
         "series:N",
         scale=alt.Scale(
             domain=names,
-            range=[
-                {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond"}[s["marker"]]
-                for s in styles
-            ],
+            range=[MARKERS[s["marker"]] for s in styles],
         ),
         legend=alt.Legend(title=None, symbolOpacity=1),
     )
-    means = _with_bars(means).assign(kind="mean")
+    means = means.assign(kind="mean")
+    several = "low" in means and means["low"].notna().any()
+    if several:
+        # An error lies between 0 and 100 %, whatever an interval of few seeds says.
+        means["bar_low"] = means["low"].clip(lower=0).where(means["is_error"], means["low"])
+        means["bar_high"] = means["high"].clip(upper=100).where(means["is_error"], means["high"])
     data = pd.concat([means, points.assign(kind="run")]) if points is not None else means
     data = data.round(3)
     base = alt.Chart().encode(
         x=alt.X(
             "depth:Q",
             title="depth (weighted layers)",
-            scale=alt.Scale(zero=False, padding=14),
+            scale=alt.Scale(
+                type="log" if depths[-1] > 12 * depths[0] else "linear", zero=False, padding=14
+            ),
             axis=alt.Axis(values=depths, grid=False),
         ),
         y=alt.Y("value:Q", title=y_title),
         color=color,
     )
     mean = base.transform_filter("datum.kind == 'mean'")
-    layers = []
+    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="#888888").encode(y="zero:Q")
+    layers = [zero] if y_title != "iterations to reach it" else []
     tooltip = [alt.Tooltip("series:N", title="network"), alt.Tooltip("depth:Q")]
     value = alt.Tooltip("value:Q", format=",.2f")
-    if "low" in means:
+    if several:
         layers.append(
-            mean.mark_rule(strokeWidth=1.2).encode(
-                y="bar_low:Q", y2="bar_high:Q", tooltip=alt.value(None)
-            )
+            mean.transform_filter("isValid(datum.low)")
+            .mark_rule(strokeWidth=1.2)
+            .encode(y="bar_low:Q", y2="bar_high:Q", tooltip=alt.value(None))
         )
         tooltip += [
             alt.Tooltip("low:Q", title="95 % interval from", format=",.2f"),
@@ -284,25 +214,10 @@ def _by_depth(
             .properties(height=HEIGHT)
             .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=len(panels))
         )
-    return _switched(chart, families, [])
+    return switched(chart, families, [])
 
 
-def _with_bars(means: pd.DataFrame) -> pd.DataFrame:
-    """Adds the bars to draw: the intervals, cut where one of few seeds would dwarf the rest."""
-    if "low" not in means:
-        return means
-    values = means.groupby("panel")["value"]
-    lowest, highest = values.transform("min"), values.transform("max")
-    margin = (0.6 * (highest - lowest)).clip(lower=1)
-    # An error lies between 0 and 100 %; a difference may be below zero.
-    floor = (lowest - margin).where(lowest < 0, (lowest - margin).clip(lower=0))
-    return means.assign(
-        bar_low=means["low"].clip(lower=floor),
-        bar_high=means["high"].clip(upper=(highest + margin).clip(upper=100)),
-    )
-
-
-def _switched(
+def switched(
     chart: alt.TopLevelMixin, families: Sequence[str], depths: Sequence[int]
 ) -> alt.TopLevelMixin:
     """Adds check boxes that switch families and depths on and off."""

@@ -70,10 +70,13 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
 
 
 def _facts(manifest: dict[str, Any]) -> dict[str, str]:
-    shown = ("started", "ended", "host", "device_name", "git_commit", "parameters", "seconds")
+    shown = ("started", "ended", "host", "device_name", "commit", "parameters", "seconds")
     facts = {key: manifest[key] for key in shown if manifest.get(key) is not None}
-    if "seconds" in facts:
-        facts["seconds"] = f"{facts['seconds']:.1f}"
+    for name in ("seconds", "probe_seconds"):
+        if manifest.get(name) is not None:
+            facts[name] = f"{manifest[name]:.1f}"
+    if start := manifest.get("start"):
+        facts["started from"] = f"{start.get('run')}, iteration {start.get('iteration')}"
     if resumed := manifest.get("resumed"):
         facts["resumed at iteration"] = ", ".join(str(r.get("iteration")) for r in resumed)
     return {key: str(value) for key, value in facts.items()}

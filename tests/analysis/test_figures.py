@@ -45,7 +45,10 @@ def test_the_papers_curves_lie_under_runs_of_its_protocol_only(runs):
     ours = {title: len(lines) for title, lines in curves(learning_curves(runs)).items()}
     deep = runs.assign(depth=runs["depth"].map({8: 20, 14: 56}))
     same = deep.assign(
-        data="CIFAR-10", schedule="paper", iteration=deep["iteration"] * 64_000 // 120
+        data="CIFAR-10",
+        schedule="paper",
+        settings="",
+        iteration=deep["iteration"] * 64_000 // 120,
     )
     drawn = curves(learning_curves(same))
     assert {title: len(lines) for title, lines in drawn.items()} == {
@@ -56,8 +59,46 @@ def test_the_papers_curves_lie_under_runs_of_its_protocol_only(runs):
     _, x, y = drawn["plain"][-1]
     assert x[-1] > 60_000
     assert y[-1] == pytest.approx(13.23, abs=0.2)
-    for other in (same.assign(data="CIFAR-10 (JPEG)"), same.assign(iteration=deep["iteration"])):
+    for axes in learning_curves(same).axes:
+        assert axes.get_ylim() == (0, 20)
+    for other in (same.assign(data="CIFAR-10 (JPEG)"), same.assign(settings="model.width=4")):
         assert {t: len(lines) for t, lines in curves(learning_curves(other)).items()} == ours
+
+
+def test_a_seed_that_is_not_at_its_end_does_not_bend_the_mean(runs):
+    late = (runs["kind"] == "plain") & (runs["seed"] == 1) & (runs["depth"] == 8)
+    running = runs[~(late & (runs["iteration"] > 60))].copy()
+    running.loc[running["run_id"].isin(runs[late]["run_id"]), "state"] = "running"
+    _, _, y = curves(learning_curves(running))["plain"][0]
+    cell = runs[(runs["kind"] == "plain") & (runs["depth"] == 8) & (runs["seed"] == 0)]
+    assert list(y) == pytest.approx(cell.sort_values("iteration")["train_error"].tolist())
+
+
+@pytest.mark.parametrize("families", [1, 2, 3])
+def test_nothing_is_cut_off_at_the_edges(runs, families):
+    kept = runs[runs["run_id"].str.startswith(("plain", "residual-A", "residual-B")[:families])]
+    for draw in (learning_curves, error_by_depth, optimisation_speed, shortcut_options):
+        figure = draw(kept)
+        figure.draw_without_rendering()
+        width, height = figure.bbox.width, figure.bbox.height
+        boxes = [legend.get_window_extent() for legend in figure.legends]
+        boxes.append(figure._supxlabel.get_window_extent())
+        for box in boxes:
+            assert box.x0 >= 0, draw.__name__
+            assert box.x1 <= width, draw.__name__
+            assert box.y0 >= -1, draw.__name__
+            assert box.y1 <= height + 1, draw.__name__
+
+
+def test_a_dollar_in_a_label_is_a_dollar(runs):
+    figure = error_by_depth(runs.assign(data=r"my $\frac data$"))
+    figure.draw_without_rendering()
+
+
+def test_1202_layers_have_a_logarithmic_axis(runs):
+    deep = runs.assign(depth=runs["depth"].map({8: 20, 14: 1202}))
+    assert error_by_depth(deep).axes[0].get_xscale() == "log"
+    assert error_by_depth(runs).axes[0].get_xscale() == "linear"
 
 
 def test_learning_curves_mark_the_milestones(runs):

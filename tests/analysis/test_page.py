@@ -109,6 +109,9 @@ def test_the_page_holds_every_run_with_its_settings_and_curve(page, folder):
         assert "finished" in part
         assert part.count("<polyline") == 2
         assert f"<td>{finals.loc[run_id, 'train_error']:.2f}</td>" in source
+        commit = study.manifests[run_id]["commit"]
+        assert f">commit</th><td>{commit}<" in part
+    assert f"Made by commit {commit}" in " ".join(source.split())
     shared = source[source.index("Settings that all runs share") :]
     assert ">schedule.iterations</th><td>120<" in shared
     assert ">schedule.iterations</th>" not in part

@@ -41,7 +41,7 @@ def folder(tmp_path):
 def test_runs_load_as_the_contract_says(runs):
     assert list(runs.columns) == [
         "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
-        *METRICS,
+        "variant", "settings", *METRICS,
     ]  # fmt: skip
     assert runs["run_id"].nunique() == 12
     assert set(runs["depth"]) == {8, 14}
@@ -144,7 +144,7 @@ def test_the_papers_numbers_stand_only_beside_its_own_protocol(runs):
     finals["depth"] = finals["depth"].map({8: 20, 14: 110})
     table = results(finals, protocol_of_the_paper=True).set_index(["family", "depth"])
     assert table.loc[("residual-A", 20), "paper_test_error"] == 8.75
-    assert table.loc[("residual-A", 110), "paper_test_error"] == 6.43
+    assert table.loc[("residual-A", 110), "paper_test_error"] == 6.61
     # The plain networks' are from Figure 6, which ends plain-20 at 9.69 and 1.30 %.
     assert table.loc[("plain", 20), "paper_test_error"] == pytest.approx(9.69, abs=0.1)
     assert table.loc[("plain", 20), "paper_train_error"] == pytest.approx(1.30, abs=0.1)
@@ -237,10 +237,60 @@ def test_runs_of_two_protocols_are_not_mixed(folder, tmp_path, capsys):
     for config in folder.glob("*s1*/config.yaml"):
         config.write_text(config.read_text().replace("width: 4", "width: 5"))
     groups = protocols(read_study(folder).configs)
-    assert [len(ids) for ids in groups] == [6, 6]
+    assert {name: len(ids) for name, ids in groups.items()} == {
+        "model.width=4": 6,
+        "model.width=5": 6,
+    }
     assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "protocol-2" / "verdict.json").is_file()
-    assert capsys.readouterr().out.count("6 runs") == 2
+    printed = capsys.readouterr().out
+    assert "schedule quick, model.width=4: 6 runs" in printed
+    assert "schedule quick, model.width=5: 6 runs" in printed
+    for place, other in (("out", "protocol-2/index.html"), ("out/protocol-2", "../index.html")):
+        page = (tmp_path / place / "index.html").read_text()
+        assert f'href="{other}">model.width=' in page
+
+
+def test_the_end_of_a_run_is_as_configured(folder, tmp_path, capsys):
+    """With the whole run as its end, a final error is the mean of all rows."""
+    assert main([str(folder), "--output", str(tmp_path), "--final", "1"]) == 0
+    runs = load_runs(folder)
+    cell = runs[(runs["kind"] == "plain") & (runs["depth"] == 8)]
+    expected = cell.groupby("run_id")["train_error"].mean().mean()
+    table = pd.read_csv(tmp_path / "results.csv").set_index(["family", "depth"])
+    assert table.loc[("plain", 8), "train_error"] == pytest.approx(expected)
+    assert "last 100 % of" in (tmp_path / "training_error_by_depth.svg").read_text()
+    assert main([str(folder), "--final", "0"]) == 2
+    assert "error: final=0.0: allowed is a share" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seconds": "ten"}, {"parameters": True}, {"versions": ["a"]}, {"resumed": [3]}],
+    ids=str,
+)
+def test_a_manifest_of_odd_values_is_damaged(folder, tmp_path, change):
+    run = next(folder.glob("plain-008*"))
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | change))
+    assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
+    assert list(read_study(folder).damaged) == [run.name]
+
+
+def test_a_copied_run_counts_once(folder):
+    run = next(folder.glob("plain-008*s0*"))
+    shutil.copytree(run, folder / f"{run.name}-copy")
+    study = read_study(folder)
+    assert study.damaged == {f"{run.name}-copy": study.damaged[f"{run.name}-copy"]}
+    assert f"is a copy of {run.name}" in study.damaged[f"{run.name}-copy"]
+    assert study.runs["run_id"].nunique() == 12
+
+
+def test_latex_escapes_whatever_a_label_or_folder_holds():
+    table = pd.DataFrame({"comparison": ["a_b minus c^d"], "difference": [1.0]})
+    text = latex(table, r"50 % of $x \ {y} ~z")
+    assert r"a\_b minus c\textasciicircum{}d" in text
+    assert r"50 \% of \$x \textbackslash{} \{y\} \textasciitilde{}z" in text
 
 
 def test_a_run_without_rows_has_begun_or_failed_and_is_not_damaged(folder, capsys):

@@ -59,6 +59,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+// On paper, what is folded up cannot be opened.
+const claims = [...document.querySelectorAll(".claims details")];
+window.addEventListener("beforeprint", () => {
+  for (const claim of claims) {
+    claim.dataset.was = claim.open;
+    claim.open = true;
+  }
+});
+window.addEventListener("afterprint", () => {
+  for (const claim of claims) claim.open = claim.dataset.was === "true";
+});
+
 // A link to a run opens it.
 function open() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));

@@ -1,0 +1,65 @@
+"""Gradient norms and forward variance, layer by layer (claim 7)."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.figures.style import RC, caption, depth_colors, families_in, legend, provenance
+from analysis.mechanism import profiles
+from analysis.statistics import family_title
+
+MEASURES = {
+    "activation_gradient_norm": "gradient w. r. t. activations",
+    "weight_gradient_norm": "gradient w. r. t. weights",
+    "forward_variance": "forward variance",
+}
+
+
+def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
+    """Draws each measure against the layer, a line per depth, a column per family.
+
+    Args:
+        probes: As from `load_probes`, or a part of it.
+        iteration: When the network was looked at; the first time if None.
+
+    Returns:
+        A figure with logarithmic axes; what is zero, or not finite, is not on them.
+    """
+    table = profiles(probes, list(MEASURES))
+    iterations = sorted(int(i) for i in table["iteration"].unique())
+    at = iteration if iteration is not None else (iterations[0] if iterations else 0)
+    table = table[table["iteration"] == at]
+    families = families_in(table)
+    colors = depth_colors([int(depth) for depth in table["depth"].unique()])
+    with mpl.rc_context(RC):
+        columns = max(len(families), 1)
+        figure = Figure(figsize=(1.3 + 2.5 * columns, 6.4), layout="constrained")
+        grid = figure.subplots(len(MEASURES), columns, sharey="row", squeeze=False)
+        for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
+            row[0].set_ylabel(title)
+            for axes, family in zip(row, families, strict=False):
+                part = table[(table["family"] == family) & (table["measure"] == measure)]
+                part = part[part["value"] > 0]
+                if part.empty:
+                    axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center")
+                for depth, color in colors.items():
+                    line = part[part["depth"] == depth].sort_values("position")
+                    axes.plot(line["position"], line["value"], color=color, linewidth=1.3)
+                axes.set_yscale("log")
+        for axes, family in zip(grid[0], families, strict=False):
+            axes.set_title(family_title(family))
+        for axes in grid[-1]:
+            axes.set_xlabel("layer")
+        handles = [Line2D([], [], color=c, label=f"{d} layers") for d, c in colors.items()]
+        legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        when = "Before training" if at == 0 else f"After {at:,} iterations"
+        caption(
+            figure,
+            f"{provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, at "
+            "each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
+            "over channels. Geometric mean over seeds.",
+        )
+    return figure

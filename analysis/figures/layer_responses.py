@@ -1,0 +1,81 @@
+"""Standard deviation of layer responses, in order and sorted (Figure 7, claim 8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.figures.style import RC, caption, depth_colors, families_in, legend, provenance
+from analysis.mechanism import profiles
+from analysis.statistics import family_title
+
+ORDERS = ("in order", "sorted by magnitude")
+LINES: dict[str, Any] = {"plain": "--", "residual-A": "-", "residual-B": "-.", "residual-C": ":"}
+
+
+def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
+    """Deviation by layer at each run's last look, in order and sorted, mean over seeds.
+
+    Args:
+        probes: As from `load_probes`.
+
+    Returns:
+        `family, depth, position, value, order`, where order is one of ORDERS.
+    """
+    table = profiles(probes, ["response_deviation"])
+    last = table.groupby(["family", "depth"])["iteration"].transform("max")
+    table = table[table["iteration"] == last]
+    ranks = table.groupby(["family", "depth"])["value"].rank(method="first", ascending=False)
+    both = [table.assign(order=ORDERS[0]), table.assign(order=ORDERS[1], position=ranks)]
+    columns = ["family", "depth", "position", "value", "order"]
+    return pd.concat(both, ignore_index=True).sort_values(columns[:3], ignore_index=True)[
+        [*columns]
+    ]
+
+
+def layer_responses(probes: pd.DataFrame) -> Figure:
+    """Draws the deviation against the layer, plain dashed, residual solid, depth by colour.
+
+    Args:
+        probes: As from `load_probes`, or a part of it.
+
+    Returns:
+        A figure with the layers in order on the left and sorted on the right.
+    """
+    table = response_profiles(probes)
+    families = families_in(table)
+    colors = depth_colors([int(depth) for depth in table["depth"].unique()])
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, order in zip(panels, ORDERS, strict=True):
+            for family in families:
+                style = LINES.get(family.partition(",")[0], "-")
+                for depth, color in colors.items():
+                    part = table[(table["family"] == family) & (table["depth"] == depth)]
+                    line = part[part["order"] == order].sort_values("position")
+                    axes.plot(line["position"], line["value"], style, color=color, linewidth=1.2)
+            axes.set_title(f"layers {order}")
+            axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
+        panels[0].set_ylabel("standard deviation of responses")
+        values = table["value"]
+        if len(values) and values.max() > 30 * values.median():
+            panels[0].set_yscale("log")
+        else:
+            panels[0].set_ylim(bottom=0)
+        handles = [Line2D([], [], color=c, label=f"{d} layers") for d, c in colors.items()]
+        handles += [
+            Line2D([], [], color="#444444", linestyle=LINES.get(f, "-"), label=family_title(f))
+            for f in families
+        ]
+        legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        caption(
+            figure,
+            f"{provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
+            "non-linearity and addition, over the training set, in evaluation mode.",
+        )
+    return figure

@@ -1,0 +1,49 @@
+"""Autocorrelation of input gradients (Balduzzi et al. 2017; not in He et al. 2015)."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.figures.style import RC, caption, depth_colors, families_in, legend, provenance
+from analysis.mechanism import profiles
+from analysis.statistics import family_title
+
+
+def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
+    """Draws the autocorrelation against the lag, a line per depth, a panel per family.
+
+    Args:
+        probes: As from `load_probes`, or a part of it.
+        iteration: When the network was looked at; the first time if None.
+    """
+    table = profiles(probes, ["input_gradient_autocorrelation"])
+    iterations = sorted(int(i) for i in table["iteration"].unique())
+    at = iteration if iteration is not None else (iterations[0] if iterations else 0)
+    table = table[table["iteration"] == at]
+    families = families_in(table)
+    colors = depth_colors([int(depth) for depth in table["depth"].unique()])
+    with mpl.rc_context(RC):
+        columns = max(len(families), 1)
+        figure = Figure(figsize=(1.3 + 2.5 * columns, 3.4), layout="constrained")
+        panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+        for axes, family in zip(panels, families, strict=False):
+            axes.axhline(0, color="#444444", linewidth=0.8)
+            for depth, color in colors.items():
+                part = table[(table["family"] == family) & (table["depth"] == depth)]
+                line = part.sort_values("position")
+                axes.plot(line["position"], line["value"], color=color)
+            axes.set_title(family_title(family))
+            axes.set_xlabel("lag")
+        panels[0].set_ylabel("autocorrelation")
+        handles = [Line2D([], [], color=c, label=f"{d} layers") for d, c in colors.items()]
+        legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        when = "Before training" if at == 0 else f"After {at:,} iterations"
+        caption(
+            figure,
+            f"{provenance(probes)} {when}.\nOf the input gradient along straight lines between "
+            "images, at lags of a 64th of the way; white noise has 0 from lag 1 on.",
+        )
+    return figure

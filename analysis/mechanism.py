@@ -1,0 +1,96 @@
+"""Frame to frame, for the experiments on why plain networks degrade."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics import add_family
+
+
+def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
+    """What networks made of a trained shallow one and identity layers can do, and become.
+
+    Args:
+        runs: As from `load_runs`; deepened runs have a row at iteration 0.
+
+    Returns:
+        One row per deepened run: `run_id, base` (the family without its variant), `depth,
+        start` (depth of the shallow network), `seed`, and clean training errors in percent:
+        `constructed` (before any training), `trained_on` (at the end), `shallow` and
+        `scratch` (the shallow network, and the same depth trained from scratch, at their
+        ends; missing where not run), with `shallow_run` and `scratch_run`.
+    """
+    runs = add_family(runs[runs["state"] == "finished"])
+    evaluated = runs.dropna(subset=["clean_train_error"]).sort_values("iteration", kind="stable")
+    ends = evaluated.groupby("run_id").tail(1)
+    starts = evaluated[evaluated["iteration"] == 0]
+    cells = {(row["family"], row["depth"], row["seed"]): row for row in ends.to_dict("records")}
+    end_of = {row["run_id"]: row["clean_train_error"] for row in ends.to_dict("records")}
+    rows = []
+    for row in starts.to_dict("records"):
+        base, _, variant = row["family"].rpartition(", from ")
+        number = variant.removesuffix(" layers")
+        if not (base and number.isdigit()):
+            continue
+        shallow = cells.get((base, int(number), row["seed"]), {})
+        scratch = cells.get((base, row["depth"], row["seed"]), {})
+        rows.append(
+            {
+                "run_id": row["run_id"],
+                "base": base,
+                "depth": row["depth"],
+                "start": int(number),
+                "seed": row["seed"],
+                "constructed": row["clean_train_error"],
+                "trained_on": end_of[row["run_id"]],
+                "shallow": shallow.get("clean_train_error", np.nan),
+                "scratch": scratch.get("clean_train_error", np.nan),
+                "shallow_run": shallow.get("run_id", ""),
+                "scratch_run": scratch.get("run_id", ""),
+            }
+        )
+    columns = ["run_id", "base", "depth", "start", "seed", "constructed", "trained_on"]
+    columns += ["shallow", "scratch", "shallow_run", "scratch_run"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def mean_responses(probes: pd.DataFrame) -> pd.DataFrame:
+    """Mean over layers of the responses' standard deviation, at each run's last look.
+
+    Args:
+        probes: As from `load_probes`.
+
+    Returns:
+        `run_id, family, depth, seed, response`.
+    """
+    responses = add_family(probes[probes["measure"] == "response_deviation"])
+    last = responses.groupby("run_id")["iteration"].transform("max")
+    keys = ["run_id", "family", "depth", "seed"]
+    means = responses[responses["iteration"] == last].groupby(keys)["value"].mean()
+    return means.rename("response").reset_index()
+
+
+def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """A measure along the network, as the geometric mean over seeds where it is positive.
+
+    Args:
+        probes: As from `load_probes`.
+        measures: Such as "weight_gradient_norm".
+
+    Returns:
+        `family, depth, iteration, measure, position, value`.
+    """
+    chosen = add_family(probes[probes["measure"].isin(measures)])
+    keys = ["family", "depth", "iteration", "measure", "position"]
+    if chosen.empty:
+        return pd.DataFrame(columns=[*keys, "value"])
+    groups = chosen.groupby(keys, sort=False)["value"]
+    return groups.agg(_mean).reset_index()
+
+
+def _mean(values: pd.Series) -> float:
+    """Norms over seeds differ by factors; what may be negative or zero is averaged as it is."""
+    if (values > 0).all():
+        return float(np.exp(np.log(values).mean()))
+    return float(values.mean())
