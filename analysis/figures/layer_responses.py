@@ -37,6 +37,11 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
+def spread_widely(values: pd.Series) -> bool:
+    """Whether one curve would press all the others onto a linear axis's zero."""
+    return len(values) > 0 and bool(values.max() > 30 * values.median())
+
+
 def layer_responses(probes: pd.DataFrame) -> Figure:
     """Draws the deviation against the layer, plain dashed, residual solid, depth by colour.
 
@@ -62,8 +67,7 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
             axes.set_title(f"layers {order}")
             axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
         panels[0].set_ylabel("standard deviation of responses")
-        values = table["value"]
-        if len(values) and values.max() > 30 * values.median():
+        if spread_widely(table["value"]):
             panels[0].set_yscale("log")
         else:
             panels[0].set_ylim(bottom=0)

@@ -8,9 +8,9 @@ import altair as alt
 import matplotlib as mpl
 import pandas as pd
 
-from analysis.figures.constructed_sibling import sibling_table
+from analysis.figures.constructed_sibling import NETWORKS, sibling_table
 from analysis.figures.gradient_flow import MEASURES
-from analysis.figures.layer_responses import response_profiles
+from analysis.figures.layer_responses import response_profiles, spread_widely
 from analysis.figures.style import depth_colors, families_in
 from analysis.mechanism import profiles
 from analysis.page.charts import HEIGHT, switched
@@ -33,7 +33,7 @@ def shattered_gradients(probes: pd.DataFrame) -> alt.TopLevelMixin | None:
 def layer_responses(probes: pd.DataFrame) -> alt.TopLevelMixin | None:
     """Standard deviation of responses by layer, in order or sorted."""
     table = response_profiles(probes)
-    return _profiles(table, "layer", {"order": "layers"}, log=False)
+    return _profiles(table, "layer", {"order": "layers"}, log=spread_widely(table["value"]))
 
 
 def constructed_sibling(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
@@ -42,11 +42,17 @@ def constructed_sibling(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     if table.empty:
         return None
     kinds = list(table["network"].unique())
+    colors = dict(NETWORKS.values())
     table = table.assign(series=table["family"].map(family_title), value=table["error"].round(3))
     base = alt.Chart().encode(
-        x=alt.X("depth:O", title="depth (weighted layers)"),
+        x=alt.X("depth:O", title="depth (weighted layers)", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("mean(value):Q", title="clean training error (%)"),
-        color=alt.Color("network:N", sort=kinds, legend=alt.Legend(title=None, labelLimit=400)),
+        color=alt.Color(
+            "network:N",
+            sort=kinds,
+            scale=alt.Scale(domain=kinds, range=[colors[kind] for kind in kinds]),
+            legend=alt.Legend(title=None, labelLimit=400),
+        ),
         xOffset=alt.XOffset("network:N", sort=kinds),
     )
     tooltip = [alt.Tooltip("network:N"), alt.Tooltip("depth:O"), alt.Tooltip("mean(value):Q")]
