@@ -42,7 +42,7 @@ def open_page(browser, address):
     """Opens the page offline; whatever it logs, throws or asks the network for is a failure."""
     troubles, contexts = [], []
 
-    def open_it(fragment="", **settings):
+    def open_it(fragment="", of=address, **settings):
         context = browser.new_context(offline=True, **settings)
         context.set_default_timeout(15_000)
         contexts.append(context)
@@ -55,7 +55,7 @@ def open_page(browser, address):
                 request.url.startswith(("file:", "data:", "blob:")) or troubles.append(request.url)
             ),
         )
-        page.goto(address + fragment)
+        page.goto(of + fragment)
         page.wait_for_selector("html[data-ready]", state="attached")
         return page
 
@@ -235,3 +235,57 @@ def test_it_prints_without_its_controls(open_page):
     assert not page.locator(".vega-bindings").first.is_visible()
     assert page.locator("#learning_curves svg.marks").is_visible()
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+FIXTURES = RECORDED.parents[2] / "tests" / "fixtures"
+
+
+def one_seed(folder):
+    folder.mkdir()
+    for run in (FIXTURES / "runs").glob("*s0*"):
+        (folder / run.name).symlink_to(run)
+    return [str(folder)]
+
+
+@pytest.mark.parametrize(
+    ("study", "figures"),
+    [
+        (
+            "mechanism",
+            {
+                "constructed_sibling": ".mark-rect path",
+                "gradient_flow": ".mark-line path",
+                "shattered_gradients": ".mark-line path",
+                "layer_responses": ".mark-line path",
+            },
+        ),
+        ("one seed", {"training_error_by_depth": ".mark-line path"}),
+        ("two studies", {"side_by_side": ".mark-line path"}),
+    ],
+)
+def test_other_pages_draw_without_complaint(open_page, tmp_path, study, figures):
+    arguments = {
+        "mechanism": [str(FIXTURES / "mechanism")],
+        "one seed": one_seed(tmp_path / "one"),
+        "two studies": [str(FIXTURES / "runs"), str(FIXTURES / "mechanism")],
+    }[study]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    page = open_page(of=(tmp_path / "out" / "index.html").as_uri())
+    for name, marks in figures.items():
+        assert chart(page, name).locator(marks).count() >= 2, name
+
+
+def test_measures_and_iterations_of_a_probe_are_chosen(open_page, tmp_path):
+    assert main([str(FIXTURES / "mechanism"), "--output", str(tmp_path)]) == 0
+    page = open_page(of=(tmp_path / "index.html").as_uri())
+    figure = chart(page, "gradient_flow")
+
+    def first_line():
+        return figure.locator(".mark-line path").first.get_attribute("d")
+
+    seen = {first_line()}
+    for label in ("gradient w. r. t. activations", "60", "forward variance"):
+        figure.get_by_role("radio", name=label, exact=True).check()
+        page.wait_for_timeout(150)
+        seen.add(first_line())
+    assert len(seen) == 4
