@@ -295,7 +295,7 @@ def costs_of(study: Study) -> pd.DataFrame:
     rows = [
         {
             "run_id": run_id,
-            "family": config.model.family,
+            "family": ", ".join(filter(None, [config.model.family, variant_of(config)])),
             "depth": config.model.depth,
             "seed": config.seed,
             **{name: study.manifests[run_id].get(name) for name in names},

@@ -71,8 +71,12 @@ def mean_responses(probes: pd.DataFrame) -> pd.DataFrame:
     return means.rename("response").reset_index()
 
 
+# Norms and variances over seeds differ by factors; their mean is that of the logarithms.
+BY_FACTORS = {"weight_gradient_norm", "activation_gradient_norm", "forward_variance"}
+
+
 def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
-    """A measure along the network, as the geometric mean over seeds where it is positive.
+    """A measure along the network, mean over seeds: geometric for norms and variances.
 
     Args:
         probes: As from `load_probes`.
@@ -85,12 +89,10 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
     keys = ["family", "depth", "iteration", "measure", "position"]
     if chosen.empty:
         return pd.DataFrame(columns=[*keys, "value"])
-    groups = chosen.groupby(keys, sort=False)["value"]
-    return groups.agg(_mean).reset_index()
-
-
-def _mean(values: pd.Series) -> float:
-    """Norms over seeds differ by factors; what may be negative or zero is averaged as it is."""
-    if (values > 0).all():
-        return float(np.exp(np.log(values).mean()))
-    return float(values.mean())
+    factors = chosen["measure"].isin(BY_FACTORS)
+    with np.errstate(divide="ignore"):
+        logs = np.log(chosen["value"].where(factors, 1.0))
+    means = chosen.assign(log=logs).groupby(keys, sort=False)[["value", "log"]].mean().reset_index()
+    geometric = means["measure"].isin(BY_FACTORS)
+    means["value"] = means["value"].where(~geometric, np.exp(means["log"]))
+    return means.drop(columns="log")

@@ -87,6 +87,11 @@ class RunConfig:
             raise ConfigError(
                 "start.depth", self.start.depth, f"allowed is up to model.depth={self.model.depth}"
             )
+        if self.start.depth is not None:
+            try:
+                replace(self.model, depth=self.start.depth)
+            except ConfigError as error:
+                raise ConfigError("start.depth", self.start.depth, error.allowed) from error
         if self.probes.at and max(self.probes.at) > self.schedule.iterations:
             raise ConfigError(
                 "probes.at",
@@ -120,7 +125,6 @@ class RunConfig:
             self,
             model=replace(self.model, depth=self.start.depth),
             start=StartConfig(),
-            probes=ProbesConfig(),
         )
 
     def to_mapping(self) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -21,12 +19,13 @@ from resnet_study.data import ImageSet, load_images
 from resnet_study.data.loader import to_device
 from resnet_study.errors import ConfigError, DataError, StorageError
 from resnet_study.events import EventLog, check_logger
-from resnet_study.files import reason, write_text
+from resnet_study.files import check_writable, write_text
 from resnet_study.interruption import Interrupted, StopRequest
+from resnet_study.logs import MetricsLog, ProbeLog
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
-from resnet_study.probes import look
+from resnet_study.probes import look, measures
 from resnet_study.progress import Reporter
-from resnet_study.runs import MetricsLog, ProbeLog, RunFolder, RunRecord, check_space
+from resnet_study.runs import RunFolder, RunRecord, check_space
 from resnet_study.start import check_start, put_start
 from resnet_study.training.checkpoint import Checkpoints, restore
 from resnet_study.training.loop import (
@@ -72,10 +71,7 @@ def run(
         return record
     device, images = prepare(config)
     check_space([config])
-    if (shallower := config.shallower()) is not None:
-        # Another worker may be at it; either way it is there before this run begins.
-        with nullcontext() if stop else request:
-            run(shallower, reporter, stop=request)
+    _train_start(config, reporter, stop, request)
     threads = machine.set_up(config.threads)
 
     def may_wait() -> bool:
@@ -107,12 +103,6 @@ def run(
             manifest["parameters"] = count_parameters(network)
             manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
 
-            if start := put_start(config, network):
-                manifest["start"] = start
-            # Convolutions with few channels run faster with the channels innermost.
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            optimizer = build_optimizer(network, config.schedule)
-            state = TrainingState.initial(config.schedule, config.model.depth, device)
             checkpoints = Checkpoints(
                 folder.checkpoint_file,
                 folder.previous_checkpoint_file,
@@ -120,7 +110,14 @@ def run(
                 manifest["data"]["fingerprint"],
                 manifest["versions"] | {"device": manifest["device_name"], "threads": str(threads)},
             )
-            if saved := checkpoints.load(device):
+            saved = checkpoints.load(device)
+            if saved is None and (start := put_start(config, network)):
+                manifest["start"] = start
+            # Convolutions with few channels run faster with the channels innermost.
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            optimizer = build_optimizer(network, config.schedule)
+            state = TrainingState.initial(config.schedule, config.model.depth, device)
+            if saved:
                 state = restore(saved, network, optimizer, device)
                 manifest["resumed"].append({"iteration": state.iteration, "at": _now()})
             metrics = MetricsLog(folder.metrics_file, saved.metrics if saved else "")
@@ -128,17 +125,23 @@ def run(
                 closing(EventLog(config.logger, folder.path, metrics.text))
             )
             probes = ProbeLog(folder.probes_file, state.iteration)
+            if saved:
+                _check_probes(config, folder, probes, state.iteration)
             evaluations = {
                 "clean_train": lambda: data.clean_train.chunks(EVALUATION_BATCH),
                 "test": lambda: data.test.chunks(EVALUATION_BATCH),
             }
             folder.write_manifest(manifest)
 
+            def note_memory() -> None:
+                peak = max(manifest.get("peak_memory_bytes", 0), machine.peak_memory(device))
+                manifest["peak_memory_bytes"] = peak
+
             def save() -> None:
                 checkpoints.save(network, optimizer, state, metrics.text)
                 manifest["metrics"] = metrics.seal()
                 manifest["seconds"] = state.seconds
-                manifest["peak_memory_bytes"] = machine.peak_memory(device)
+                note_memory()
                 folder.write_manifest(manifest)
 
             def log(row: Row) -> None:
@@ -149,6 +152,7 @@ def run(
             def probe(iteration: int) -> None:
                 if not config.probes.active or iteration not in config.probes.at:
                     return
+                note_memory()
                 began = time.perf_counter()
                 sample = data.clean_train.spread(config.probes.images)
                 everything = data.batches.source.chunks(EVALUATION_BATCH)
@@ -156,6 +160,8 @@ def run(
                 probes.write(iteration, [astuple(measurement) for measurement in found])
                 spent = manifest.get("probe_seconds", 0.0)
                 manifest["probe_seconds"] = spent + time.perf_counter() - began
+                # What the probe took is not what the run takes.
+                machine.reset_peak_memory(device)
 
             def completed(iteration: int) -> None:
                 reporter.iteration(iteration)
@@ -170,7 +176,7 @@ def run(
 
             reporter.start(config, state.iteration)
             if saved is None:
-                if start:
+                if "start" in manifest:
                     log(first_row(network, evaluations, config.precision))
                 probe(0)
             outcome = train(
@@ -203,7 +209,7 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
     device = machine.choose_device(config.device)
     check_logger(config.logger)
     check_start(config)
-    _check_writable(Path(config.runs_dir))
+    check_writable(Path(config.runs_dir))
     images = load_images(config.data)
     if config.schedule.batch_size > len(images.train_labels):
         raise ConfigError(
@@ -212,6 +218,45 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
             f"allowed is at most the {len(images.train_labels)} training images",
         )
     return device, images
+
+
+def _train_start(
+    config: RunConfig, reporter: Reporter, stop: StopRequest | None, request: StopRequest
+) -> None:
+    """Trains the shallower run that a run starts from, where that has not been done."""
+    shallower = config.shallower()
+    if shallower is None or RunFolder.of(config).checkpoint_file.exists():
+        return
+    record = RunFolder.of(shallower).completed()
+    if record is None:
+        # Another worker may be at it; either way it is there before this run.
+        with nullcontext() if stop else request:
+            record = run(shallower, reporter, stop=request)
+    if record.state != "finished":
+        raise ConfigError(
+            "start.depth",
+            config.start.depth,
+            f"{record.folder} {record.state}; a finished run is needed",
+        )
+
+
+def _check_probes(config: RunConfig, folder: RunFolder, log: ProbeLog, iteration: int) -> None:
+    """Finds out whether a run that has come so far has what the probes are to find.
+
+    Raises:
+        ConfigError: It has not, and cannot have it any more.
+    """
+    wanted = {
+        (at, m) for at in config.probes.at if at <= iteration for m in measures(config.probes)
+    }
+    if lacking := sorted(wanted - log.recorded):
+        at, measure = lacking[0]
+        raise ConfigError(
+            "probes.at",
+            list(config.probes.at),
+            f"{folder.path} was trained without {measure} at iteration {at}; allowed is another "
+            "experiment_name, or to delete it and train anew",
+        )
 
 
 def check_finished(config: RunConfig) -> None:
@@ -226,13 +271,9 @@ def check_finished(config: RunConfig) -> None:
     """
     folder = RunFolder.of(config)
     record = folder.completed()
-    if record is not None and config.probes.active and not folder.probes_file.exists():
-        raise ConfigError(
-            "probes.at",
-            list(config.probes.at),
-            f"{folder.path} was trained without probes; allowed is another experiment_name, or "
-            "to delete it and train anew",
-        )
+    if record is not None and record.state == "finished":
+        end = config.schedule.iterations
+        _check_probes(config, folder, ProbeLog(folder.probes_file, end), end)
     if record is None or config.data.name != "image_folder":
         return
     former = folder.read_config().data.root
@@ -248,22 +289,6 @@ def check_finished(config: RunConfig) -> None:
         )
 
 
-def _check_writable(folder: Path) -> None:
-    existing = folder
-    try:
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
-        # Asking the system beats reading permissions: root and read-only disks differ.
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-        if not os.access(existing, os.X_OK):
-            raise PermissionError(1, "Permission denied")
-    except OSError as error:
-        raise StorageError(
-            "runs_dir", folder, f"cannot be written ({reason(error)}); a writable folder is needed"
-        ) from error
-
-
 @contextmanager
 def _recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
     """Keeps the folder's manifest true from the start of a run to its end, good or bad."""
@@ -275,6 +300,7 @@ def _recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
         "started": former.get("started") or _now(),
         "ended": None,
         "resumed": former.get("resumed") or [],
+        **{key: former[key] for key in ("start", "probe_seconds") if key in former},
     }
     folder.failure_file.unlink(missing_ok=True)
     folder.write_config(config)

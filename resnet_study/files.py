@@ -75,3 +75,24 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file whole, or not at all, as UTF-8."""
     with writing(path) as stream:
         stream.write(text.encode())
+
+
+def check_writable(folder: Path) -> None:
+    """Finds out whether runs can be kept in a folder, which need not exist yet.
+
+    Raises:
+        StorageError: They cannot.
+    """
+    existing = folder
+    try:
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        # Asking the system beats reading permissions: root and read-only disks differ.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+        if not os.access(existing, os.X_OK):
+            raise PermissionError(1, "Permission denied")
+    except OSError as error:
+        raise StorageError(
+            "runs_dir", folder, f"cannot be written ({reason(error)}); a writable folder is needed"
+        ) from error

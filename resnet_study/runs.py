@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import errno
 import hashlib
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -269,82 +266,3 @@ def check_space(configs: Sequence[RunConfig]) -> None:
             f"{f'{len(configs)} runs need' if len(configs) > 1 else 'one run needs'} about "
             f"{needed / 1e6:,.0f} MB",
         )
-
-
-class MetricsLog:
-    """metrics.csv, written row by row at full precision.
-
-    Args:
-        path: The file; it is begun anew.
-        text: What it begins with, from a checkpoint; the header if empty.
-    """
-
-    def __init__(self, path: Path, text: str = "") -> None:
-        self.path = path
-        self.text = text or ",".join(METRICS) + "\n"
-        write_text(path, self.text)
-
-    def append(self, row: Mapping[str, float | int | None]) -> None:
-        """Appends a row; columns that it lacks stay empty.
-
-        Raises:
-            StorageError: The file cannot be written, or has been removed or changed.
-        """
-        stream = io.StringIO()
-        csv.DictWriter(stream, METRICS, lineterminator="\n").writerow(row)
-        line = stream.getvalue().encode()
-        try:
-            # Not O_CREAT: a file that was removed under way must not come back without
-            # its first rows. One write per row: a reader sees a row whole or not at all.
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-            try:
-                size = os.fstat(descriptor).st_size
-                if size != len(self.text):
-                    raise StorageError("metrics", self.path, "was changed by someone else")
-                if os.write(descriptor, line) != len(line):
-                    os.ftruncate(descriptor, size)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StorageError(
-                "metrics", self.path, f"cannot be written ({reason(error)})"
-            ) from error
-        self.text += line.decode()
-
-    def seal(self) -> dict[str, int | str]:
-        """Length and checksum of what has been written, for the manifest."""
-        content = self.text.encode()
-        return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-class ProbeLog:
-    """probes.csv, one row per number that a probe found; written whole each time.
-
-    Args:
-        path: The file.
-        iteration: Rows of later iterations are left out: the run goes on from here.
-    """
-
-    def __init__(self, path: Path, iteration: int) -> None:
-        self.path = path
-        self.lines: dict[int, str] = {}
-        with suppress(FileNotFoundError):
-            text = path.read_text(encoding="ascii")
-            for line in text[: text.rfind("\n") + 1].splitlines(keepends=True)[1:]:
-                at = int(line.split(",", 1)[0])
-                if at <= iteration:
-                    self.lines[at] = self.lines.get(at, "") + line
-
-    def write(self, iteration: int, rows: Iterable[tuple[str, int, str, float]]) -> None:
-        """Writes the rows of an iteration, in place of those it had.
-
-        Args:
-            iteration: Iterations completed.
-            rows: Measure, position, name and value.
-        """
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerows((iteration, *row) for row in rows)
-        self.lines[iteration] = stream.getvalue()
-        header = ",".join(PROBES) + "\n"
-        write_text(self.path, header + "".join(self.lines[at] for at in sorted(self.lines)))

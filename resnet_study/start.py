@@ -26,10 +26,12 @@ def start_folder(config: RunConfig) -> RunFolder | None:
 def check_start(config: RunConfig) -> None:
     """Finds out whether the run that `start.run` names can be started from.
 
+    A run that has a checkpoint of its own needs its start no more.
+
     Raises:
         ConfigError: It is missing, not finished, or of another network.
     """
-    if config.start.run is not None:
+    if config.start.run is not None and not RunFolder.of(config).checkpoint_file.exists():
         _source(config)
 
 
@@ -38,11 +40,16 @@ def _source(config: RunConfig) -> tuple[RunFolder, RunConfig]:
     assert folder is not None
     field = "start.run" if config.start.run is not None else "start.depth"
     value = getattr(config.start, field.rpartition(".")[2])
-    record = folder.completed()
-    if record is None or record.state != "finished":
-        state = "has not begun" if record is None else f"is {record.state}"
+    manifest = folder.read_manifest()
+    if manifest is None or manifest["state"] != "finished":
+        state = "has not begun" if manifest is None else f"is {manifest['state']}"
         raise ConfigError(field, value, f"{folder.path} {state}; allowed is a finished run")
     source = folder.read_config()
+    if source.run_id != folder.path.name:
+        # The name stands for the weights in this run's identity.
+        raise ConfigError(
+            field, value, f"{folder.path} is not named {source.run_id}; allowed is its own name"
+        )
     if replace(source.model, depth=config.model.depth) != config.model:
         raise ConfigError(
             field, value, f"{folder.path} is of another network; allowed is one of another depth"

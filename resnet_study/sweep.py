@@ -133,7 +133,10 @@ def _prepare(configs: Sequence[RunConfig]) -> None:
 
     tried = set()
     for config in configs:
-        place = (config.data, config.device, config.runs_dir, config.schedule.batch_size)
+        place = (
+            (config.data, config.device, config.runs_dir, config.schedule.batch_size),
+            (config.start, config.model if config.start.run is not None else None),
+        )
         if place not in tried:
             prepare(config)
             tried.add(place)

@@ -21,8 +21,9 @@ from resnet_study.data.cache import cached
 from resnet_study.data.shapes import generate
 from resnet_study.errors import StorageError, StudyError
 from resnet_study.experiment import run
+from resnet_study.logs import MetricsLog
 from resnet_study.progress import Reporter
-from resnet_study.runs import MetricsLog, RunFolder
+from resnet_study.runs import RunFolder
 from tests.comparison import (
     assert_same_end,
     calm,

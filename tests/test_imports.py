@@ -14,7 +14,7 @@ ORDER = [
     {"groups"},
     {"config"},
     {"runs", "models", "data", "probes"},
-    {"training", "progress", "events", "machine"},
+    {"training", "progress", "events", "logs", "machine"},
     {"start"},
     {"experiment"},
     {"sweep"},

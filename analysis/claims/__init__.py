@@ -96,16 +96,19 @@ CLAIMS: list[tuple[str, str, Callable[..., Judgement]]] = [
     ),
     (
         "It is probably not vanishing gradients.",
-        "With batch norm, at every iteration looked at, the deepest plain network's forward "
-        f"variance is at least {mechanism.VARIANCE} at each layer, and its smallest gradient "
-        f"norm over layers at least {mechanism.GRADIENT:.0%} of the shallowest one's.",
+        "With batch norm, at the first look: the deepest plain network's forward variance is "
+        f"at least {mechanism.VARIANCE} at each layer, and the norms of its gradients with "
+        "respect to activations span, from the smallest to the largest layer, at most "
+        f"{mechanism.ORDERS:g} orders of magnitude more than the shallowest one's. Later looks "
+        "are reported and do not decide: by then a network may have left its path.",
         mechanism.not_vanishing,
     ),
     (
         "Residual functions are small.",
         "The mean over layers of the responses' standard deviation is lower in residual "
         "networks than in plain ones at every depth both have, and lower in the deepest "
-        "residual network than in the shallowest.",
+        "residual network than in the shallowest: by the 95 % interval over seeds, or for one "
+        f"seed by more than {mechanism.MARGIN:.0%}.",
         mechanism.responses_are_small,
     ),
     (
@@ -132,6 +135,8 @@ def judge(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> list[Claim]
         probes: As from `load_probes`, of the same runs.
     """
     finals = final_errors(runs)
+    if probes is not None:
+        probes = probes[probes["state"] == "finished"]
     diverged = base_families(add_family(runs[runs["state"] == "diverged"]))["run_id"].nunique()
     claims = []
     for number, (claim, rule, apply) in enumerate(CLAIMS, start=1):

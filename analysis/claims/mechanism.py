@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -25,15 +26,16 @@ from analysis.statistics import add_family, compare, family_difference
 
 SAME = 0.1
 VARIANCE = 0.1
-GRADIENT = 0.01
+ORDERS = 2.0
+MARGIN = 0.05
 
 
 def better_by_construction(_: object, runs: pd.DataFrame, __: object) -> Judgement:
     """Claim 3, at the greatest depth that was constructed and trained from scratch."""
     siblings = constructed_siblings(runs)
-    siblings = siblings[(siblings["base"] == "plain") & siblings["scratch"].notna()]
+    siblings = siblings[siblings["base"] == "plain"].dropna(subset=["scratch", "shallow"])
     if siblings.empty:
-        return missing("a constructed deeper sibling, and its depth trained from scratch")
+        return missing("a constructed deeper sibling, its start, and its depth from scratch")
     at = siblings[siblings["depth"] == siblings["depth"].max()].set_index("seed")
     apart = float((at["constructed"] - at["shallow"]).abs().max())
     effect, low, high, *_rest, n = compare(at["scratch"], at["constructed"])
@@ -45,7 +47,8 @@ def better_by_construction(_: object, runs: pd.DataFrame, __: object) -> Judgeme
         f"have {at['constructed'].mean():.2f} % clean training error, the shallow one "
         f"{at['shallow'].mean():.2f} %; trained from scratch they end at "
         f"{at['scratch'].mean():.2f} %, {effect:+.1f} points ({spread(interval, int(n))}); "
-        f"trained on from the construction, at {at['trained_on'].mean():.2f} %"
+        f"the construction trained on, for as many iterations again, at "
+        f"{at['trained_on'].mean():.2f} %"
     )
     ids = frozenset(at[["run_id", "shallow_run", "scratch_run"]].to_numpy().ravel())
     verdict = all_of([same, rises(effect, interval)])
@@ -69,21 +72,32 @@ def not_vanishing(_: object, __: object, probes: pd.DataFrame | None) -> Judgeme
     # The mean over seeds of the logarithm: norms span orders of magnitude.
     logs = gradients.assign(log=gradients["value"].clip(lower=1e-45).map(math.log10))
     layers = logs.groupby(["depth", "iteration", "position"])["log"].mean()
-    smallest = layers.groupby(["depth", "iteration"]).min()
-    ratio = (smallest[deep] - smallest[shallow]).dropna()
-    worst = int(ratio.index[ratio.argmin()])
-    effect = float(ratio.min())
-    of_deep = variances[variances["depth"] == deep]
-    variance = float(of_deep.groupby(["iteration", "position"])["value"].mean().min())
-    start = layers[deep].loc[layers[deep].index[0][0]]
-    growth = float(start.iloc[0] - start.iloc[-1])
-    healthy = effect >= math.log10(GRADIENT) and variance >= VARIANCE
+    ranges = layers.groupby(["depth", "iteration"]).agg(["min", "max", "first", "last"])
+    of_shallow, of_deep = ranges.loc[shallow], ranges.loc[deep]
+    shared = of_deep.index.intersection(of_shallow.index)
+    if shared.empty:
+        return missing("probes of gradients at an iteration that both depths have")
+    first, last = int(shared.min()), int(shared.max())
+    span = {
+        depth: float(at["max"][first] - at["min"][first])
+        for depth, at in ((shallow, of_shallow), (deep, of_deep))
+    }
+    effect = span[deep] - span[shallow]
+    chosen = variances[(variances["depth"] == deep) & (variances["iteration"] == first)]
+    variance = float(chosen.groupby("position")["value"].mean().min())
+    grows = bool(of_deep["first"][first] > of_deep["last"][first])
+    later = float(of_deep["min"][last] - of_shallow["min"][last])
     finding = (
-        f"at {deep} layers the smallest gradient norm is 10^{effect:.1f} times that at "
-        f"{shallow} (iteration {worst}); the smallest forward variance is {variance:.2g}; "
-        f"before training the gradient changes by 10^{growth:.1f} from the last layer to "
-        "the first"
+        f"at iteration {first} gradient norms over layers span 10^{span[deep]:.1f} at {deep} "
+        f"layers, {'growing' if grows else 'shrinking'} on the way back to the input, and "
+        f"10^{span[shallow]:.1f} at {shallow}; the smallest forward variance is {variance:.2g}"
     )
+    if last > first:
+        finding += (
+            f"; at iteration {last} the smallest norm at {deep} layers is 10^{later:.1f} times "
+            f"that at {shallow}"
+        )
+    healthy = effect <= ORDERS and variance >= VARIANCE
     ids = frozenset(gradients[gradients["depth"].isin([shallow, deep])]["run_id"])
     return Judgement(
         SUPPORTED if healthy else CONTRADICTED,
@@ -96,36 +110,48 @@ def not_vanishing(_: object, __: object, probes: pd.DataFrame | None) -> Judgeme
     )
 
 
-def responses_are_small(_: object, __: object, probes: pd.DataFrame | None) -> Judgement:
+def _lower(less: pd.Series, more: pd.Series) -> str:
+    """Whether responses by seed are lower: by the interval, or for one seed by the margin."""
+    difference, low, high, *_rest = compare(less, more)
+    interval = interval_of({"low": low, "high": high})
+    if interval is None:
+        margin = MARGIN * float(more.mean())
+        interval = (difference - margin, difference + margin)
+    return SUPPORTED if interval[1] < 0 else CONTRADICTED if interval[0] > 0 else INSUFFICIENT
+
+
+def responses_are_small(finals: pd.DataFrame, _: object, probes: pd.DataFrame | None) -> Judgement:
     """Claim 8."""
     means = pd.DataFrame() if probes is None else mean_responses(probes)
     if means.empty:
         return missing("probes of layer responses")
-    table = means.pivot_table(index="depth", columns="family", values="response")
-    option = next((f for f in ("residual-A", "residual-B", "residual-C") if f in table), None)
-    if option is None or "plain" not in table:
-        return missing("probes of layer responses in plain and residual networks")
-    shared = table[["plain", option]].dropna()
-    residual = table[option].dropna()
-    if shared.empty or len(residual) < 2:
-        return missing("probes of layer responses at two depths")
-    lower = bool((shared[option] < shared["plain"]).all())
-    falls = bool(residual.iloc[-1] < residual.iloc[0])
-    deepest = shared.index[-1]
-    effect = float(shared.loc[deepest, option] - shared.loc[deepest, "plain"])
+    cells: dict[Any, pd.Series] = {
+        key: part.set_index("seed")["response"] for key, part in means.groupby(["family", "depth"])
+    }
+    for option in ("residual-A", "residual-B", "residual-C"):
+        residual = sorted(depth for family, depth in cells if family == option)
+        shared = [depth for depth in residual if ("plain", depth) in cells]
+        if shared and len(residual) > 1:
+            break
+    else:
+        return missing("probes of layer responses in plain and residual networks at two depths")
+    parts = [_lower(cells[option, depth], cells["plain", depth]) for depth in shared]
+    parts.append(_lower(cells[option, residual[-1]], cells[option, residual[0]]))
+    deepest = shared[-1]
+    difference, low, high, *_rest, n = compare(cells[option, deepest], cells["plain", deepest])
+    errors = finals[finals["family"] == "plain"].groupby("depth")["train_error"].mean()
     listed = ", ".join(
-        f"{depth} layers {row['plain']:.2f} and {row[option]:.2f}"
-        for depth, row in shared.iterrows()
+        f"{cells['plain', depth].mean():.2f} and {cells[option, depth].mean():.2f} at {depth} "
+        "layers" + (f" (plain's training error {errors[depth]:.0f} %)" if depth in errors else "")
+        for depth in shared
     )
-    finding = f"mean deviation, plain and {option}: {listed}; deepest residual network "
-    finding += f"{residual.iloc[-1]:.2f} at {residual.index[-1]} layers"
     used = means[means["family"].isin(["plain", option])]
     return Judgement(
-        SUPPORTED if lower and falls else CONTRADICTED,
-        finding,
-        effect,
-        None,
-        int(used["seed"].nunique()),
+        all_of(parts),
+        f"mean deviation of plain and {option}: {listed}",
+        difference,
+        interval_of({"low": low, "high": high}),
+        int(n),
         frozenset(used["run_id"]),
         "units of deviation",
     )

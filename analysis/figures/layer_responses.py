@@ -73,7 +73,13 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
             panels[0].set_ylim(bottom=0)
         handles = [Line2D([], [], color=c, label=f"{d} layers") for d, c in colors.items()]
         handles += [
-            Line2D([], [], color="#444444", linestyle=LINES.get(f, "-"), label=family_title(f))
+            Line2D(
+                [],
+                [],
+                color="#444444",
+                linestyle=LINES.get(f.partition(",")[0], "-"),
+                label=family_title(f),
+            )
             for f in families
         ]
         legend(figure, handles, [str(handle.get_label()) for handle in handles])

@@ -44,6 +44,6 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         caption(
             figure,
             f"{provenance(probes)} {when}.\nOf the input gradient along straight lines between "
-            "images, at lags of a 64th of the way; white noise has 0 from lag 1 on.",
+            "images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
         )
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ MECHANISM = (
     Figure(
         "shattered_gradients",
         "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
-        "Autocorrelation of the input gradient along lines between images; white noise has 0 "
+        "Autocorrelation of the input gradient along lines between images; white noise has about 0 "
         "from lag 1 on.",
         mechanism_charts.shattered_gradients,
         of_probes=True,
@@ -223,6 +224,9 @@ def absent_cells(runs: pd.DataFrame) -> list[str]:
     absent: dict[tuple[str, int], list[str]] = {}
     depths, seeds = (sorted(int(v) for v in every[name].unique()) for name in ("depth", "seed"))
     for family, depth, seed in itertools.product(families_in(every), depths, seeds):
+        start = re.search(r"from (\d+) layers", family)
+        if start and int(start[1]) >= depth:
+            continue
         if (family, depth, seed) not in present:
             absent.setdefault((family, depth), []).append(str(seed))
     return [

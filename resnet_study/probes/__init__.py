@@ -33,6 +33,18 @@ class Measurement:
     value: float
 
 
+def measures(config: ProbesConfig) -> set[str]:
+    """The measures that the configured probes give."""
+    found = set()
+    if config.gradients:
+        found |= {"weight_gradient_norm", "activation_gradient_norm", "forward_variance"}
+    if config.responses:
+        found.add("response_deviation")
+    if config.shattering:
+        found.add("input_gradient_autocorrelation")
+    return found
+
+
 def look(
     config: ProbesConfig, network: nn.Module, sample: Batch, everything: Iterable[Batch]
 ) -> Iterator[Measurement]:
@@ -55,4 +67,4 @@ def look(
             yield Measurement("input_gradient_autocorrelation", lag, "", value)
 
 
-__all__ = ["Measurement", "look"]
+__all__ = ["Measurement", "look", "measures"]

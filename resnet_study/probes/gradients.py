@@ -5,14 +5,13 @@ He et al. 2015, §4.1, argue that with batch norm it does not, in plain networks
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnet_study.probes.layers import weighted_layers
+from resnet_study.probes.layers import copy_of, weighted_layers
 
 
 def gradient_norms(
@@ -32,7 +31,7 @@ def gradient_norms(
         output, after batch norm and before the non-linearity, over the whole batch;
         "forward_variance", the variance of that output, mean over channels.
     """
-    copied = copy.deepcopy(network).train()
+    copied = copy_of(network).train()
     layers = weighted_layers(copied)
     outputs: dict[str, torch.Tensor] = {}
 

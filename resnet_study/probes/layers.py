@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 from torch import nn
+
+
+def copy_of(network: nn.Module) -> nn.Module:
+    """A copy to look at, which keeps its activations: hooks shall see each layer once."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if hasattr(module, "activation_checkpointing"):
+            setattr(module, "activation_checkpointing", False)  # noqa: B010 - any module
+    return copied
 
 
 def weighted_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:

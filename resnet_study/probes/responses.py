@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
 
-from resnet_study.probes.layers import weighted_layers
+from resnet_study.probes.layers import copy_of, weighted_layers
 
 
 @torch.no_grad()
@@ -27,7 +26,7 @@ def response_deviations(
     Yields:
         Layer's name and deviation, in the order of the layers.
     """
-    copied = copy.deepcopy(network).eval()
+    copied = copy_of(network).eval()
     sums: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
 

@@ -7,10 +7,10 @@ at neighbouring inputs decays with depth as in white noise; in residual ones far
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import nn
+
+from resnet_study.probes.layers import copy_of
 
 STEPS = 64
 LAGS = 16
@@ -22,9 +22,11 @@ def input_gradient_autocorrelation(network: nn.Module, images: torch.Tensor) -> 
 
     Batch norm's statistics are set from `images` first, and held, so that the function is
     one of a single input. Along the line from one image to another, at `STEPS` points evenly
-    apart, the gradient of the sum of the logits is taken, and its mean along the line off.
+    apart, the gradient of one logit is taken, the largest at the line's start, and its mean
+    along the line off.
     The autocorrelation at a lag is the mean inner product of gradients that many points
-    apart, over that at lag 0; it is averaged over `PATHS` lines.
+    apart, over that at lag 0; it is averaged over `PATHS` lines. White noise has -1/63 at
+    any lag but 0, for the mean that was taken off.
 
     Args:
         network: Left as it was.
@@ -33,7 +35,7 @@ def input_gradient_autocorrelation(network: nn.Module, images: torch.Tensor) -> 
     Returns:
         The autocorrelation at lags 0 to `LAGS`; 1 at lag 0.
     """
-    copied = copy.deepcopy(network).train()
+    copied = copy_of(network).train()
     with torch.no_grad():
         for module in copied.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -46,7 +48,9 @@ def input_gradient_autocorrelation(network: nn.Module, images: torch.Tensor) -> 
     for start, end in zip(images[: 2 * PATHS : 2], images[1 : 2 * PATHS : 2], strict=False):
         line = (start + places * (end - start)).requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(copied(line).sum(), line)
+            logits = copied(line)
+            # Not their sum: cross-entropy never trains the readout of all classes alike.
+            (gradient,) = torch.autograd.grad(logits[:, logits[0].argmax()].sum(), line)
         centred = (gradient - gradient.mean(dim=0)).flatten(1).double()
         products = centred @ centred.T
         diagonals = [products.diagonal(lag).mean() for lag in range(LAGS + 1)]

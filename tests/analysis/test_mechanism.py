@@ -16,10 +16,18 @@ from analysis.figures import (
     layer_responses,
     shattered_gradients,
 )
-from analysis.load import DamagedRunWarning, load_probes, load_runs, read_study, variant_of
+from analysis.load import (
+    DamagedRunWarning,
+    costs_of,
+    load_probes,
+    load_runs,
+    read_study,
+    variant_of,
+)
 from analysis.mechanism import constructed_siblings, mean_responses, profiles
 from analysis.paper import FIGURE7_RESPONSES
 from analysis.statistics import add_family
+from analysis.tables import costs
 from resnet_study.config import RunConfig
 from tests.analysis.test_claims import GRID, study
 
@@ -120,45 +128,69 @@ def test_claim_3_turns_on_the_construction_and_on_scratch(changes, expected):
     assert len(claim.runs) == 9
 
 
-def test_claim_3_needs_both():
+def test_claim_3_needs_all_three():
     runs = siblings()
+    no_shallow = runs[runs["depth"] == 110]
+    assert judge(no_shallow)[2].verdict == INSUFFICIENT
     assert judge(runs[runs["variant"] == ""])[2].verdict == INSUFFICIENT
     no_scratch = runs[(runs["variant"] != "") | (runs["depth"] == 20)]
     assert judge(no_scratch)[2].verdict == INSUFFICIENT
 
 
-def flow(deep_gradient=0.01, deep_variance=1.0):
+def flow(first=0.05, deep_variance=1.0, iteration=0, shallow_iteration=0):
+    """Norms that are 0.05 but at the first of 110 layers."""
     rows = []
     for depth in (20, 110):
         for position in range(1, depth):
             deep = depth == 110
             values = {
-                "activation_gradient_norm": deep_gradient if deep and position == 5 else 0.05,
+                "activation_gradient_norm": first if deep and position == 1 else 0.05,
                 "forward_variance": deep_variance if deep and position == 7 else 1.0,
             }
             rows += [
-                {"depth": depth, "position": position, "measure": measure, "value": value}
+                {
+                    "depth": depth,
+                    "position": position,
+                    "measure": measure,
+                    "value": value,
+                    "iteration": iteration if deep else shallow_iteration,
+                }
                 for measure, value in values.items()
             ]
     return pd.DataFrame(rows).assign(
-        kind="plain", shortcut=pd.NA, variant="", seed=0, iteration=0, run_id="p"
+        kind="plain", shortcut=pd.NA, variant="", seed=0, run_id="p", state="finished"
     )
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("changes", "expected", "word"),
     [
-        ({}, SUPPORTED),
-        ({"deep_gradient": 1e-5}, CONTRADICTED),
-        ({"deep_variance": 0.01}, CONTRADICTED),
-        ({"deep_gradient": 0.0}, CONTRADICTED),
+        ({}, SUPPORTED, "span"),
+        ({"first": 1e-5}, CONTRADICTED, "shrinking"),
+        ({"first": 1e4}, CONTRADICTED, "growing"),
+        ({"first": 0.0}, CONTRADICTED, "shrinking"),
+        ({"deep_variance": 0.01}, CONTRADICTED, "variance is 0.01"),
+        ({"iteration": 5}, INSUFFICIENT, "at an iteration that both"),
     ],
 )
-def test_claim_7_turns_on_gradients_and_variance(changes, expected):
+def test_claim_7_turns_on_gradients_and_variance(changes, expected, word):
     claim = judge(study(GRID), flow(**changes))[6]
     assert claim.verdict == expected
+    assert word in claim.finding
+
+
+def test_claim_7_reports_later_looks_and_does_not_judge_by_them():
+    late = flow(first=1e-12, iteration=1000, shallow_iteration=1000)
+    claim = judge(study(GRID), pd.concat([flow(), late]))[6]
+    assert claim.verdict == SUPPORTED
     assert claim.unit == "orders of magnitude"
+    assert "at iteration 1000 the smallest norm at 110 layers is 10^-10.7 times" in claim.finding
+
+
+def test_probes_need_finished_runs_at_two_depths():
     assert judge(study(GRID), flow()[lambda f: f["depth"] == 20])[6].verdict == INSUFFICIENT
+    for state in ("running", "failed", "diverged"):
+        assert judge(study(GRID), flow().assign(state=state))[6].verdict == INSUFFICIENT
 
 
 def responses(means):
@@ -175,7 +207,9 @@ def responses(means):
         for position, offset in ((1, -0.1), (2, 0.1))
     ]
     frame = pd.DataFrame(rows).astype({"shortcut": "string"})
-    return frame.assign(variant="", seed=0, iteration=9, measure="response_deviation")
+    return frame.assign(
+        variant="", seed=0, iteration=9, measure="response_deviation", state="finished"
+    )
 
 
 def test_the_papers_responses_give_the_papers_verdict():
@@ -183,10 +217,12 @@ def test_the_papers_responses_give_the_papers_verdict():
     for cell, value in FIGURE7_RESPONSES.items():
         assert found[cell] == pytest.approx(value)
     assert judge(study(GRID), responses(FIGURE7_RESPONSES))[7].verdict == SUPPORTED
-    larger = FIGURE7_RESPONSES | {("residual-A", 56): 1.6}
+    larger = FIGURE7_RESPONSES | {("residual-A", 56): 1.7}
     assert judge(study(GRID), responses(larger))[7].verdict == CONTRADICTED
-    growing = FIGURE7_RESPONSES | {("residual-A", 110): 1.7}
+    growing = FIGURE7_RESPONSES | {("residual-A", 110): 1.8}
     assert judge(study(GRID), responses(growing))[7].verdict == CONTRADICTED
+    tied = FIGURE7_RESPONSES | {("residual-A", 110): 1.6}
+    assert judge(study(GRID), responses(tied))[7].verdict == INSUFFICIENT
 
 
 @pytest.mark.parametrize(
@@ -215,16 +251,23 @@ def test_variants_do_not_count_as_the_study_itself():
     assert [c.effect for c in both] == [c.effect for c in judge(runs)]
 
 
-def test_profiles_are_geometric_means_of_what_is_positive():
+def test_profiles_are_geometric_means_of_norms_and_means_of_the_rest():
     frame = flow().query("depth == 20 and measure == 'activation_gradient_norm'")
     two = pd.concat([frame.assign(value=0.01), frame.assign(value=1.0, seed=1)])
-    assert profiles(two, ["activation_gradient_norm"])["value"].tolist() == pytest.approx(
-        [0.1] * 19
-    )
-    signed = two.assign(value=two["value"] - 0.5)
-    assert profiles(signed, ["activation_gradient_norm"])["value"].tolist() == pytest.approx(
+    norms = profiles(two, ["activation_gradient_norm"])["value"]
+    assert norms.tolist() == pytest.approx([0.1] * 19)
+    zero = pd.concat([frame.assign(value=0.0), frame.assign(value=1.0, seed=1)])
+    assert profiles(zero, ["activation_gradient_norm"])["value"].tolist() == [0.0] * 19
+    lags = two.assign(measure="input_gradient_autocorrelation", value=two["value"] - 0.5)
+    assert profiles(lags, ["input_gradient_autocorrelation"])["value"].tolist() == pytest.approx(
         [0.005] * 19
     )
+
+
+def test_costs_are_of_each_variant_apart():
+    table = costs(costs_of(read_study(RECORDED)))
+    assert table["n"].tolist() == [2] * 6
+    assert "plain, from 8 layers" in set(table["family"])
 
 
 def test_figures_draw_the_probes(probes, runs):

@@ -8,7 +8,8 @@ import pytest
 from resnet_study.config import RunConfig
 from resnet_study.errors import StorageError
 from resnet_study.files import write_text, writing
-from resnet_study.runs import METRICS, MetricsLog, RunFolder
+from resnet_study.logs import MetricsLog
+from resnet_study.runs import METRICS, RunFolder
 
 
 @pytest.fixture

@@ -107,3 +107,38 @@ def test_other_networks_and_lost_checkpoints_are_named(tiny):
     shutil.copy(deep.folder / "config.yaml", shallow.folder / "checkpoint.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint of ours"):
         run(tiny(model=model("plain", 14), start=StartConfig(depth=8)))
+
+
+def test_a_folder_of_another_name_is_refused(tiny, tmp_path):
+    """Its name would stand for its weights in the run's identity."""
+    shallow = run(tiny(model=model("plain", 8)))
+    copy = shutil.copytree(shallow.folder, tmp_path / "best")
+    with pytest.raises(ConfigError, match=f"is not named {shallow.run_id}"):
+        run(tiny(model=model("plain", 14), start=StartConfig(run=str(copy))))
+
+
+def test_a_run_that_has_begun_needs_its_start_no_more(tiny):
+    config = tiny(model=model("plain", 14), start=StartConfig(depth=8))
+    shallow = run(tiny(model=model("plain", 8)))
+    with pytest.raises(Interrupted):
+        run(config, Stop(5, 15))
+    shutil.rmtree(shallow.folder)
+    record = run(config)
+    assert record.state == "finished"
+    assert record.manifest["start"]["run"] == shallow.run_id
+    assert not shallow.folder.exists()
+
+
+def test_a_start_that_is_no_depth_is_named_before_anything_is_trained(tiny):
+    with pytest.raises(ConfigError, match=r"start.depth=9: allowed is 6n\+2"):
+        tiny(model=model("plain", 14), start=StartConfig(depth=9))
+
+
+def test_a_start_that_diverged_is_no_start(tiny, tmp_path):
+    settings = {"schedule": {"learning_rate": 1e30}}
+    shallow = run(tiny(model=model("plain", 8), **settings))
+    assert shallow.state == "diverged"
+    deep = tiny(model=model("plain", 14), start=StartConfig(depth=8), **settings)
+    with pytest.raises(ConfigError, match=r"start.depth=8: .* diverged; a finished run is needed"):
+        run(deep)
+    assert not (shallow.folder.parent / deep.run_id).exists()
