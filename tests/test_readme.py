@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from analysis.load import load_runs
+from analysis.claims import judge
+from analysis.load import load_runs, read_study
 from analysis.statistics import final_errors
 from analysis.tables import markdown, results
 from resnet_study.__main__ import CONF, to_run_config
@@ -52,3 +53,14 @@ def test_the_notebook_example_runs_as_it_stands(tmp_path, monkeypatch):
     exec(code, names := {})
     assert (tmp_path / "shallow.pdf").read_bytes().startswith(b"%PDF")
     assert set(names["shallow"]["depth"]) == {20, 32, 44, 56}
+
+
+def test_the_findings_are_those_of_the_recorded_runs():
+    pattern = r"<!-- claim (\d+): (\S+) -->\n- (.*?)\n(?=\n|<!--|- )"
+    findings = re.findall(pattern, README, re.DOTALL)
+    assert len(findings) >= 5
+    for number, folder, text in findings:
+        study = read_study(CHECKOUT / folder)
+        claim = judge(study.runs, study.probes)[int(number) - 1]
+        expected = f"Claim {number}, **{claim.verdict}** (`{Path(folder).name}`): {claim.finding}."
+        assert " ".join(text.split()) == expected
