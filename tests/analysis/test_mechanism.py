@@ -28,6 +28,7 @@ from analysis.mechanism import constructed_siblings, mean_responses, profiles
 from analysis.paper import FIGURE7_RESPONSES
 from analysis.statistics import add_family
 from analysis.tables import costs
+from analysis.verdict import verdict
 from resnet_study.config import RunConfig
 from tests.analysis.test_claims import GRID, study
 
@@ -248,6 +249,9 @@ def test_variants_do_not_count_as_the_study_itself():
     other = study({("plain", 20): [1, 1, 1], ("plain", 110): [1, 1, 1]}).assign(variant="Xavier")
     other["run_id"] = "x-" + other["run_id"]
     both = judge(pd.concat([runs, other]))
+    data = {"data": "embedded shapes"}
+    answers = [verdict(f.assign(**data))["answer"] for f in (runs, pd.concat([runs, other]))]
+    assert answers[0] == answers[1]
     assert [c.effect for c in both] == [c.effect for c in judge(runs)]
 
 
