@@ -158,7 +158,7 @@ def test_help_and_composition_need_no_torch(command):
     assert "experiment_name: quick" in done.stdout
     shown = command("--help", tiny=False)
     assert "python -m resnet_study experiment=quick" in shown.stdout
-    assert "experiment: figure6, quick" in shown.stdout
+    assert "experiment: colour, colour_paper, figure6, gradients" in shown.stdout
 
 
 def test_the_analysis_loads_without_torch():
