@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -204,13 +205,11 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     return environment.get_template(template).render(
         style=_file("page.css"),
         script=_file("page.js"),
-        # The stub asks for a snippet; without one the bundle offers vegaEmbed to the page.
-        vega=_script(vl_convert.javascript_bundle(vl_version=version)),  # type: ignore[call-arg]
-        datatables=b64encode(_datatables()).decode(),
+        vega=_vega(),
+        datatables=_datatables(),
         marks=MARKS,
         **values,
     )
@@ -266,9 +265,19 @@ def _spec(figure: Figure, runs: pd.DataFrame) -> Markup | None:
     return _script(json.dumps(spec, separators=(",", ":")))
 
 
-def _datatables() -> bytes:
-    """The build of DataTables that the package itables carries."""
-    return (resources.files("itables") / "html" / "dt_bundle.js").read_bytes()
+@functools.cache
+def _vega() -> Markup:
+    """Vega, Vega-Lite and vega-embed in one script, which takes a second to bundle."""
+    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    # The stub asks for a snippet; without one the bundle offers vegaEmbed to the page.
+    return _script(vl_convert.javascript_bundle(vl_version=version))  # type: ignore[call-arg]
+
+
+@functools.cache
+def _datatables() -> str:
+    """The build of DataTables that the package itables carries, in base64."""
+    bundle = resources.files("itables") / "html" / "dt_bundle.js"
+    return b64encode(bundle.read_bytes()).decode()
 
 
 def _cells(table: Titled) -> dict[str, Any]:
