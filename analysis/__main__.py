@@ -13,7 +13,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.load import Study, protocols, read_studies, run_folders
+from analysis.load import Study, read_studies, run_folders
+from analysis.protocol import protocols
 from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
 from analysis.verdict import summary

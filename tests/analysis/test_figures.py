@@ -93,6 +93,7 @@ def test_nothing_is_cut_off_at_the_edges(runs, families):
 def test_a_dollar_in_a_label_is_a_dollar(runs):
     figure = error_by_depth(runs.assign(data=r"my $\frac data$"))
     figure.draw_without_rendering()
+    assert r"my \$\frac data\$" in figure.get_supxlabel()
 
 
 def test_1202_layers_have_a_logarithmic_axis(runs):

@@ -22,10 +22,10 @@ from analysis.load import (
     load_probes,
     load_runs,
     read_study,
-    variant_of,
 )
 from analysis.mechanism import constructed_siblings, mean_responses, profiles
 from analysis.paper import FIGURE7_RESPONSES
+from analysis.protocol import variant_of
 from analysis.statistics import add_family
 from analysis.tables import costs
 from analysis.verdict import verdict

@@ -15,9 +15,9 @@ from analysis.load import (
     DamagedRunWarning,
     costs_of,
     load_runs,
-    protocols,
     read_study,
 )
+from analysis.protocol import protocols
 from analysis.statistics import degradation, final_errors
 from analysis.tables import (
     changes,

@@ -1,0 +1,70 @@
+"""Which runs belong together: what a description says beside network, depth and seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from resnet_study.config import RunConfig
+
+
+def variant_of(config: RunConfig) -> str:
+    """What sets a network apart beside family and depth, in words; "" for the usual."""
+    model, start, usual = config.model, config.start, RunConfig()
+    words = []
+    if model.layers_per_block != usual.model.layers_per_block:
+        words.append(f"span {model.layers_per_block}")
+    if model.init != usual.model.init:
+        words.append(model.init.capitalize())
+    if model.norm != usual.model.norm:
+        words.append("no batch norm")
+    if config.data.augment.colour:
+        words.append(f"colour {config.data.augment.colour:g}")
+    if start.depth is not None:
+        words.append(f"from {start.depth} layers")
+    elif start.run is not None:
+        words.append(f"from {Path(start.run).name}")
+    return ", ".join(words)
+
+
+def settings_of(config: RunConfig) -> str:
+    """All settings that are neither the paper's protocol nor the network's or the seed's.
+
+    Empty for CIFAR-10 at the paper's schedule. Runs of equal settings are points of one
+    study; others differ in more than their network.
+    """
+    identity = config.canonical()
+    for key in ("seed", "start"):
+        identity.pop(key, None)
+    for key in ("kind", "shortcut", "depth", "layers_per_block", "init", "norm"):
+        identity.get("model", {}).pop(key, None)
+    identity.get("data", {}).get("augment", {}).pop("colour", None)
+    return " ".join(f"{key}={value}" for key, value in _flat(identity).items())
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.dumps(value, separators=(",", ":")).strip('"')
+    return dict(sorted(flat.items()))
+
+
+def protocols(configs: dict[str, RunConfig]) -> dict[str, list[str]]:
+    """Run ids by what tells their protocol from the others: what `settings_of` says.
+
+    Runs of different data, schedules or widths are not points of one curve, even where
+    they lie in one folder. The largest group comes first. The key holds only the settings
+    that are not those of all groups.
+    """
+    groups: dict[str, list[str]] = {}
+    for run_id, config in configs.items():
+        groups.setdefault(settings_of(config), []).append(run_id)
+    shared = set.intersection(*(set(key.split(" ")) for key in groups)) if groups else set()
+    ordered = sorted(groups.items(), key=lambda group: len(group[1]), reverse=True)
+    return {
+        " ".join(word for word in key.split(" ") if word not in shared): ids for key, ids in ordered
+    }
