@@ -96,3 +96,11 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
     geometric = means["measure"].isin(BY_FACTORS)
     means["value"] = means["value"].where(~geometric, np.exp(means["log"]))
     return means.drop(columns="log")
+
+
+def at_one_look(table: pd.DataFrame, iteration: int | None = None) -> tuple[pd.DataFrame, str]:
+    """The part of `profiles` of one look, the first if None, and when it was, in words."""
+    first = int(table["iteration"].min()) if len(table) else 0
+    at = first if iteration is None else iteration
+    when = "Before training" if at == 0 else f"After {at:,} iterations"
+    return table[table["iteration"] == at], when

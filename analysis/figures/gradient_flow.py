@@ -5,10 +5,17 @@ from __future__ import annotations
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from analysis.figures.style import RC, caption, depth_colors, families_in, legend, provenance
-from analysis.mechanism import profiles
+from analysis.figures.style import (
+    RC,
+    caption,
+    depth_colors,
+    depth_handles,
+    families_in,
+    legend,
+    provenance,
+)
+from analysis.mechanism import at_one_look, profiles
 from analysis.statistics import family_title
 
 MEASURES = {
@@ -28,10 +35,7 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
     Returns:
         A figure with logarithmic axes; what is zero, or not finite, is not on them.
     """
-    table = profiles(probes, list(MEASURES))
-    iterations = sorted(int(i) for i in table["iteration"].unique())
-    at = iteration if iteration is not None else (iterations[0] if iterations else 0)
-    table = table[table["iteration"] == at]
+    table, when = at_one_look(profiles(probes, list(MEASURES)), iteration)
     families = families_in(table)
     colors = depth_colors([int(depth) for depth in table["depth"].unique()])
     with mpl.rc_context(RC):
@@ -53,9 +57,8 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
             axes.set_title(family_title(family))
         for axes in grid[-1]:
             axes.set_xlabel("layer")
-        handles = [Line2D([], [], color=c, label=f"{d} layers") for d, c in colors.items()]
+        handles = depth_handles(colors)
         legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        when = "Before training" if at == 0 else f"After {at:,} iterations"
         caption(
             figure,
             f"{provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, at "

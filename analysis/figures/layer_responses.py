@@ -9,7 +9,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import RC, caption, depth_colors, families_in, legend, provenance
+from analysis.figures.style import (
+    RC,
+    caption,
+    depth_colors,
+    depth_handles,
+    families_in,
+    legend,
+    provenance,
+)
 from analysis.mechanism import profiles
 from analysis.statistics import family_title
 
@@ -71,7 +79,7 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
             panels[0].set_yscale("log")
         else:
             panels[0].set_ylim(bottom=0)
-        handles = [Line2D([], [], color=c, label=f"{d} layers") for d, c in colors.items()]
+        handles = depth_handles(colors)
         handles += [
             Line2D(
                 [],

@@ -5,10 +5,17 @@ from __future__ import annotations
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from analysis.figures.style import RC, caption, depth_colors, families_in, legend, provenance
-from analysis.mechanism import profiles
+from analysis.figures.style import (
+    RC,
+    caption,
+    depth_colors,
+    depth_handles,
+    families_in,
+    legend,
+    provenance,
+)
+from analysis.mechanism import at_one_look, profiles
 from analysis.statistics import family_title
 
 
@@ -19,10 +26,7 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         probes: As from `load_probes`, or a part of it.
         iteration: When the network was looked at; the first time if None.
     """
-    table = profiles(probes, ["input_gradient_autocorrelation"])
-    iterations = sorted(int(i) for i in table["iteration"].unique())
-    at = iteration if iteration is not None else (iterations[0] if iterations else 0)
-    table = table[table["iteration"] == at]
+    table, when = at_one_look(profiles(probes, ["input_gradient_autocorrelation"]), iteration)
     families = families_in(table)
     colors = depth_colors([int(depth) for depth in table["depth"].unique()])
     with mpl.rc_context(RC):
@@ -38,9 +42,8 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
             axes.set_title(family_title(family))
             axes.set_xlabel("lag")
         panels[0].set_ylabel("autocorrelation")
-        handles = [Line2D([], [], color=c, label=f"{d} layers") for d, c in colors.items()]
+        handles = depth_handles(colors)
         legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        when = "Before training" if at == 0 else f"After {at:,} iterations"
         caption(
             figure,
             f"{provenance(probes)} {when}.\nOf the input gradient along straight lines between "

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
@@ -79,6 +80,11 @@ def depth_colors(depths: Sequence[int]) -> dict[int, Color]:
     scale = mpl.colormaps["viridis_r"]
     places = [0.15 + 0.85 * i / max(len(ordered) - 1, 1) for i in range(len(ordered))]
     return {depth: scale(place) for depth, place in zip(ordered, places, strict=True)}
+
+
+def depth_handles(colors: dict[int, Color]) -> list[Line2D]:
+    """Legend entries of depths that are told apart by colour alone."""
+    return [Line2D([], [], color=color, label=f"{depth} layers") for depth, color in colors.items()]
 
 
 def provenance(runs: pd.DataFrame) -> str:
