@@ -58,6 +58,8 @@ class RunConfig:
         activation_checkpointing: Whether activations are computed again in the backward
             pass rather than kept; the curve is the same.
         device: "auto" takes a GPU if there is one.
+        kernels: "auto" takes batch norm, addition and ReLU as one on a CPU with a C++
+            compiler; "torch" takes torch's own. They differ in rounding.
         threads: CPU threads of one run; null takes all cores.
         runs_dir: Where experiments are kept.
         experiment_name: Folder of this run's experiment in `runs_dir`.
@@ -73,6 +75,7 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     activation_checkpointing: bool = setting(False, bool, identity=False)
     device: str = setting("auto", str, choices=("auto", "cpu", "cuda"), identity=False)
+    kernels: str = setting("auto", str, choices=("auto", "torch"), identity=False)
     threads: int | None = setting(None, int, minimum=1, maximum=4096, optional=True, identity=False)
     logger: str = setting("none", str, choices=("none", "tensorboard"), identity=False)
     runs_dir: str = setting("runs", str, identity=False)

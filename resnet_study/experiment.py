@@ -22,7 +22,12 @@ from resnet_study.events import EventLog, check_logger
 from resnet_study.files import check_writable, write_text
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.logs import MetricsLog, ProbeLog
-from resnet_study.models import build_network, count_multiply_adds, count_parameters
+from resnet_study.models import (
+    build_network,
+    count_multiply_adds,
+    count_parameters,
+    kernels_for,
+)
 from resnet_study.probes import look, measures
 from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder, RunRecord, check_space
@@ -95,10 +100,15 @@ def run(
                 config.data.augment,
                 config.schedule.eval_train_images,
             )
+            kernels = kernels_for(device, config.kernels)
             network = build_network(
-                config.model, data.classes, config.seed, config.activation_checkpointing
+                config.model,
+                data.classes,
+                config.seed,
+                config.activation_checkpointing,
+                fused=kernels == "fused",
             )
-            manifest |= machine.describe(device, threads)
+            manifest |= machine.describe(device, threads) | {"kernels": kernels}
             manifest["data"] = _describe_data(config, images)
             manifest["parameters"] = count_parameters(network)
             manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
@@ -108,7 +118,12 @@ def run(
                 folder.previous_checkpoint_file,
                 config,
                 manifest["data"]["fingerprint"],
-                manifest["versions"] | {"device": manifest["device_name"], "threads": str(threads)},
+                manifest["versions"]
+                | {
+                    "device": manifest["device_name"],
+                    "threads": str(threads),
+                    "kernels": kernels,
+                },
             )
             saved = checkpoints.load(device)
             if saved is None and (start := put_start(config, network)):

@@ -6,13 +6,19 @@ import torch
 from torch import nn
 
 from resnet_study.config import ModelConfig
+from resnet_study.models import kernels
+from resnet_study.models.blocks import ConvBN
 from resnet_study.models.cifar import CifarNet
 from resnet_study.models.deepen import deepen
 from resnet_study.models.initialization import initialize
 
 
 def build_network(
-    config: ModelConfig, classes: int, seed: int = 0, activation_checkpointing: bool = False
+    config: ModelConfig,
+    classes: int,
+    seed: int = 0,
+    activation_checkpointing: bool = False,
+    fused: bool = True,
 ) -> CifarNet:
     """Builds a network on the CPU with its initial weights.
 
@@ -21,6 +27,7 @@ def build_network(
         classes: Number of classes, the head's outputs.
         seed: Seed of the initial weights.
         activation_checkpointing: As in `CifarNet`.
+        fused: Whether batch norm, addition and ReLU may be one on the CPU (`fused.py`).
 
     Returns:
         A module that maps images `(N, 3, H, W)`, float, to logits `(N, classes)`.
@@ -34,8 +41,22 @@ def build_network(
         norm=config.norm,
         activation_checkpointing=activation_checkpointing,
     )
+    for module in network.modules():
+        if isinstance(module, ConvBN):
+            module.fused = fused
     initialize(network, config.init, seed)
     return network
+
+
+def kernels_for(device: torch.device, setting: str) -> str:
+    """Which kernels a run has, "fused" or "torch": its rounding depends on them.
+
+    Args:
+        device: What it trains on.
+        setting: A config's "auto" or "torch".
+    """
+    available = setting == "auto" and device.type == "cpu" and kernels.load() is not None
+    return "fused" if available else "torch"
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -79,4 +100,11 @@ def count_multiply_adds(network: nn.Module, height: int, width: int) -> int:
     return total
 
 
-__all__ = ["CifarNet", "build_network", "count_multiply_adds", "count_parameters", "deepen"]
+__all__ = [
+    "CifarNet",
+    "build_network",
+    "count_multiply_adds",
+    "count_parameters",
+    "deepen",
+    "kernels_for",
+]

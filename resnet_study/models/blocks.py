@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from resnet_study.models import fused
 from resnet_study.models.shortcuts import build_shortcut
 
 
@@ -18,12 +19,16 @@ class ConvBN(nn.Module):
         stride: Of the convolution.
         norm: "batch", or "none" for a convolution with bias and nothing after it: the
             control that shows what batch norm does.
+
+    Attributes:
+        fused: Whether `activated` may use the fused kernels.
     """
 
     def __init__(
         self, in_channels: int, out_channels: int, stride: int = 1, norm: str = "batch"
     ) -> None:
         super().__init__()
+        self.fused = True
         bare = norm == "none"
         self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=bare)
         self.bn = nn.Identity() if bare else nn.BatchNorm2d(out_channels)
@@ -32,6 +37,23 @@ class ConvBN(nn.Module):
         """Maps `(N, in_channels, H, W)` to `(N, out_channels, H/stride, W/stride)`."""
         out: torch.Tensor = self.bn(self.conv(x))
         return out
+
+    def activated(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
+        """ReLU of the layer's response plus a shortcut.
+
+        It is one kernel where that fits, and the response is then nowhere to be seen; where
+        a hook on the layer asks for it, it is there.
+        """
+        if self._forward_hooks or not self.fused:
+            out = self(x)
+        else:
+            out = self.conv(x)
+            if fused.applies(self.bn, out, shortcut):
+                return fused.normalise_add_relu(self.bn, out, shortcut)  # type: ignore[arg-type]
+            out = self.bn(out)
+        if shortcut is not None:
+            out = out + shortcut
+        return F.relu(out, inplace=True)
 
 
 class BasicBlock(nn.Module):
@@ -73,9 +95,9 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps `(N, in_channels, H, W)` to `(N, out_channels, H/stride, W/stride)`."""
         out = x
-        for layer in self.layers[:-1]:
-            out = F.relu(layer(out), inplace=True)
-        out = self.layers[-1](out)
-        if self.shortcut is not None:
-            out = out + self.shortcut(x)
-        return F.relu(out, inplace=True)
+        for layer in list(self.layers)[:-1]:
+            assert isinstance(layer, ConvBN)
+            out = layer.activated(out)
+        last = self.layers[-1]
+        assert isinstance(last, ConvBN)
+        return last.activated(out, None if self.shortcut is None else self.shortcut(x))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from resnet_study.models.blocks import BasicBlock, ConvBN
 from resnet_study.models.recompute import forward_again_in_backward
@@ -59,7 +58,7 @@ class CifarNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps images `(N, 3, H, W)` to logits `(N, classes)`."""
-        x = F.relu(self.stem(x), inplace=True)
+        x = self.stem.activated(x)
         for stage in self.stages:
             assert isinstance(stage, nn.Sequential)
             if self.activation_checkpointing and self.training:
