@@ -16,7 +16,7 @@ import torch
 from resnet_study import machine
 from resnet_study.config import RunConfig
 from resnet_study.data import ImageSet, load_images
-from resnet_study.data.loader import to_device
+from resnet_study.data.loader import DeviceImages, to_device
 from resnet_study.errors import ConfigError, DataError, StorageError
 from resnet_study.events import EventLog, check_logger
 from resnet_study.files import check_writable, write_text
@@ -33,14 +33,9 @@ from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder, RunRecord, check_space
 from resnet_study.start import check_start, put_start
 from resnet_study.training.checkpoint import Checkpoints, restore
-from resnet_study.training.loop import (
-    EVALUATION_BATCH,
-    Row,
-    TrainingState,
-    build_optimizer,
-    first_row,
-    train,
-)
+from resnet_study.training.loop import EVALUATION_BATCH, Evaluation, Row, evaluate, first_row, train
+from resnet_study.training.state import TrainingState
+from resnet_study.training.step import build_optimizer, build_step
 
 
 def run(
@@ -142,9 +137,14 @@ def run(
             probes = ProbeLog(folder.probes_file, state.iteration)
             if saved:
                 _check_probes(config, folder, probes, state.iteration)
+            step = build_step(network, optimizer, config.precision, state, data.batches.assemble)
+
+            def evaluation(images: DeviceImages) -> Evaluation:
+                return lambda: evaluate(network, images.chunks(EVALUATION_BATCH), config.precision)
+
             evaluations = {
-                "clean_train": lambda: data.clean_train.chunks(EVALUATION_BATCH),
-                "test": lambda: data.test.chunks(EVALUATION_BATCH),
+                "clean_train": evaluation(data.clean_train),
+                "test": evaluation(data.test),
             }
             folder.write_manifest(manifest)
 
@@ -192,15 +192,13 @@ def run(
             reporter.start(config, state.iteration)
             if saved is None:
                 if "start" in manifest:
-                    log(first_row(network, evaluations, config.precision))
+                    log(first_row(evaluations))
                 probe(0)
             outcome = train(
-                network,
-                optimizer,
+                step,
                 data.batches.starting_at(state.iteration),
                 evaluations,
                 config.schedule,
-                config.precision,
                 len(images.train_labels),
                 state,
                 on_row=log,

@@ -26,15 +26,18 @@ def crop_and_flip(
     Returns:
         Float `(N, C, H, W)`, in channels-last memory format.
     """
-    n, height, width, _ = images.shape
+    n, height, width, channels = images.shape
     if padding:
         images = F.pad(images, (0, 0, padding, padding, padding, padding))
     steps = torch.arange(width, device=images.device)
     rows = top[:, None] + torch.arange(height, device=images.device)
     columns = left[:, None] + torch.where(flip[:, None], width - 1 - steps, steps)
-    image = torch.arange(n, device=images.device)
-    crops = images[image[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return crops.permute(0, 3, 1, 2)
+    # All pixels of all images in one list: to select from it is more than twice as fast as
+    # to index image, row and column.
+    first = torch.arange(n, device=images.device)[:, None] * (height + 2 * padding)
+    places = (first + rows)[:, :, None] * (width + 2 * padding) + columns[:, None, :]
+    crops = images.reshape(-1, channels).index_select(0, places.flatten())
+    return crops.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
 def colour_components(images: NDArray[np.uint8]) -> torch.Tensor:

@@ -14,6 +14,7 @@ from resnet_study.data.augment import colour_components, crop_and_flip, shift_co
 from resnet_study.data.images import ImageSet, balanced_indices
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+Tensors = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -114,47 +115,65 @@ class TrainingBatches:
         self.seed = seed
         self.augment = augment
         self.components = None if components is None else components.to(source.images.device)
-        self._draws: dict[int, EpochDraws] = {}
+        self._draws: dict[int, Tensors] = {}
 
-    def _epoch(self, epoch: int) -> EpochDraws:
+    def _epoch(self, epoch: int) -> Tensors:
+        """An epoch's draws, on the device."""
         if epoch not in self._draws:
             draws = draw_epoch(self.seed, epoch, len(self.source), self.augment)
             # A batch may span two epochs; older draws are never needed again.
             self._draws = {e: d for e, d in self._draws.items() if e == epoch - 1}
-            self._draws[epoch] = draws
+            self._draws[epoch] = tuple(
+                torch.from_numpy(drawn).to(self.source.images.device)
+                for drawn in (draws.order, draws.top, draws.left, draws.flip, draws.colour)
+            )
         return self._draws[epoch]
 
-    def batch(self, iteration: int) -> Batch:
-        """The batch of an iteration, counted from 0.
+    def draws(self, iteration: int) -> Tensors:
+        """What is drawn for the batch of an iteration, counted from 0.
 
         Returns:
-            Images, float `(batch_size, 3, H, W)` in channels-last format, and labels,
-            int64 `(batch_size,)`.
+            Order, top, left, flip and colour, as in `EpochDraws`, on the device.
         """
         position, end = iteration * self.batch_size, (iteration + 1) * self.batch_size
         pieces = []
         while position < end:
             epoch, first = divmod(position, len(self.source))
             last = min(first + end - position, len(self.source))
-            draws = self._epoch(epoch)
-            drawn = (draws.order, draws.top, draws.left, draws.flip, draws.colour)
-            pieces.append([d[first:last] for d in drawn])
+            pieces.append([drawn[first:last] for drawn in self._epoch(epoch)])
             position += last - first
-        device = self.source.images.device
-        order, top, left, flip, colour = (
-            torch.from_numpy(np.concatenate(parts)).to(device, non_blocking=True)
-            for parts in zip(*pieces, strict=True)
-        )
+        if len(pieces) == 1:
+            return tuple(pieces[0])
+        return tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
+
+    def assemble(
+        self,
+        order: torch.Tensor,
+        top: torch.Tensor,
+        left: torch.Tensor,
+        flip: torch.Tensor,
+        colour: torch.Tensor,
+    ) -> Batch:
+        """Gathers and augments a batch from its draws, all on the device.
+
+        Returns:
+            Images, float `(batch_size, 3, H, W)` in channels-last format, and labels,
+            int64 `(batch_size,)`.
+        """
         images = self.source.centered(self.source.images[order])
         if self.components is not None:
             images = shift_colour(images, colour, self.components)
         images = crop_and_flip(images, top, left, flip, self.augment.padding)
         return images, self.source.labels[order]
 
-    def starting_at(self, iteration: int) -> Iterator[Batch]:
-        """Batches from an iteration on, without end."""
+    def batch(self, iteration: int) -> Batch:
+        """The batch of an iteration, as `assemble` makes it."""
+        return self.assemble(*self.draws(iteration))
+
+    def starting_at(self, iteration: int) -> Iterator[Tensors]:
+        """The draws of each batch from an iteration on, without end."""
         while True:
-            yield self.batch(iteration)
+            yield self.draws(iteration)
             iteration += 1
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from resnet_study.config import RunConfig
 from resnet_study.errors import CheckpointError, warn
 from resnet_study.files import reason, sync_folder, writing
-from resnet_study.training.loop import TrainingState
+from resnet_study.training.state import TrainingState
 
 _MAGIC = b"resnet_study checkpoint 1\n"
 _DIGEST = 64

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,65 +12,17 @@ from torch.nn import functional as F
 
 from resnet_study.config import ScheduleConfig
 from resnet_study.training.schedule import learning_rate, still_warming
+from resnet_study.training.state import TrainingState
+from resnet_study.training.step import Step, Tensors, forward
 
-Batch = tuple[torch.Tensor, torch.Tensor]
 Row = dict[str, float | int | None]
+# Gives loss in nats and top-1 error in percent.
+Evaluation = Callable[[], tuple[float, float]]
 EVALUATION_BATCH = 1000
 
 
-@dataclass
-class TrainingState:
-    """What the loop carries from one iteration to the next, beside weights and momentum.
-
-    Attributes:
-        iteration: Iterations completed.
-        warming: Whether the warm-up has not ended yet.
-        loss_sum: Sum of the losses of the mini-batches since the last row.
-        wrong: Misclassified images since the last row.
-        images: Images since the last row.
-        seconds: Time spent in the loop, evaluations included.
-        row_seconds: Time spent training since the last row, evaluations excluded.
-    """
-
-    iteration: int
-    warming: bool
-    loss_sum: torch.Tensor
-    wrong: torch.Tensor
-    images: int = 0
-    seconds: float = 0.0
-    row_seconds: float = 0.0
-
-    @classmethod
-    def initial(cls, schedule: ScheduleConfig, depth: int, device: torch.device) -> TrainingState:
-        """The state before the first iteration."""
-        return cls(
-            iteration=0,
-            warming=schedule.warmup.applies_to(depth),
-            loss_sum=torch.zeros((), dtype=torch.float64, device=device),
-            wrong=torch.zeros((), dtype=torch.int64, device=device),
-        )
-
-
-def build_optimizer(network: nn.Module, schedule: ScheduleConfig) -> torch.optim.SGD:
-    """SGD with momentum, not Nesterov's, and weight decay on all parameters (§4.2)."""
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=schedule.learning_rate,
-        momentum=schedule.momentum,
-        weight_decay=schedule.weight_decay,
-        fused=True,
-    )
-
-
-def forward(network: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
-    """Logits in float32, computed under bf16 autocast where `precision` is "bf16"."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        logits: torch.Tensor = network(images)
-    return logits.float()
-
-
 @torch.no_grad()
-def evaluate(network: nn.Module, batches: Iterable[Batch], precision: str) -> tuple[float, float]:
+def evaluate(network: nn.Module, batches: Iterable[Tensors], precision: str) -> tuple[float, float]:
     """Loss and error in evaluation mode; the network returns in training mode.
 
     Args:
@@ -94,29 +45,19 @@ def evaluate(network: nn.Module, batches: Iterable[Batch], precision: str) -> tu
     return loss, 100 * int(torch.stack(wrongs).sum()) / images
 
 
-def first_row(
-    network: nn.Module, evaluations: Mapping[str, Callable[[], Iterable[Batch]]], precision: str
-) -> Row:
-    """The row before the first iteration: what a network that was trained before can do.
-
-    Args:
-        network: On the device.
-        evaluations: As in `train`.
-        precision: "fp32" or "bf16".
-    """
+def first_row(evaluations: Mapping[str, Evaluation]) -> Row:
+    """The row before the first iteration: what a network that was trained before can do."""
     row: Row = {"iteration": 0, "epoch": 0.0, "seconds": 0.0}
-    for name, batches in evaluations.items():
-        row[f"{name}_loss"], row[f"{name}_error"] = evaluate(network, batches(), precision)
+    for name, evaluation in evaluations.items():
+        row[f"{name}_loss"], row[f"{name}_error"] = evaluation()
     return row
 
 
 def train(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Iterable[Batch],
-    evaluations: Mapping[str, Callable[[], Iterable[Batch]]],
+    step: Step,
+    batches: Iterable[Tensors],
+    evaluations: Mapping[str, Evaluation],
     schedule: ScheduleConfig,
-    precision: str,
     train_images: int,
     state: TrainingState,
     on_row: Callable[[Row], None],
@@ -125,13 +66,11 @@ def train(
     """Trains from `state.iteration` to the end of the schedule.
 
     Args:
-        network: In training mode, on the device.
-        optimizer: Its learning rate is set here.
-        batches: Training batches, the first being that of `state.iteration`.
-        evaluations: For each prefix of metrics columns ("clean_train", "test"), a
-            function that returns the batches to evaluate on.
+        step: Carries out one iteration.
+        batches: What `step` takes, `schedule.batch_size` images each, the first being that
+            of `state.iteration`.
+        evaluations: One for each prefix of metrics columns ("clean_train", "test").
         schedule: Length, rates and cadence.
-        precision: "fp32" or "bf16".
         train_images: Size of the training set; epochs are derived from it.
         state: Changed in place, so that the caller can save it at any time.
         on_row: Takes each finished row of metrics.csv.
@@ -141,24 +80,15 @@ def train(
         "finished", or "diverged" where the training loss stopped being finite; the row
         that shows it has been handed to `on_row`.
     """
-    network.train()
+    step.network.train()
     if state.iteration >= schedule.iterations:
         return "finished"
-    for images, labels in batches:
-        started = time.perf_counter()
+    # What the callbacks take is not training time; getting the batch is.
+    started = time.perf_counter()
+    for batch in batches:
         rate = learning_rate(schedule, state.iteration, state.warming)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        logits = forward(network, images, precision)
-        loss = F.cross_entropy(logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-        # Sums stay on the device: nothing waits for it before a row is due.
-        state.loss_sum += loss.detach()
-        state.wrong += (logits.detach().argmax(dim=1) != labels).sum()
-        state.images += len(labels)
+        step(batch, rate)
+        state.images += schedule.batch_size
         state.iteration += 1
         last = state.iteration == schedule.iterations
         evaluation_due = last or state.iteration % schedule.eval_every == 0
@@ -167,21 +97,20 @@ def train(
 
         if row_due:
             train_error = 100 * int(state.wrong) / state.images
-            mean_loss = float(state.loss_sum) * len(labels) / state.images
+            mean_loss = float(state.loss_sum) * schedule.batch_size / state.images
             diverged = not math.isfinite(mean_loss)
             state.row_seconds += time.perf_counter() - started
             row: Row = {
                 "iteration": state.iteration,
-                "epoch": state.iteration * len(labels) / train_images,
+                "epoch": state.iteration * schedule.batch_size / train_images,
                 "learning_rate": rate,
                 "train_loss": mean_loss,
                 "train_error": train_error,
                 "images_per_second": state.images / state.row_seconds,
             }
             if evaluation_due and not diverged:
-                for name, evaluation_batches in evaluations.items():
-                    result = evaluate(network, evaluation_batches(), precision)
-                    row[f"{name}_loss"], row[f"{name}_error"] = result
+                for name, evaluation in evaluations.items():
+                    row[f"{name}_loss"], row[f"{name}_error"] = evaluation()
             state.seconds += time.perf_counter() - started
             row["seconds"] = state.seconds
             state.loss_sum.zero_()
@@ -200,4 +129,5 @@ def train(
         on_iteration(state.iteration)
         if last:
             break
+        started = time.perf_counter()
     return "finished"

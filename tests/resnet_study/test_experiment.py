@@ -150,8 +150,8 @@ def test_plain_and_residual_see_the_same_stream(tiny, monkeypatch):
     """Paired: the same images, crops and flips in the same order."""
     seen = {}
 
-    def watch(network, optimizer, batches, *_, **__):
-        seen[len(seen)] = [next(batches)[0].clone() for _ in range(3)]
+    def watch(step, batches, *_, **__):
+        seen[len(seen)] = [step.assemble(*next(batches))[0] for _ in range(3)]
         return "diverged"
 
     monkeypatch.setattr(experiment, "train", watch)

@@ -14,7 +14,8 @@ from resnet_study.models import build_network
 from resnet_study.runs import RunFolder, estimated_bytes
 from resnet_study.sweep import Job, distinct, execute
 from resnet_study.training import checkpoint as checkpoints
-from resnet_study.training.loop import TrainingState, build_optimizer
+from resnet_study.training.state import TrainingState
+from resnet_study.training.step import build_optimizer
 
 
 @pytest.fixture

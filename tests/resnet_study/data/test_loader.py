@@ -70,9 +70,9 @@ def test_each_epoch_shows_every_image_once(images):
 def test_the_stream_depends_on_seed_and_iteration_alone(images):
     one, two = loaded(images).batches, loaded(images).batches
     stream = one.starting_at(0)
-    walked = [next(stream) for _ in range(10)]
+    walked = [one.assemble(*next(stream)) for _ in range(10)]
     # Entered in the middle, without replaying what came before.
-    jumped = next(two.starting_at(9))
+    jumped = two.assemble(*next(two.starting_at(9)))
     assert torch.equal(walked[9][0], jumped[0])
     assert torch.equal(walked[9][1], jumped[1])
     assert not torch.equal(loaded(images, seed=1).batches.batch(0)[0], walked[0][0])

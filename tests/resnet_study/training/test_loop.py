@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnet_study.config import ScheduleConfig, WarmupConfig
-from resnet_study.training.loop import TrainingState, build_optimizer, evaluate, train
+from resnet_study.training.loop import evaluate, train
+from resnet_study.training.state import TrainingState
+from resnet_study.training.step import Step, build_optimizer
 
 CPU = torch.device("cpu")
 
@@ -46,12 +48,13 @@ def run(net, plan, data=None, **options):
     rows, ticks = [], []
     state = TrainingState.initial(plan, 20, CPU)
     outcome = train(
-        net,
-        build_optimizer(net, plan),
+        Step(net, build_optimizer(net, plan), "fp32", state),
         data or batches(),
-        {"clean_train": lambda: batches(2), "test": lambda: batches(3)},
+        {
+            "clean_train": lambda: evaluate(net, batches(2), "fp32"),
+            "test": lambda: evaluate(net, batches(3), "fp32"),
+        },
         plan,
-        "fp32",
         40,
         state,
         rows.append,

@@ -1,0 +1,42 @@
+"""What the loop carries from one iteration to the next, beside weights and momentum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from resnet_study.config import ScheduleConfig
+
+
+@dataclass
+class TrainingState:
+    """What is saved with weights and momentum, and restored.
+
+    Attributes:
+        iteration: Iterations completed.
+        warming: Whether the warm-up has not ended yet.
+        loss_sum: Sum of the losses of the mini-batches since the last row.
+        wrong: Misclassified images since the last row.
+        images: Images since the last row.
+        seconds: Time spent in the loop, evaluations included.
+        row_seconds: Time spent training since the last row, evaluations excluded.
+    """
+
+    iteration: int
+    warming: bool
+    loss_sum: torch.Tensor
+    wrong: torch.Tensor
+    images: int = 0
+    seconds: float = 0.0
+    row_seconds: float = 0.0
+
+    @classmethod
+    def initial(cls, schedule: ScheduleConfig, depth: int, device: torch.device) -> TrainingState:
+        """The state before the first iteration."""
+        return cls(
+            iteration=0,
+            warming=schedule.warmup.applies_to(depth),
+            loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+            wrong=torch.zeros((), dtype=torch.int64, device=device),
+        )

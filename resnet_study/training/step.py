@@ -1,0 +1,151 @@
+"""One iteration: forwards, backwards, update; on a GPU as one captured graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from resnet_study.config import ScheduleConfig
+from resnet_study.errors import warn
+from resnet_study.training.state import TrainingState
+
+Tensors = tuple[torch.Tensor, ...]
+# Before a capture libraries must have set themselves up and momentum must exist.
+EAGER_ITERATIONS = 3
+
+
+def build_optimizer(network: nn.Module, schedule: ScheduleConfig) -> torch.optim.SGD:
+    """SGD with momentum, not Nesterov's, and weight decay on all parameters (§4.2)."""
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=schedule.learning_rate,
+        momentum=schedule.momentum,
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+
+
+def forward(network: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
+    """Logits in float32, computed under bf16 autocast where `precision` is "bf16"."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits: torch.Tensor = network(images)
+    return logits.float()
+
+
+class Step:
+    """An iteration, operation by operation.
+
+    Args:
+        network: In training mode, on the device.
+        optimizer: Its learning rate is set here.
+        precision: "fp32" or "bf16".
+        state: Its sums of losses and errors grow, on the device: nothing waits for it.
+        assemble: Makes images `(N, 3, H, W)` and labels `(N,)` of the tensors that a batch
+            consists of; by default they are these two.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+        state: TrainingState,
+        assemble: Callable[..., Tensors] | None = None,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.precision = precision
+        self.state = state
+        self.assemble = assemble
+
+    def __call__(self, batch: Tensors, rate: float) -> None:
+        """Trains on one batch at a learning rate."""
+        self._set(rate)
+        self._iterate(batch)
+
+    def _set(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _iterate(self, batch: Tensors) -> None:
+        images, labels = self.assemble(*batch) if self.assemble else batch
+        logits = forward(self.network, images, self.precision)
+        loss = F.cross_entropy(logits, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.state.loss_sum += loss.detach()
+        self.state.wrong += (logits.detach().argmax(dim=1) != labels).sum()
+
+
+class CapturedStep(Step):
+    """An iteration, augmentation included, captured as a CUDA graph and replayed.
+
+    These networks are hundreds of small kernels, and a GPU finishes one before the CPU has
+    launched the next; a graph launches them all at once. The kernels are the eager ones, so
+    is the curve. A graph holds its learning rate: a schedule's few changes capture anew.
+    Where a capture fails, training goes on eagerly and a warning says so.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+        state: TrainingState,
+        assemble: Callable[..., Tensors] | None = None,
+    ) -> None:
+        super().__init__(network, optimizer, precision, state, assemble)
+        self.eager_left: float = EAGER_ITERATIONS
+        self.inputs: Tensors | None = None
+        self.rate: float | None = None
+        self.replay: Callable[[], None] | None = None
+
+    def __call__(self, batch: Tensors, rate: float) -> None:
+        """Trains on one batch at a learning rate; batches must not change their shapes."""
+        if self.eager_left > 0:
+            self.eager_left -= 1
+            super().__call__(batch, rate)
+            return
+        if self.inputs is None:
+            self.inputs = tuple(tensor.clone() for tensor in batch)
+        for place, tensor in zip(self.inputs, batch, strict=True):
+            place.copy_(tensor)
+        if rate != self.rate:
+            self._set(rate)
+            self.replay = None
+            try:
+                self.replay = self._capture()
+            except RuntimeError as error:
+                warn(f"no CUDA graph ({str(error).splitlines()[0]}); training goes on eagerly")
+                self.eager_left = float("inf")
+                super().__call__(batch, rate)
+                return
+            self.rate = rate
+        assert self.replay is not None
+        self.replay()
+
+    def _capture(self) -> Callable[[], None]:
+        """Records an iteration on `inputs`, which does not train yet, for replay."""
+        assert self.inputs is not None
+        graph = torch.cuda.CUDAGraph()
+        # Other runs may share this process: their calls are none of this capture's business.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._iterate(self.inputs)
+        return graph.replay
+
+
+def build_step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: str,
+    state: TrainingState,
+    assemble: Callable[..., Tensors] | None = None,
+) -> Step:
+    """The step for the device that a network is on; arguments as in `Step`."""
+    on_gpu = next(network.parameters()).device.type == "cuda"
+    step = CapturedStep if on_gpu else Step
+    return step(network, optimizer, precision, state, assemble)
