@@ -1,0 +1,1 @@
+"""How fast this machine trains these networks, and how fast it could."""

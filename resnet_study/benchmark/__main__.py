@@ -1,0 +1,171 @@
+"""Command line: `python -m resnet_study.benchmark`."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import joblib
+from rich.console import Console
+from rich.table import Table
+
+from resnet_study import machine
+from resnet_study.benchmark import growth
+from resnet_study.benchmark.crew import Crew
+from resnet_study.benchmark.session import CONVENTIONAL, Session, recipes_for
+from resnet_study.benchmark.subjects import DEFAULT, Subject
+from resnet_study.errors import ConfigError, StudyError
+from resnet_study.files import check_writable, write_text
+from resnet_study.models import kernels_for
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m resnet_study.benchmark",
+        description="Trains residual networks on the embedded shapes for some seconds at a time, "
+        "in turns with the conventional recipe and with the matrix product that is the "
+        "machine's ceiling, and prints and writes how fast each was. Nothing else should run "
+        "meanwhile.",
+    )
+    names = [subject.name for subject in DEFAULT]
+    parser.add_argument("--networks", nargs="+", default=names, metavar="NAME",
+                        help=f"ResNet-DEPTH, or quick-DEPTH as in experiment=quick "
+                        f"(default: {' '.join(names)})")  # fmt: skip
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"],
+                        choices=["fp32", "bf16"])  # fmt: skip
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--workers", type=int, help="processes of a sweep (default: one per core, "
+                        "at most 8 on a GPU)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
+    parser.add_argument("--seconds", type=float, default=4.0,
+                        help="of each measurement (default: 4)")  # fmt: skip
+    parser.add_argument("--growth", action=argparse.BooleanOptionalAction, default=True,
+                        help="measure how cost grows, too, and draw it")  # fmt: skip
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), metavar="DIR",
+                        help="of results (default: runs/benchmark)")  # fmt: skip
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        _benchmark(options)
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished rounds are in the file", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    subjects = [_subject(name) for name in options.networks]
+    for name in ("rounds", "seconds", "workers"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise ConfigError(name, value, "allowed is more than 0")
+    device = machine.choose_device(options.device)
+    check_writable(options.output)
+    cores = int(joblib.cpu_count())
+    on_gpu = device.type == "cuda"
+    workers = options.workers or (min(cores, 8) if on_gpu else cores)
+    recipes = recipes_for(cores, workers, options.precisions)
+    session = Session(
+        device.type, cores, options.seconds, (cores // 2, cores) if on_gpu else (0, cores)
+    )
+    description = machine.describe(device, cores) | {
+        "cores": cores,
+        "kernels": kernels_for(device, "auto"),
+    }
+    console = Console(stderr=True)
+    result: dict[str, Any] = {"machine": description, "seconds": options.seconds}
+    path = options.output / "benchmark.json"
+    measurements = len(subjects) * len(recipes) * options.rounds
+    expected = measurements * (options.seconds + session.delay + 0.5)
+    console.print(
+        f"{measurements} measurements, about {expected / 60:.0f} minutes"
+        f"{', and as long again for growth' if options.growth else ''}"
+    )
+    with Crew(max(workers, 1)) as crew, console.status("") as status:
+        crew.do(machine.versions, [()] * workers)
+        for number in range(1, options.rounds + 1):
+            tell = functools.partial(_tell, status, f"round {number} of {options.rounds}")
+            session.round(crew, subjects, recipes, tell)
+            result |= {
+                "rounds": number,
+                "ceiling_operations_per_second": dict(session.ceilings),
+                "measurements": session.measurements(),
+            }
+            write_text(path, json.dumps(result, indent=2) + "\n")
+        for subject, recipe in session.rates:
+            if recipe.kind != CONVENTIONAL:
+                _tell(status, "evaluation", f"{subject.name}, {recipe.name}")
+                session.evaluate(crew, subject, recipe)
+        result["measurements"] = session.measurements()
+    _print_table(result)
+    if options.growth:
+        with console.status("") as status:
+            tell = functools.partial(_tell, status, "growth")
+            result["growth"] = growth.measure(session, options.precisions[-1], tell)
+    write_text(path, json.dumps(result, indent=2) + "\n")
+    print(f"measurements: {path}")
+    if options.growth:
+        sys.stdout.flush()
+        # Drawing is the analysis's; the study never imports it.
+        subprocess.run(
+            [sys.executable, "-m", "analysis.benchmark", str(options.output)], check=True
+        )
+
+
+def _tell(status: Any, stage: str, what: str) -> None:
+    status.update(f"{stage}: {what}")
+
+
+def _subject(name: str) -> Subject:
+    subject = Subject.named(name)
+    if subject is None:
+        raise ConfigError("networks", name, "allowed are ResNet-DEPTH and quick-DEPTH, depth 6n+2")
+    return subject
+
+
+def _print_table(result: dict[str, Any]) -> None:
+    about = result["machine"]
+    ceilings = {
+        precision: sorted(rates)[len(rates) // 2] / 1e9
+        for precision, rates in result["ceiling_operations_per_second"].items()
+    }
+    shown = ", ".join(f"{p} {rate:,.0f}" for p, rate in ceilings.items())
+    print(
+        f"{about['device_name']}, {about['cores']} cores, torch {about['versions']['torch']}, "
+        f"kernels: {about['kernels']}\nceiling, GFLOP/s: {shown}"
+    )
+    table = Table("network", "recipe", "workers × threads")
+    for title in ("images/s", "lowest … highest", "× conventional", "of ceiling"):
+        table.add_column(title, justify="right")
+    former = None
+    for record in result["measurements"]:
+        if former not in (None, record["network"]):
+            table.add_section()
+        kind = record["recipe"]
+        table.add_row(
+            record["network"] if record["network"] != former else "",
+            kind if kind == CONVENTIONAL else f"{kind}, {record['precision']}",
+            f"{record['workers']} × {record['threads']}",
+            f"{record['images_per_second']:,.0f}",
+            f"{min(record['rounds']):,.0f} … {max(record['rounds']):,.0f}",
+            f"{record['times_conventional']:.2f}",
+            f"{100 * record['share_of_ceiling']:.0f} %",
+        )
+        former = record["network"]
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

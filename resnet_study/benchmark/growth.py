@@ -1,0 +1,88 @@
+"""How cost grows: time with depth and batch, memory with depth, throughput with workers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from resnet_study.benchmark.crew import Crew, alone
+from resnet_study.benchmark.measure import Window, ours
+from resnet_study.benchmark.session import Recipe, Session, scratch_folder
+from resnet_study.benchmark.subjects import Subject
+
+DEPTHS = (20, 32, 44, 56, 110)
+BATCHES = (16, 32, 64, 128, 256)
+REPEATS = 3
+
+
+def measure(session: Session, precision: str, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Measures each relation at the paper's scale, in turns.
+
+    Returns:
+        For "depth", "batch" and "workers" the seconds of an iteration, or images per second,
+        one record per point; for "memory" the peak of a process with and without activation
+        checkpointing.
+    """
+    one = Recipe("one process", precision, 1, 1)
+    found: dict[str, Any] = {"precision": precision, "depth": [], "batch": [], "workers": []}
+    workers = worker_counts(session.cores)
+    with Crew(workers[-1]) as crew:
+        points: list[tuple[str, Subject, Recipe]] = [
+            *(("depth", Subject(depth), one) for depth in DEPTHS),
+            *(("batch", Subject(20, batch_size=size), one) for size in BATCHES),
+            *(("workers", Subject(20, "quick"), _sweep(precision, n)) for n in workers),
+        ]
+        rates: list[list[float]] = [[] for _ in points]
+        for _ in range(REPEATS):
+            for (relation, subject, recipe), seen in zip(points, rates, strict=True):
+                tell(f"{relation}: {subject.name}, {recipe.workers} workers")
+                seen.append(session.train(crew, subject, recipe))
+    for (relation, subject, recipe), seen in zip(points, rates, strict=True):
+        rate = statistics.median(seen)
+        batch = subject.config("runs", precision, session.device, 1).schedule.batch_size
+        found[relation].append(
+            {
+                "depth": subject.depth,
+                "batch_size": batch,
+                "workers": recipe.workers,
+                "images_per_second": rate,
+                "seconds_per_iteration": batch * recipe.workers / rate,
+                "rounds": seen,
+            }
+        )
+    found["memory"] = []
+    for depth in DEPTHS:
+        for recompute in (False, True):
+            tell(f"memory: ResNet-{depth}{', activation checkpointing' if recompute else ''}")
+            found["memory"].append(
+                {
+                    "depth": depth,
+                    "batch_size": 128,
+                    "activation_checkpointing": recompute,
+                    "peak_memory_bytes": _peak(session, Subject(depth), precision, recompute),
+                }
+            )
+    return found
+
+
+def worker_counts(cores: int) -> list[int]:
+    """1, 2, 4 … up to twice the cores."""
+    counts = [1]
+    while counts[-1] < 2 * cores:
+        counts.append(2 * counts[-1])
+    return counts
+
+
+def _sweep(precision: str, workers: int) -> Recipe:
+    return Recipe("sweep", precision, workers, 1)
+
+
+def _peak(session: Session, subject: Subject, precision: str, recompute: bool) -> float:
+    """Peak memory of a fresh process that trains some iterations, in bytes."""
+    with scratch_folder() as folder:
+        config = subject.config(
+            folder, precision, session.device, 1, activation_checkpointing=recompute
+        )
+        found: dict[str, float] = alone(ours, config, Window.of(0.1, session.delay + 5))
+    return found["peak_memory_bytes"]

@@ -1,0 +1,164 @@
+"""What is measured, each in a process of its own: our training, and the machine's ceiling."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+
+from resnet_study import machine
+from resnet_study.config import RunConfig
+from resnet_study.data import load_images
+from resnet_study.data.loader import to_device
+from resnet_study.experiment import run
+from resnet_study.interruption import Interrupted, StopRequest
+from resnet_study.models import build_network, kernels_for
+from resnet_study.progress import Reporter
+from resnet_study.runs import RunFolder
+from resnet_study.training.loop import EVALUATION_BATCH, evaluate
+
+MARKS = 3
+
+
+@dataclass
+class Window:
+    """A stretch of time in which training is watched, the same for all that train at once.
+
+    Times are those of the system's monotonic clock, which processes share.
+
+    Attributes:
+        start: Nothing before it counts: processes load, allocate and compile.
+        end: Training stops here, or as soon after as `MARKS` iterations have been seen.
+        marks: Iteration and time, at moments when the device had done all before.
+    """
+
+    start: float
+    end: float
+    marks: list[tuple[int, float]]
+
+    @classmethod
+    def of(cls, seconds: float, delay: float) -> Window:
+        """A window of so many seconds that opens after a delay."""
+        start = time.monotonic() + delay
+        return cls(start, start + seconds, [])
+
+    def mark(self, iteration: int) -> None:
+        """Notes that an iteration has been completed."""
+        now = time.monotonic()
+        if now >= self.start:
+            self.marks.append((iteration, now))
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.end and len(self.marks) >= MARKS
+
+    def seconds_per_iteration(self) -> float:
+        """Mean time from the first mark to the last."""
+        (first, began), (last, ended) = self.marks[0], self.marks[-1]
+        return (ended - began) / (last - first)
+
+
+class _Until(StopRequest):
+    """Requests a stop once a window is over."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+
+    @property
+    def requested(self) -> bool:
+        return self.window.over
+
+
+class _Marks(Reporter):
+    """Marks iterations on a CPU, and rows on a GPU, which runs behind the loop between them."""
+
+    def __init__(self, window: Window, on_gpu: bool) -> None:
+        self.window = window
+        self.on_gpu = on_gpu
+        self.last = 0.0
+
+    def iteration(self, completed: int) -> None:
+        self.last = time.monotonic()
+        if not self.on_gpu:
+            self.window.mark(completed)
+
+    def row(self, row: dict[str, float | int | None]) -> None:
+        if self.on_gpu:
+            self.window.mark(int(row["iteration"] or 0))
+
+
+def ours(config: RunConfig, window: Window) -> dict[str, float]:
+    """Trains as `python -m resnet_study` does: data, rows of metrics.csv, checkpoints.
+
+    A checkpoint is written at the end of the window; its time is spread over as many
+    iterations as lie between two of them.
+
+    Returns:
+        Images per second, seconds of a checkpoint, and peak memory in bytes.
+    """
+    on_gpu = machine.choose_device(config.device).type == "cuda"
+    marks = _Marks(window, on_gpu)
+    try:
+        run(config, marks, stop=_Until(window))
+    except Interrupted:
+        saving = time.monotonic() - marks.last
+    manifest = RunFolder.of(config).read_manifest() or {}
+    each = window.seconds_per_iteration() + saving / config.checkpoint.every
+    return {
+        "images_per_second": config.schedule.batch_size / each,
+        "checkpoint_seconds": saving,
+        "peak_memory_bytes": manifest.get("peak_memory_bytes", 0),
+    }
+
+
+def evaluation(config: RunConfig, seconds: float = 1.0) -> float:
+    """Images per second of an evaluation of the run's network on its test images."""
+    device = machine.choose_device(config.device)
+    machine.set_up(config.threads)
+    images = load_images(config.data)
+    data = to_device(images, device, 2, 0, config.data.augment, None)
+    fused = kernels_for(device, config.kernels) == "fused"
+    network = build_network(config.model, data.classes, fused=fused)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    count, began = 0, 0.0
+    while not count or time.monotonic() - began < seconds:
+        evaluate(network, data.test.chunks(EVALUATION_BATCH), config.precision)
+        if not began:
+            # The first pass is the warm-up.
+            began = time.monotonic()
+            continue
+        count += len(data.test)
+    return count / (time.monotonic() - began)
+
+
+def matrix_product(precision: str, device_name: str, threads: int, seconds: float = 0.5) -> float:
+    """Floating-point operations per second of a product of two square matrices.
+
+    No call to a library computes faster. The best of several sizes, each the median of its
+    repetitions.
+    """
+    device = machine.choose_device(device_name)
+    machine.set_up(threads)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    rates = []
+    for side in (1024, 2048, 4096) if device.type == "cpu" else (4096, 8192):
+        one, two = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        times: list[float] = []
+        one @ two
+        began = time.monotonic()
+        while len(times) < 3 or time.monotonic() - began < seconds:
+            _wait_for(device)
+            start = time.perf_counter()
+            one @ two
+            _wait_for(device)
+            times.append(time.perf_counter() - start)
+        rates.append(2 * side**3 / statistics.median(times))
+    return max(rates)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

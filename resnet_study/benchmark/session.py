@@ -1,0 +1,198 @@
+"""A session of measurements: every recipe on every network, in turns, several times."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resnet_study.benchmark.conventional import conventional
+from resnet_study.benchmark.crew import Crew
+from resnet_study.benchmark.measure import Window, evaluation, matrix_product, ours
+from resnet_study.benchmark.subjects import Subject
+from resnet_study.config import ModelConfig
+from resnet_study.models import build_network, count_multiply_adds
+
+CONVENTIONAL = "conventional"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to train: the conventional one, or ours in so many processes.
+
+    Attributes:
+        kind: "conventional", "one process" or "sweep".
+        precision: "fp32" or "bf16".
+        workers: Processes that train at the same time.
+        threads: CPU threads of each.
+    """
+
+    kind: str
+    precision: str
+    workers: int
+    threads: int
+
+    @property
+    def name(self) -> str:
+        if self.kind == CONVENTIONAL:
+            return self.kind
+        return f"{self.kind}, {self.precision}"
+
+
+def recipes_for(cores: int, workers: int, precisions: Sequence[str]) -> list[Recipe]:
+    """All recipes of a session, the conventional one first."""
+    share = max(1, cores // workers)
+    ways = [("one process", 1, cores)]
+    if workers > 1:
+        ways.append(("sweep", workers, share))
+    return [
+        Recipe(CONVENTIONAL, "fp32", 1, cores),
+        *(Recipe(kind, p, count, threads) for kind, count, threads in ways for p in precisions),
+    ]
+
+
+@dataclass
+class Session:
+    """Measures, and keeps what it measured.
+
+    Args:
+        device: "cpu" or "cuda".
+        cores: CPU cores that may be used.
+        seconds: Length of each measurement.
+        loaders: Numbers of loader processes that the conventional recipe may have; the
+            first round finds the best for each network.
+    """
+
+    device: str
+    cores: int
+    seconds: float
+    loaders: Sequence[int]
+    rates: dict[tuple[Subject, Recipe], list[float]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    ceilings: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    details: dict[tuple[Subject, Recipe], dict[str, float]] = field(default_factory=dict)
+    best_loaders: dict[Subject, int] = field(default_factory=dict)
+
+    @property
+    def delay(self) -> float:
+        """Seconds until a process has loaded, allocated and, on a GPU, captured."""
+        return 1.0 if self.device == "cpu" else 6.0
+
+    def round(
+        self,
+        crew: Crew,
+        subjects: Sequence[Subject],
+        recipes: Sequence[Recipe],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Measures each recipe on each network once, and the ceiling of each precision."""
+        for precision in sorted({recipe.precision for recipe in recipes}):
+            tell(f"matrix product, {precision}")
+            found = crew.do(matrix_product, [(precision, self.device, self.cores)])
+            self.ceilings[precision].append(found[0])
+        for subject in subjects:
+            for recipe in recipes:
+                tell(f"{subject.name}, {recipe.name}")
+                if recipe.kind == CONVENTIONAL:
+                    self._measure_conventional(crew, subject, recipe)
+                else:
+                    self.rates[subject, recipe].append(self.train(crew, subject, recipe))
+
+    def _measure_conventional(self, crew: Crew, subject: Subject, recipe: Recipe) -> None:
+        config = subject.config("runs", recipe.precision, self.device, recipe.threads)
+        tried = {}
+        best = self.best_loaders.get(subject)
+        for loaders in self.loaders if best is None else [best]:
+            window = Window.of(self.seconds, self.delay)
+            tried[loaders] = crew.do(conventional, [(config, window, loaders)])[0]
+        self.best_loaders[subject] = max(tried, key=lambda n: tried[n]["images_per_second"])
+        rate = tried[self.best_loaders[subject]]["images_per_second"]
+        self.rates[subject, recipe].append(rate)
+
+    def train(self, crew: Crew, subject: Subject, recipe: Recipe, **options: Any) -> float:
+        """Images per second of all of a recipe's processes together."""
+        with scratch_folder() as folder:
+            configs = [
+                subject.config(
+                    folder, recipe.precision, self.device, recipe.threads, seed, **options
+                )
+                for seed in range(recipe.workers)
+            ]
+            window = Window.of(self.seconds, self.delay)
+            found = crew.do(ours, [(config, window) for config in configs])
+        # Whatever else a process has done before is in its memory too: the least is true.
+        former = self.details.get((subject, recipe), {}).get("peak_memory_bytes", float("inf"))
+        self.details[subject, recipe] = {
+            "checkpoint_seconds": max(each["checkpoint_seconds"] for each in found),
+            "peak_memory_bytes": min(former, *(each["peak_memory_bytes"] for each in found)),
+        }
+        return float(sum(each["images_per_second"] for each in found))
+
+    def evaluate(self, crew: Crew, subject: Subject, recipe: Recipe) -> None:
+        """Measures evaluation, for those who plan how long a sweep will take."""
+        config = subject.config("runs", recipe.precision, self.device, recipe.threads)
+        found = crew.do(evaluation, [(config,)] * recipe.workers)
+        self.details[subject, recipe]["evaluation_images_per_second"] = sum(found)
+
+    def measurements(self) -> list[dict[str, Any]]:
+        """One record per network and recipe, ready for JSON."""
+        records = []
+        ceiling = {p: statistics.median(rates) for p, rates in self.ceilings.items()}
+        for (subject, recipe), rates in self.rates.items():
+            rate = statistics.median(rates)
+            base = next(
+                statistics.median(other)
+                for (s, r), other in self.rates.items()
+                if s == subject and r.kind == CONVENTIONAL
+            )
+            config = subject.config("runs", recipe.precision, self.device, recipe.threads)
+            operations = training_operations(config.model, config.data.resolution or 32)
+            record = {
+                "network": subject.name,
+                "depth": subject.depth,
+                "width": config.model.width,
+                "side": config.data.resolution or 32,
+                "batch_size": config.schedule.batch_size,
+                "recipe": recipe.kind,
+                "precision": recipe.precision,
+                "workers": recipe.workers,
+                "threads": recipe.threads,
+                "images_per_second": rate,
+                "rounds": rates,
+                "times_conventional": rate / base,
+                "share_of_ceiling": rate * operations / ceiling[recipe.precision],
+                **self.details.get((subject, recipe), {}),
+            }
+            if recipe.kind == CONVENTIONAL:
+                record["loader_processes"] = self.best_loaders[subject]
+            records.append(record)
+        return records
+
+
+def training_operations(model: ModelConfig, side: int) -> int:
+    """Floating-point operations of convolutions and head to train on one image once.
+
+    A multiply-add is two, and the backward pass is two forward passes: one for the gradients
+    of the weights, one for those of the inputs.
+    """
+    network = build_network(model, 10)
+    return 3 * 2 * count_multiply_adds(network, side, side)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[str]:
+    """A place for runs that nobody wants to keep, on the disk where runs are kept."""
+    runs = Path("runs")
+    runs.mkdir(exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=".benchmark-", dir=runs)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""What the benchmark measures: networks at the paper's scale and at the quick one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnet_study.config import (
+    AugmentConfig,
+    CheckpointConfig,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    ScheduleConfig,
+    WarmupConfig,
+)
+
+NEVER = 10**7
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A residual network with option A, on the embedded shapes, at one of two scales.
+
+    Plain networks differ from it by additions, and take the same time to a few percent.
+
+    Attributes:
+        depth: Weighted layers.
+        scale: "paper" (width 16, 32×32 pixels, batches of 128, a row each 100 and a
+            checkpoint each 1,000 iterations) or "quick" (8, 16×16, 64, 50, 250).
+        batch_size: Images of a mini-batch, in place of the scale's.
+    """
+
+    depth: int
+    scale: str = "paper"
+    batch_size: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{'ResNet' if self.scale == 'paper' else 'quick'}-{self.depth}"
+
+    @classmethod
+    def named(cls, name: str) -> Subject | None:
+        """The subject of a name such as "ResNet-56" or "quick-20"; None if there is none."""
+        family, _, depth = name.partition("-")
+        if family not in ("ResNet", "quick") or not depth.isdecimal():
+            return None
+        if int(depth) < 8 or (int(depth) - 2) % 6:
+            return None
+        return cls(int(depth), "paper" if family == "ResNet" else "quick")
+
+    def config(
+        self,
+        runs_dir: str,
+        precision: str,
+        device: str,
+        threads: int | None,
+        seed: int = 0,
+        activation_checkpointing: bool = False,
+        kernels: str = "auto",
+    ) -> RunConfig:
+        """A run of this network without an end and without evaluations: it is stopped."""
+        paper = self.scale == "paper"
+        return RunConfig(
+            model=ModelConfig("residual", self.depth, "A", width=16 if paper else 8),
+            data=DataConfig(
+                name="shapes",
+                resolution=None if paper else 16,
+                augment=AugmentConfig(padding=4 if paper else 2),
+            ),
+            schedule=ScheduleConfig(
+                iterations=NEVER,
+                batch_size=self.batch_size or (128 if paper else 64),
+                learning_rate=0.01,
+                milestones=(),
+                log_every=100 if paper else 50,
+                eval_every=NEVER,
+                eval_train_images=1000,
+                warmup=WarmupConfig(iterations=None, until_error=None),
+            ),
+            checkpoint=CheckpointConfig(every=1000 if paper else 250),
+            precision=precision,
+            device=device,
+            threads=threads,
+            seed=seed,
+            kernels=kernels,
+            activation_checkpointing=activation_checkpointing,
+            runs_dir=runs_dir,
+            experiment_name="benchmark",
+        )
+
+
+DEFAULT = tuple(Subject(depth, scale) for scale in ("paper", "quick") for depth in (20, 56, 110))
