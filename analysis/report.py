@@ -92,7 +92,7 @@ def write_report(
         write_text(output / name, text)
         written.append(output / name)
     for name, figure in figures.items():
-        written += _write_figure(figure, output / name)
+        written += write_figure(figure, output / name)
     return found, written
 
 
@@ -130,7 +130,7 @@ def write_comparison(
     }
     for name, text in texts.items():
         write_text(output / name, text)
-    drawn = _write_figure(side_by_side(runs), output / "side_by_side")
+    drawn = write_figure(side_by_side(runs), output / "side_by_side")
     return [*(output / name for name in texts), *drawn, *written]
 
 
@@ -178,7 +178,12 @@ def tables_of(study: Study) -> dict[str, Titled]:
     }
 
 
-def _write_figure(figure: Figure, stem: Path) -> list[Path]:
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Writes a figure in each of `FORMATS`; returns the paths.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
     paths = []
     for suffix in FORMATS:
         stream = io.BytesIO()

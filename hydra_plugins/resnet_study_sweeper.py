@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from resnet_study.__main__ import fail, to_run_config
 from resnet_study.errors import ConfigError, StudyError
 from resnet_study.interruption import StopRequest
-from resnet_study.sweep import Job, execute
+from resnet_study.sweep import Job, execute, workers_and_threads
 
 
 class StudySweeper(BasicSweeper):
@@ -29,7 +29,9 @@ class StudySweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Runs the sweep and ends the process with its exit status."""
         try:
-            status = execute(self._jobs(arguments), self._launch)
+            jobs = self._jobs(arguments)
+            self.runs = len({job.config.run_id for job in jobs})
+            status = execute(jobs, self._launch)
         except StudyError as error:
             fail(error)
         if status:
@@ -59,10 +61,15 @@ class StudySweeper(BasicSweeper):
     def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> dict[str, str]:
         assert self.launcher is not None
         assert self.config is not None
-        workers = self.config.hydra.launcher.get("n_jobs", 1)
-        cores = int(joblib.cpu_count())
-        # Workers share the cores, so a run has its share of threads unless the user says.
-        threads = max(1, cores // (workers if workers > 0 else cores))
+        workers, threads = workers_and_threads(
+            int(self.config.hydra.launcher.get("n_jobs", 1)),
+            self.runs,
+            int(joblib.cpu_count()),
+            _gpus(jobs[0].config.device),
+        )
+        if "n_jobs" in self.config.hydra.launcher:
+            # The launcher was made before anything was known of the runs.
+            self.launcher.joblib["n_jobs"] = workers  # type: ignore[attr-defined]
         overrides = [
             [
                 *job.overrides,
@@ -78,6 +85,15 @@ class StudySweeper(BasicSweeper):
             for job, outcome in zip(jobs, outcomes, strict=False)
             if outcome.startswith("failed: ")
         }
+
+
+def _gpus(device: str) -> int:
+    """GPUs that runs are trained on; to launch a run takes torch anyway."""
+    import torch
+
+    from resnet_study.machine import choose_device
+
+    return torch.cuda.device_count() if choose_device(device).type == "cuda" else 0
 
 
 class _UntilStopped(Sequence[Sequence[str]]):

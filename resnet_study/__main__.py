@@ -42,7 +42,17 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     for group in ("model", "data", "schedule"):
         if not values.get(group):
             raise ConfigError(group, None, f"allowed is one of the files in conf/{group}")
+    if values.get("precision") == "auto":
+        values["precision"] = _fastest_precision(str(values.get("device")))
     return RunConfig.from_mapping(values)  # type: ignore[arg-type]
+
+
+@functools.cache
+def _fastest_precision(device: str) -> str:
+    """What "auto" stands for here: the description of a run names a precision."""
+    from resnet_study import machine
+
+    return machine.fastest_precision(machine.choose_device(device))
 
 
 def fail(error: StudyError) -> NoReturn:

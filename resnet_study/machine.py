@@ -35,6 +35,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def fastest_precision(device: torch.device) -> str:
+    """Precision "bf16" where the hardware computes in it, else "fp32"."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    flags: set[str] = set()
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.lower().startswith(("flags", "features")):
+                flags.update(line.partition(":")[2].split())
+    return "bf16" if flags & {"amx_bf16", "avx512_bf16", "bf16"} else "fp32"
+
+
 def set_up(threads: int | None) -> int:
     """Sets threads, and kernels that give the same result each time; returns the threads.
 

@@ -23,6 +23,7 @@ from resnet_study.runs import COMPLETE, RunFolder, check_space
 # checkpoints, this many times.
 ATTEMPTS = 5
 _PATIENCE = 5.0
+RUNS_PER_GPU = 8
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,25 @@ def relative_cost(config: RunConfig) -> float:
     images = config.schedule.iterations * config.schedule.batch_size
     # Small networks are bound by memory traffic, which grows with width, not its square.
     return float(images * config.model.depth * config.model.width * side**2)
+
+
+def workers_and_threads(asked: int, runs: int, cores: int, gpus: int) -> tuple[int, int]:
+    """How many runs go on side by side, and on how many threads each.
+
+    On a CPU one thread per run is fastest: what a convolution this small gains from a second
+    one is less than a second run does. On a GPU several runs share the device, which one of
+    these networks fills in small part only.
+
+    Args:
+        asked: The launcher's `n_jobs`; -1 leaves it to us.
+        runs: Distinct runs of the sweep, finished ones included: how many are left must not
+            change a run's threads, on which its rounding depends.
+        cores: That this process may use.
+        gpus: That runs are trained on; 0 on a CPU.
+    """
+    most = asked if asked > 0 else min(cores, RUNS_PER_GPU * gpus) if gpus else cores
+    workers = max(1, min(most, runs))
+    return workers, max(1, cores // workers)
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:

@@ -18,6 +18,7 @@ ORDER = [
     {"start"},
     {"experiment"},
     {"sweep"},
+    {"benchmark"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -1,6 +1,7 @@
 """Figures: each function takes a frame and returns a matplotlib Figure."""
 
 from analysis.figures.constructed_sibling import constructed_sibling
+from analysis.figures.cost_growth import cost_growth
 from analysis.figures.error_by_depth import error_by_depth
 from analysis.figures.gradient_flow import gradient_flow
 from analysis.figures.layer_responses import layer_responses
@@ -9,9 +10,11 @@ from analysis.figures.optimisation_speed import optimisation_speed
 from analysis.figures.shattered_gradients import shattered_gradients
 from analysis.figures.shortcut_options import shortcut_options
 from analysis.figures.side_by_side import side_by_side
+from analysis.figures.throughput import throughput
 
 __all__ = [
     "constructed_sibling",
+    "cost_growth",
     "error_by_depth",
     "gradient_flow",
     "layer_responses",
@@ -20,4 +23,5 @@ __all__ = [
     "shattered_gradients",
     "shortcut_options",
     "side_by_side",
+    "throughput",
 ]

@@ -93,7 +93,8 @@ def _benchmark(options: argparse.Namespace) -> None:
         f"{measurements} measurements, about {expected / 60:.0f} minutes"
         f"{', and as long again for growth' if options.growth else ''}"
     )
-    with Crew(max(workers, 1)) as crew, console.status("") as status:
+    size = max(workers, growth.worker_counts(cores)[-1] if options.growth else 1)
+    with Crew(size) as crew, console.status("") as status:
         crew.do(machine.versions, [()] * workers)
         for number in range(1, options.rounds + 1):
             tell = functools.partial(_tell, status, f"round {number} of {options.rounds}")
@@ -109,11 +110,10 @@ def _benchmark(options: argparse.Namespace) -> None:
                 _tell(status, "evaluation", f"{subject.name}, {recipe.name}")
                 session.evaluate(crew, subject, recipe)
         result["measurements"] = session.measurements()
-    _print_table(result)
-    if options.growth:
-        with console.status("") as status:
+        if options.growth:
             tell = functools.partial(_tell, status, "growth")
-            result["growth"] = growth.measure(session, options.precisions[-1], tell)
+            result["growth"] = growth.measure(session, crew, options.precisions[-1], tell)
+    _print_table(result)
     write_text(path, json.dumps(result, indent=2) + "\n")
     print(f"measurements: {path}")
     if options.growth:

@@ -16,8 +16,16 @@ BATCHES = (16, 32, 64, 128, 256)
 REPEATS = 3
 
 
-def measure(session: Session, precision: str, tell: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    session: Session, crew: Crew, precision: str, tell: Callable[[str], None]
+) -> dict[str, Any]:
     """Measures each relation at the paper's scale, in turns.
+
+    Args:
+        session: Says how; its own measurements are left alone.
+        crew: At least as many processes as the last of `worker_counts`.
+        precision: "fp32" or "bf16".
+        tell: Told what is being measured.
 
     Returns:
         For "depth", "batch" and "workers" the seconds of an iteration, or images per second,
@@ -26,18 +34,19 @@ def measure(session: Session, precision: str, tell: Callable[[str], None]) -> di
     """
     one = Recipe("one process", precision, 1, 1)
     found: dict[str, Any] = {"precision": precision, "depth": [], "batch": [], "workers": []}
-    workers = worker_counts(session.cores)
-    with Crew(workers[-1]) as crew:
-        points: list[tuple[str, Subject, Recipe]] = [
-            *(("depth", Subject(depth), one) for depth in DEPTHS),
-            *(("batch", Subject(20, batch_size=size), one) for size in BATCHES),
-            *(("workers", Subject(20, "quick"), _sweep(precision, n)) for n in workers),
-        ]
-        rates: list[list[float]] = [[] for _ in points]
-        for _ in range(REPEATS):
-            for (relation, subject, recipe), seen in zip(points, rates, strict=True):
-                tell(f"{relation}: {subject.name}, {recipe.workers} workers")
-                seen.append(session.train(crew, subject, recipe))
+    points: list[tuple[str, Subject, Recipe]] = [
+        *(("depth", Subject(depth), one) for depth in DEPTHS),
+        *(("batch", Subject(20, batch_size=size), one) for size in BATCHES),
+        *(
+            ("workers", Subject(20, "quick"), _sweep(precision, count))
+            for count in worker_counts(session.cores)
+        ),
+    ]
+    rates: list[list[float]] = [[] for _ in points]
+    for _ in range(REPEATS):
+        for (relation, subject, recipe), seen in zip(points, rates, strict=True):
+            tell(f"{relation}: {subject.name}, {recipe.workers} workers")
+            seen.append(session.train(crew, subject, recipe))
     for (relation, subject, recipe), seen in zip(points, rates, strict=True):
         rate = statistics.median(seen)
         batch = subject.config("runs", precision, session.device, 1).schedule.batch_size
@@ -84,5 +93,5 @@ def _peak(session: Session, subject: Subject, precision: str, recompute: bool) -
         config = subject.config(
             folder, precision, session.device, 1, activation_checkpointing=recompute
         )
-        found: dict[str, float] = alone(ours, config, Window.of(0.1, session.delay + 5))
+        found: dict[str, float] = alone(ours, config, Window.of(0.0, 0.0))
     return found["peak_memory_bytes"]

@@ -134,7 +134,13 @@ def evaluation(config: RunConfig, seconds: float = 1.0) -> float:
     return count / (time.monotonic() - began)
 
 
-def matrix_product(precision: str, device_name: str, threads: int, seconds: float = 0.5) -> float:
+def matrix_product(
+    precision: str,
+    device_name: str,
+    threads: int,
+    seconds: float = 0.5,
+    sides: tuple[int, ...] = (1024, 2048, 4096, 8192),
+) -> float:
     """Floating-point operations per second of a product of two square matrices.
 
     No call to a library computes faster. The best of several sizes, each the median of its
@@ -144,7 +150,8 @@ def matrix_product(precision: str, device_name: str, threads: int, seconds: floa
     machine.set_up(threads)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     rates = []
-    for side in (1024, 2048, 4096) if device.type == "cpu" else (4096, 8192):
+    # The smallest do not fill a GPU, and the largest takes a CPU too long.
+    for side in sides[:-1] if device.type == "cpu" else sides[2:]:
         one, two = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         times: list[float] = []
         one @ two

@@ -12,7 +12,7 @@ from resnet_study.errors import StorageError
 from resnet_study.experiment import run
 from resnet_study.models import build_network
 from resnet_study.runs import RunFolder, estimated_bytes
-from resnet_study.sweep import Job, distinct, execute
+from resnet_study.sweep import Job, distinct, execute, workers_and_threads
 from resnet_study.training import checkpoint as checkpoints
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import build_optimizer
@@ -180,3 +180,22 @@ def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, capsys):
     errors = capsys.readouterr().err
     assert "resnet_study is used from its checkout" in errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "asked, runs, cores, gpus, expected",
+    [
+        (-1, 15, 2, 0, (2, 1)),
+        (-1, 15, 64, 0, (15, 4)),
+        (-1, 1, 2, 0, (1, 2)),
+        (1, 15, 4, 0, (1, 4)),
+        (3, 15, 4, 0, (3, 1)),
+        (8, 15, 4, 0, (8, 1)),
+        (-1, 15, 16, 1, (8, 2)),
+        (-1, 75, 64, 4, (32, 2)),
+        (-1, 15, 2, 1, (2, 1)),
+        (4, 15, 16, 1, (4, 4)),
+    ],
+)
+def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
+    assert workers_and_threads(asked, runs, cores, gpus) == expected

@@ -1,0 +1,78 @@
+"""Command line: `python -m analysis.benchmark runs/benchmark` draws what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import cost_growth, throughput
+from analysis.report import write_figure
+from resnet_study.errors import StorageError, StudyError
+from resnet_study.files import reason
+
+FILE = "benchmark.json"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Draws the figures of a benchmark beside its file; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.benchmark",
+        description="Draws the figures of a benchmark that python -m resnet_study.benchmark ran.",
+    )
+    parser.add_argument("folder", type=Path, help=f"the folder of {FILE}, such as runs/benchmark")
+    options = parser.parse_args(arguments)
+    try:
+        for path in draw(options.folder):
+            print(f"figure: {path}")
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def draw(folder: Path) -> list[Path]:
+    """Draws speeds, and growth where it was measured, into the folder of the measurements.
+
+    Raises:
+        StorageError: The folder holds no measurements, or cannot be written.
+    """
+    result = read(folder / FILE)
+    machine = result["machine"]
+    about = (
+        f"{machine['device_name']}, {machine['cores']} cores, "
+        f"torch {machine['versions']['torch']}, kernels: {machine['kernels']}."
+    )
+    written = write_figure(
+        throughput(pd.DataFrame(result["measurements"]), about), folder / "throughput"
+    )
+    if "growth" in result:
+        written += write_figure(cost_growth(result["growth"], about), folder / "cost_growth")
+    return written
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A benchmark's file.
+
+    Raises:
+        StorageError: It is not there, or is something else.
+    """
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not result["measurements"] or "device_name" not in result["machine"]:
+            raise ValueError
+    except OSError as error:
+        raise StorageError("benchmark", path, f"cannot be read ({reason(error)})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            "benchmark", path, "allowed is a file of python -m resnet_study.benchmark"
+        ) from error
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

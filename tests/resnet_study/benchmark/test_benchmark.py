@@ -1,0 +1,184 @@
+"""The benchmark: what it measures is training, and what it writes can be read."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+import torch
+
+from analysis import benchmark as drawing
+from analysis.figures.cost_growth import departures
+from resnet_study.benchmark import __main__ as command_line
+from resnet_study.benchmark import growth
+from resnet_study.benchmark.conventional import Images, conventional
+from resnet_study.benchmark.crew import alone
+from resnet_study.benchmark.measure import Window, matrix_product, ours
+from resnet_study.benchmark.session import recipes_for, training_operations
+from resnet_study.benchmark.subjects import DEFAULT, Subject
+from resnet_study.config import ModelConfig
+from resnet_study.data import load_images
+
+
+def test_a_window_counts_what_lies_in_it_and_waits_for_enough():
+    window = Window.of(seconds=0.05, delay=0.05)
+    window.mark(1)
+    assert window.marks == []
+    time.sleep(0.06)
+    for iteration in (2, 3):
+        window.mark(iteration)
+    time.sleep(0.06)
+    assert not window.over
+    window.mark(5)
+    assert window.over
+    (_, began), *_, (_, ended) = window.marks
+    assert window.seconds_per_iteration() == pytest.approx((ended - began) / 3)
+
+
+@pytest.mark.parametrize("subject", DEFAULT, ids=lambda subject: subject.name)
+def test_subjects_are_the_networks_of_the_study(subject):
+    config = subject.config("runs", "fp32", "cpu", 1)
+    assert Subject.named(subject.name) == subject
+    assert config.model.depth == subject.depth
+    sizes = (config.model.width, config.data.resolution, config.schedule.batch_size)
+    assert sizes == ((16, None, 128) if subject.scale == "paper" else (8, 16, 64))
+
+
+@pytest.mark.parametrize("name", ["ResNet-21", "VGG-16", "quick-", "ResNet", "quick-2"])
+def test_names_of_nothing(name, capsys):
+    assert Subject.named(name) is None
+    assert command_line.main(["--networks", name]) == 2
+    assert capsys.readouterr().err == (
+        f"error: networks={name}: allowed are ResNet-DEPTH and quick-DEPTH, depth 6n+2\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--rounds", "--seconds", "--workers"])
+def test_a_measurement_takes_time(option, capsys):
+    assert command_line.main([option, "0"]) == 2
+    assert "allowed is more than 0" in capsys.readouterr().err
+
+
+def test_recipes_share_the_cores():
+    found = recipes_for(8, 8, ["fp32", "bf16"])
+    assert [(r.name, r.workers, r.threads) for r in found] == [
+        ("conventional", 1, 8),
+        ("one process, fp32", 1, 8),
+        ("one process, bf16", 1, 8),
+        ("sweep, fp32", 8, 1),
+        ("sweep, bf16", 8, 1),
+    ]
+    assert [r.name for r in recipes_for(1, 1, ["fp32"])] == ["conventional", "one process, fp32"]
+
+
+def test_operations_are_six_for_each_multiply_add():
+    # He et al. 2015: ResNet-20 has about 40.6 million multiply-adds at 32×32.
+    assert training_operations(ModelConfig(depth=20), 32) == pytest.approx(6 * 40.6e6, rel=0.02)
+
+
+def test_the_matrix_product_is_timed():
+    rate = matrix_product("fp32", "cpu", 1, seconds=0.05, sides=(256, 512))
+    assert 1e9 < rate < 1e14
+
+
+def test_the_conventional_recipe_trains(tmp_path, cache, monkeypatch):
+    from dataclasses import replace
+
+    config = Subject(8, "quick").config("runs", "fp32", "cpu", 1)
+    config = replace(config, data=replace(config.data, cache=str(cache)))
+    seen = []
+    cross_entropy = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(
+        "resnet_study.benchmark.conventional.F.cross_entropy",
+        lambda *arguments: seen.append(cross_entropy(*arguments)) or seen[-1],
+    )
+    found = conventional(config, Window.of(2.0, 1.0), 0)
+    assert found["images_per_second"] > 0
+    losses = [float(loss.detach()) for loss in seen]
+    assert len(losses) > 20
+    assert sum(losses[-5:]) < sum(losses[:5])
+    images = load_images(config.data)
+    image, label = Images(images.train_images, images.train_labels, 2)[7]
+    assert image.shape == (3, 16, 16)
+    assert label == images.train_labels[7]
+
+
+def test_ours_is_a_run_with_its_rows_and_checkpoints(tmp_path, cache):
+    from dataclasses import replace
+
+    config = Subject(8, "quick").config(str(tmp_path), "fp32", "cpu", 1)
+    config = replace(config, data=replace(config.data, cache=str(cache)))
+    found = ours(config, Window.of(1.0, 0.2))
+    assert found["peak_memory_bytes"] > 10_000_000
+    assert 0 < found["checkpoint_seconds"] < 5
+    (folder,) = (tmp_path / "benchmark").iterdir()
+    assert (folder / "checkpoint.pt").exists()
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    logged = [float(row.split(",")[-1]) for row in rows[1:]]
+    assert found["images_per_second"] == pytest.approx(sum(logged) / len(logged), rel=0.5)
+
+
+def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(growth, "DEPTHS", (8, 14))
+    monkeypatch.setattr(growth, "BATCHES", (8, 16))
+    monkeypatch.setattr(growth, "REPEATS", 1)
+    monkeypatch.setattr(growth, "worker_counts", lambda _: [1, 2])
+    monkeypatch.setattr(growth, "alone", lambda task, *arguments: task(*arguments))
+    status = command_line.main(
+        ["--networks", "quick-8", "--rounds", "1", "--seconds", "0.3", "--precisions", "fp32",
+         "--workers", "2", "--output", str(tmp_path)]
+    )  # fmt: skip
+    assert status == 0
+    result = json.loads((tmp_path / "benchmark.json").read_text())
+    kinds = [(r["recipe"], r["precision"], r["workers"]) for r in result["measurements"]]
+    assert kinds == [
+        ("conventional", "fp32", 1),
+        ("one process", "fp32", 1),
+        ("sweep", "fp32", 2),
+    ]
+    base = result["measurements"][0]["images_per_second"]
+    ceiling = result["ceiling_operations_per_second"]["fp32"][0]
+    operations = training_operations(ModelConfig(depth=8, width=8), 16)
+    for record in result["measurements"]:
+        rate = record["images_per_second"]
+        assert record["rounds"] == [rate]
+        assert record["times_conventional"] == pytest.approx(rate / base)
+        assert record["share_of_ceiling"] == pytest.approx(rate * operations / ceiling)
+    assert all(r["evaluation_images_per_second"] > 0 for r in result["measurements"][1:])
+    assert [r["depth"] for r in result["growth"]["depth"]] == [8, 14]
+    for record in result["growth"]["memory"]:
+        assert record["peak_memory_bytes"] > 10_000_000
+    assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json"} | {
+        f"{name}.{suffix}"
+        for name in ("throughput", "cost_growth")
+        for suffix in ("png", "svg", "pdf")
+    }
+    printed = capsys.readouterr().out
+    assert "quick-8" in printed
+    assert "conventional" in printed
+
+
+def test_a_fresh_process_is_another_one():
+    assert alone(os.getpid) != os.getpid()
+
+
+def test_departures_are_from_a_straight_line():
+    import pandas as pd
+
+    x = pd.Series([1, 2, 4, 8])
+    offset, slope, off = departures(x, 3 + 2 * x)
+    assert (offset, slope) == (pytest.approx(3), pytest.approx(2))
+    assert off.abs().max() < 1e-9
+    assert departures(x, 3 + 2 * x**2)[2].abs().max() > 0.05
+
+
+@pytest.mark.parametrize("text", [None, "{}", "[]", "nonsense", '{"measurements": []}'])
+def test_drawing_says_what_is_no_benchmark(tmp_path, capsys, text):
+    if text is not None:
+        (tmp_path / "benchmark.json").write_text(text)
+    assert drawing.main([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: benchmark={tmp_path / 'benchmark.json'}: ")
+    assert error.count("\n") == 1
