@@ -4,11 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-# Arguments for the sweep, such as: make reproduce ARGS="seed=0,1,2"
+# Arguments, such as: make reproduce ARGS="seed=0,1,2", or: make bench ARGS="--rounds 1"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures test lint format clean
+.PHONY: help setup reproduce figures bench test lint format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -26,7 +26,13 @@ reproduce: $(STAMP)  ## Train the quick grid, draw figures and tables, write the
 	$(BIN)/python -m analysis runs/quick
 
 figures: $(STAMP)  ## Draw figures and pages anew, of recorded and of your own quick runs; trains nothing
-	@for runs in $(wildcard runs/recorded/* runs/quick); do $(BIN)/python -m analysis $$runs || exit; done
+	@for runs in $(filter-out %/benchmark, $(wildcard runs/recorded/* runs/quick)); do \
+	  $(BIN)/python -m analysis $$runs || exit; done
+	@for file in $(wildcard runs/recorded/benchmark/benchmark.json); do \
+	  $(BIN)/python -m analysis.benchmark $$(dirname $$file) || exit; done
+
+bench: $(STAMP)  ## Measure how fast this machine trains, beside the conventional recipe
+	$(BIN)/python -m resnet_study.benchmark $(ARGS)
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest

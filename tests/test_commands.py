@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,24 @@ def test_help_and_composition_need_no_torch(command):
     shown = command("--help", tiny=False)
     assert "python -m resnet_study experiment=quick" in shown.stdout
     assert "experiment: colour, colour_paper, figure6, gradients" in shown.stdout
+
+
+def test_a_finished_sweep_is_told_from_its_folders_alone(tmp_path):
+    shutil.copytree(CHECKOUT / "runs" / "recorded" / "quick", tmp_path / "quick")
+    program = (
+        "import sys, runpy\n"
+        f"sys.argv = ['resnet_study', 'experiment=quick', 'runs_dir={tmp_path}']\n"
+        "try: runpy.run_module('resnet_study', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "15 finished, 0 to train" in done.stderr
+    assert time.monotonic() - began < 15
 
 
 def test_the_analysis_loads_without_torch():
