@@ -12,8 +12,9 @@ import pandas as pd
 
 from analysis.figures import cost_growth, throughput
 from analysis.report import write_figure
+from analysis.tables import text_as_markdown
 from resnet_study.errors import StorageError, StudyError
-from resnet_study.files import reason
+from resnet_study.files import reason, write_text
 
 FILE = "benchmark.json"
 
@@ -22,13 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Draws the figures of a benchmark beside its file; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.benchmark",
-        description="Draws the figures of a benchmark that python -m resnet_study.benchmark ran.",
+        description="Draws figures and a table of what python -m resnet_study.benchmark measured.",
     )
     parser.add_argument("folder", type=Path, help=f"the folder of {FILE}, such as runs/benchmark")
     options = parser.parse_args(arguments)
     try:
         for path in draw(options.folder):
-            print(f"figure: {path}")
+            print(path)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -36,7 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def draw(folder: Path) -> list[Path]:
-    """Draws speeds, and growth where it was measured, into the folder of the measurements.
+    """Draws speeds, and growth where it was measured, beside the measurements.
+
+    Returns:
+        The paths written.
 
     Raises:
         StorageError: The folder holds no measurements, or cannot be written.
@@ -47,12 +51,39 @@ def draw(folder: Path) -> list[Path]:
         f"{machine['device_name']}, {machine['cores']} cores, "
         f"torch {machine['versions']['torch']}, kernels: {machine['kernels']}."
     )
-    written = write_figure(
-        throughput(pd.DataFrame(result["measurements"]), about), folder / "throughput"
-    )
+    measurements = pd.DataFrame(result["measurements"])
+    write_text(folder / "speeds.md", text_as_markdown(speeds(measurements)))
+    written = [folder / "speeds.md"]
+    written += write_figure(throughput(measurements, about), folder / "throughput")
     if "growth" in result:
         written += write_figure(cost_growth(result["growth"], about), folder / "cost_growth")
     return written
+
+
+def speeds(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Images per second of each recipe, as text, with the last one set against others.
+
+    Args:
+        measurements: One row per network and recipe, as in benchmark.json.
+
+    Returns:
+        One row per network.
+    """
+    rows = []
+    for network, part in measurements.groupby("network", sort=False):
+        row = {"network": str(network)}
+        for record in part.to_dict("records"):
+            conventional = record["recipe"] == "conventional"
+            title = (
+                record["recipe"] if conventional else f"{record['recipe']}, {record['precision']}"
+            )
+            row[title] = f"{record['images_per_second']:,.0f}"
+            if not conventional:
+                row[title] += f" ({record['times_conventional']:.1f}×)"
+        last = part.iloc[-1]
+        row[f"of the {last['precision']} ceiling"] = f"{100 * last['share_of_ceiling']:.0f} %"
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -208,7 +208,11 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """A table in Markdown."""
-    text = readable(table)
+    return text_as_markdown(readable(table))
+
+
+def text_as_markdown(text: pd.DataFrame) -> str:
+    """A table of text in Markdown, the first column to the left, the others to the right."""
     lines = [" | ".join(text.columns), " | ".join(["---", *["---:"] * (len(text.columns) - 1)])]
     lines += [" | ".join(row) for row in text.itertuples(index=False)]
     return "".join(f"| {line} |\n" for line in lines)

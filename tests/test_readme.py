@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 from hydra import compose, initialize_config_dir
 
+from analysis.benchmark import read, speeds
 from analysis.claims import judge
 from analysis.load import load_runs, read_study
 from analysis.statistics import final_errors
-from analysis.tables import markdown, results
+from analysis.tables import markdown, results, text_as_markdown
 from resnet_study.__main__ import CONF, to_run_config
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -23,6 +25,13 @@ def test_the_results_are_those_of_the_recorded_runs():
     for folder in folders:
         table = markdown(results(final_errors(load_runs(CHECKOUT / folder))))
         assert table in README, f"make the table of {folder} anew:\n{table}"
+
+
+def test_the_speeds_are_those_of_the_recorded_benchmark():
+    (folder,) = re.findall(r"<!-- benchmark: (\S+) -->", README)
+    result = read(CHECKOUT / folder / "benchmark.json")
+    table = text_as_markdown(speeds(pd.DataFrame(result["measurements"])))
+    assert table in README, f"make the table of {folder} anew:\n{table}"
 
 
 def test_pictures_and_pages_are_there():

@@ -151,7 +151,7 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cap
     assert [r["depth"] for r in result["growth"]["depth"]] == [8, 14]
     for record in result["growth"]["memory"]:
         assert record["peak_memory_bytes"] > 10_000_000
-    assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json"} | {
+    assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json", "speeds.md"} | {
         f"{name}.{suffix}"
         for name in ("throughput", "cost_growth")
         for suffix in ("png", "svg", "pdf")
