@@ -61,11 +61,12 @@ class StudySweeper(BasicSweeper):
     def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> dict[str, str]:
         assert self.launcher is not None
         assert self.config is not None
+        gpus = _gpus(jobs[0].config.device)
         workers, threads = workers_and_threads(
             int(self.config.hydra.launcher.get("n_jobs", 1)),
             self.runs,
             int(joblib.cpu_count()),
-            _gpus(jobs[0].config.device),
+            gpus,
         )
         if "n_jobs" in self.config.hydra.launcher:
             # The launcher was made before anything was known of the runs.
@@ -75,8 +76,11 @@ class StudySweeper(BasicSweeper):
                 *job.overrides,
                 f"hydra.sweep.subdir={job.config.run_id}",
                 f"threads={job.config.threads or threads}",
+                # What "auto" stands for is this process's to say: run ids depend on it.
+                f"precision={job.config.precision}",
+                f"device={f'cuda:{number % gpus}' if gpus > 1 else job.config.device}",
             ]
-            for job in jobs
+            for number, job in enumerate(jobs)
         ]
         returns = self.launcher.launch(_UntilStopped(stop, overrides), initial_job_idx=0)
         outcomes = [str(result.return_value) for result in returns]
@@ -93,7 +97,9 @@ def _gpus(device: str) -> int:
 
     from resnet_study.machine import choose_device
 
-    return torch.cuda.device_count() if choose_device(device).type == "cuda" else 0
+    if choose_device(device).type == "cpu":
+        return 0
+    return 1 if ":" in device else torch.cuda.device_count()
 
 
 class _UntilStopped(Sequence[Sequence[str]]):

@@ -57,7 +57,7 @@ class RunConfig:
         checkpoint: When the state is saved.
         activation_checkpointing: Whether activations are computed again in the backward
             pass rather than kept; the curve is the same.
-        device: "auto" takes a GPU if there is one.
+        device: "cpu", "cuda", or one GPU as "cuda:1"; "auto" takes a GPU if there is one.
         kernels: "auto" takes batch norm, addition and ReLU as one on a CPU with a C++
             compiler; "torch" takes torch's own. They differ in rounding.
         threads: CPU threads of one run; null takes all cores.
@@ -74,7 +74,7 @@ class RunConfig:
     probes: ProbesConfig = field(default_factory=ProbesConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     activation_checkpointing: bool = setting(False, bool, identity=False)
-    device: str = setting("auto", str, choices=("auto", "cpu", "cuda"), identity=False)
+    device: str = setting("auto", str, identity=False)
     kernels: str = setting("auto", str, choices=("auto", "torch"), identity=False)
     threads: int | None = setting(None, int, minimum=1, maximum=4096, optional=True, identity=False)
     logger: str = setting("none", str, choices=("none", "tensorboard"), identity=False)
@@ -83,6 +83,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ConfigError(
+                "device", self.device, "allowed are auto, cpu, cuda, cuda:0, cuda:1, …"
+            )
         if self.start.depth == self.model.depth:
             # Nothing to deepen: the run of that depth itself, so that a sweep over both has it.
             object.__setattr__(self, "start", StartConfig())

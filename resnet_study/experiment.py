@@ -223,6 +223,8 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
     check_logger(config.logger)
     check_start(config)
     check_writable(Path(config.runs_dir))
+    # Compiled here if need be, before many processes would do so at once.
+    kernels_for(device, config.kernels)
     images = load_images(config.data)
     if config.schedule.batch_size > len(images.train_labels):
         raise ConfigError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psutil
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import StudyError
+from resnet_study.errors import ConfigError, StudyError
 from resnet_study.interruption import StopRequest
 from resnet_study.progress import SweepReporter, duration
 from resnet_study.runs import COMPLETE, RunFolder, check_space
@@ -59,14 +59,22 @@ def workers_and_threads(asked: int, runs: int, cores: int, gpus: int) -> tuple[i
     these networks fills in small part only.
 
     Args:
-        asked: The launcher's `n_jobs`; -1 leaves it to us.
+        asked: The launcher's `n_jobs`, as joblib counts: -1 leaves it to us, and on a CPU
+            is all cores, -2 all but one.
         runs: Distinct runs of the sweep, finished ones included: how many are left must not
             change a run's threads, on which its rounding depends.
         cores: That this process may use.
         gpus: That runs are trained on; 0 on a CPU.
+
+    Raises:
+        ConfigError: No worker was asked for.
     """
-    most = asked if asked > 0 else min(cores, RUNS_PER_GPU * gpus) if gpus else cores
-    workers = max(1, min(most, runs))
+    if asked == 0:
+        raise ConfigError("hydra.launcher.n_jobs", 0, "allowed is 1 or more, or -1 for all cores")
+    most = asked if asked > 0 else max(1, cores + 1 + asked)
+    if gpus and asked == -1:
+        most = min(cores, RUNS_PER_GPU * gpus)
+    workers = min(most, runs)
     return workers, max(1, cores // workers)
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import signal
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
 import joblib
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +26,7 @@ from resnet_study.benchmark.subjects import DEFAULT, Subject
 from resnet_study.errors import ConfigError, StudyError
 from resnet_study.files import check_writable, write_text
 from resnet_study.models import kernels_for
+from resnet_study.sweep import RUNS_PER_GPU
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--networks", nargs="+", default=names, metavar="NAME",
                         help=f"ResNet-DEPTH, or quick-DEPTH as in experiment=quick "
                         f"(default: {' '.join(names)})")  # fmt: skip
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"],
-                        choices=["fp32", "bf16"])  # fmt: skip
+    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"],
+                        help="(default: fp32, and bf16 where it is fast)")  # fmt: skip
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--workers", type=int, help="processes of a sweep (default: one per core, "
                         "at most 8 on a GPU)")  # fmt: skip
@@ -54,13 +59,19 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     options = _parser().parse_args(arguments)
+    # Whoever ends it shall find nothing left behind, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _benchmark(options)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (BrokenExecutor, torch.OutOfMemoryError) as error:
+        words = str(error).splitlines()[0]
+        print(f"error: a measuring process ended: {words}; try fewer --workers", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("interrupted; finished rounds are in the file", file=sys.stderr)
+        print("interrupted; rounds that were finished are in the file", file=sys.stderr)
         return 130
     return 0
 
@@ -73,32 +84,37 @@ def _benchmark(options: argparse.Namespace) -> None:
             raise ConfigError(name, value, "allowed is more than 0")
     device = machine.choose_device(options.device)
     check_writable(options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
     cores = int(joblib.cpu_count())
     on_gpu = device.type == "cuda"
-    workers = options.workers or (min(cores, 8) if on_gpu else cores)
-    recipes = recipes_for(cores, workers, options.precisions)
-    session = Session(
-        device.type, cores, options.seconds, (cores // 2, cores) if on_gpu else (0, cores)
-    )
+    fastest = machine.fastest_precision(device)
+    precisions = options.precisions or sorted({"fp32", fastest}, reverse=True)
+    workers = options.workers or (min(cores, RUNS_PER_GPU) if on_gpu else cores)
+    recipes = recipes_for(cores, workers, precisions, on_gpu)
     description = machine.describe(device, cores) | {
         "cores": cores,
         "kernels": kernels_for(device, "auto"),
     }
-    console = Console(stderr=True)
-    result: dict[str, Any] = {"machine": description, "seconds": options.seconds}
     path = options.output / "benchmark.json"
-    measurements = len(subjects) * len(recipes) * options.rounds
-    expected = measurements * (options.seconds + session.delay + 0.5)
-    console.print(
-        f"{measurements} measurements, about {expected / 60:.0f} minutes"
-        f"{', and as long again for growth' if options.growth else ''}"
-    )
-    size = max(workers, growth.worker_counts(cores)[-1] if options.growth else 1)
-    with Crew(size) as crew, console.status("") as status:
-        crew.do(machine.versions, [()] * workers)
+    # An earlier session's file is not this one's.
+    path.unlink(missing_ok=True)
+    size = max(workers, growth.worker_counts(cores, on_gpu)[-1] if options.growth else 1)
+    with (
+        tempfile.TemporaryDirectory(
+            dir=options.output, prefix=".scratch-", ignore_cleanup_errors=True
+        ) as scratch,
+        Crew(size) as crew,
+        Console(stderr=True).status("") as status,
+    ):
+        loaders = sorted({0, 1, cores // 2, cores})
+        session = Session(device.type, cores, options.seconds, loaders, Path(scratch))
+        _announce(session, len(subjects), len(recipes), options)
+        result: dict[str, Any] = {"machine": description, "seconds": options.seconds}
+        status.update("warming up")
+        session.warm_up(crew)
         for number in range(1, options.rounds + 1):
-            tell = functools.partial(_tell, status, f"round {number} of {options.rounds}")
-            session.round(crew, subjects, recipes, tell)
+            stage = f"round {number} of {options.rounds}"
+            session.round(crew, subjects, recipes, functools.partial(_tell, status, stage))
             result |= {
                 "rounds": number,
                 "ceiling_operations_per_second": dict(session.ceilings),
@@ -112,16 +128,21 @@ def _benchmark(options: argparse.Namespace) -> None:
         result["measurements"] = session.measurements()
         if options.growth:
             tell = functools.partial(_tell, status, "growth")
-            result["growth"] = growth.measure(session, crew, options.precisions[-1], tell)
-    _print_table(result)
+            result["growth"] = growth.measure(session, crew, precisions[-1], tell)
     write_text(path, json.dumps(result, indent=2) + "\n")
-    print(f"measurements: {path}")
+    _print_table(result)
+    print(path, flush=True)
+    # Drawing is the analysis's, which the study never imports; it says itself what is wrong.
+    subprocess.run([sys.executable, "-m", "analysis.benchmark", str(options.output)], check=False)
+
+
+def _announce(session: Session, subjects: int, recipes: int, options: argparse.Namespace) -> None:
+    each = options.seconds + session.delay + 0.5
+    trials = options.rounds * (recipes - 1) + 2 * options.rounds + len(session.loaders) - 2
+    minutes = subjects * trials * each / 60
     if options.growth:
-        sys.stdout.flush()
-        # Drawing is the analysis's; the study never imports it.
-        subprocess.run(
-            [sys.executable, "-m", "analysis.benchmark", str(options.output)], check=True
-        )
+        minutes += growth.measurements(session) * each / 60
+    print(f"about {minutes:.0f} minutes; nothing else should run meanwhile", file=sys.stderr)
 
 
 def _tell(status: Any, stage: str, what: str) -> None:

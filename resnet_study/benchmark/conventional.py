@@ -2,23 +2,22 @@
 
 Images are transformed one by one with torchvision in a DataLoader, the network is eager, in
 float32 and with channels outermost, and SGD is torch's by default. It is as fast as that goes:
-the loss is not read in each iteration, and the better number of loader processes counts.
+the loss is not read in each iteration, and the best number of loader processes counts.
 """
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
 from resnet_study import machine
 from resnet_study.benchmark.measure import Window
+from resnet_study.benchmark.subjects import NEVER
 from resnet_study.config import RunConfig
 from resnet_study.data import load_images
 from resnet_study.models import build_network
@@ -59,25 +58,24 @@ def conventional(config: RunConfig, window: Window, loader_processes: int) -> di
         Images per second.
     """
     device = machine.choose_device(config.device)
-    torch.set_num_threads(machine.set_up(config.threads))
+    machine.set_up(config.threads)
     # torch's own defaults.
     torch.backends.cudnn.deterministic = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = device.type == "cuda"
     images = load_images(config.data)
     batch_size = config.schedule.batch_size
+    dataset = Images(images.train_images, images.train_labels, config.data.augment.padding)
     loader: DataLoader[tuple[torch.Tensor, int]] = DataLoader(
-        Images(images.train_images, images.train_labels, config.data.augment.padding),
+        dataset,
         batch_size,
-        shuffle=True,
-        drop_last=True,
+        # Permutations without end: a small set shall not start its loaders time and again.
+        sampler=RandomSampler(dataset, num_samples=batch_size * NEVER),
         num_workers=loader_processes,
-        persistent_workers=loader_processes > 0,
         pin_memory=device.type == "cuda",
     )
     network = build_network(config.model, len(images.classes), fused=False).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
-    endless = itertools.chain.from_iterable(itertools.repeat(loader))
-    for iteration, (inputs, labels) in enumerate(endless, start=1):
+    for iteration, (inputs, labels) in enumerate(loader, start=1):
         inputs = inputs.to(device, non_blocking=True)
         labels = labels.to(device, non_blocking=True)
         loss = F.cross_entropy(network(inputs), labels)

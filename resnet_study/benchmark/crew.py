@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Any
+
+from resnet_study.benchmark import measure
 
 
 class Crew:
@@ -19,8 +24,9 @@ class Crew:
 
     def __init__(self, size: int) -> None:
         context = get_context("spawn")
+        self.done = context.Value("i", 0)
         self.members = [
-            ProcessPoolExecutor(1, context, initializer=_leave_signals_to_the_parent)
+            ProcessPoolExecutor(1, context, initializer=_join, initargs=(self.done,))
             for _ in range(size)
         ]
 
@@ -31,13 +37,17 @@ class Crew:
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
         for member in self.members:
+            processes = list((member._processes or {}).values())
             if kind is not None:
-                for process in list((member._processes or {}).values()):
-                    process.terminate()
+                for process in processes:
+                    process.kill()
             member.shutdown(wait=kind is None, cancel_futures=True)
+            for process in processes:
+                process.join()
 
     def do(self, task: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Lets as many processes as there are tuples of arguments work at the same time."""
+        self.done.value = 0
         futures = [
             member.submit(task, *each)
             for member, each in zip(self.members, arguments, strict=False)
@@ -51,5 +61,15 @@ def alone(task: Callable[..., Any], *arguments: Any) -> Any:
         return crew.do(task, [arguments])[0]
 
 
-def _leave_signals_to_the_parent() -> None:
+def _join(done: Any) -> None:
+    """Makes a process one of a crew: Ctrl-C is its parent's to meet, whose end is its own."""
+    measure.together.done = done
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

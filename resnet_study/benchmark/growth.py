@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
 from resnet_study.benchmark.crew import Crew, alone
 from resnet_study.benchmark.measure import Window, ours
-from resnet_study.benchmark.session import Recipe, Session, scratch_folder
-from resnet_study.benchmark.subjects import Subject
+from resnet_study.benchmark.session import Recipe, Session
+from resnet_study.benchmark.subjects import NEVER, Subject
+from resnet_study.sweep import RUNS_PER_GPU
 
 DEPTHS = (20, 32, 44, 56, 110)
 BATCHES = (16, 32, 64, 128, 256)
@@ -39,7 +41,7 @@ def measure(
         *(("batch", Subject(20, batch_size=size), one) for size in BATCHES),
         *(
             ("workers", Subject(20, "quick"), _sweep(precision, count))
-            for count in worker_counts(session.cores)
+            for count in worker_counts(session.cores, session.device == "cuda")
         ),
     ]
     rates: list[list[float]] = [[] for _ in points]
@@ -69,16 +71,23 @@ def measure(
                     "depth": depth,
                     "batch_size": 128,
                     "activation_checkpointing": recompute,
-                    "peak_memory_bytes": _peak(session, Subject(depth), precision, recompute),
+                    "peak_memory_bytes": peak_memory(session, Subject(depth), precision, recompute),
                 }
             )
     return found
 
 
-def worker_counts(cores: int) -> list[int]:
-    """1, 2, 4 … up to twice the cores."""
+def measurements(session: Session) -> int:
+    """How many there will be, those of memory counted as one each."""
+    counts = worker_counts(session.cores, session.device == "cuda")
+    return REPEATS * (len(DEPTHS) + len(BATCHES) + len(counts)) + 2 * len(DEPTHS)
+
+
+def worker_counts(cores: int, on_gpu: bool = False) -> list[int]:
+    """1, 2, 4 … up to twice the cores, or twice the runs that share a GPU."""
+    most = min(cores, RUNS_PER_GPU) if on_gpu else cores
     counts = [1]
-    while counts[-1] < 2 * cores:
+    while counts[-1] < 2 * most:
         counts.append(2 * counts[-1])
     return counts
 
@@ -87,11 +96,11 @@ def _sweep(precision: str, workers: int) -> Recipe:
     return Recipe("sweep", precision, workers, 1)
 
 
-def _peak(session: Session, subject: Subject, precision: str, recompute: bool) -> float:
+def peak_memory(session: Session, subject: Subject, precision: str, recompute: bool) -> float:
     """Peak memory of a fresh process that trains some iterations, in bytes."""
-    with scratch_folder() as folder:
+    with tempfile.TemporaryDirectory(dir=session.scratch) as folder:
         config = subject.config(
             folder, precision, session.device, 1, activation_checkpointing=recompute
         )
-        found: dict[str, float] = alone(ours, config, Window.of(0.0, 0.0))
+        found: dict[str, float] = alone(ours, config, Window.of(0.0, 0.0), NEVER)
     return found["peak_memory_bytes"]

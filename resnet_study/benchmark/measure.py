@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from resnet_study import machine
 from resnet_study.config import RunConfig
 from resnet_study.data import load_images
 from resnet_study.data.loader import to_device
+from resnet_study.errors import StudyError
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import build_network, kernels_for
@@ -22,6 +24,33 @@ from resnet_study.training.loop import EVALUATION_BATCH, evaluate
 MARKS = 3
 
 
+class Together:
+    """Tells processes that measure at the same time when the last of them has seen enough.
+
+    Until then all go on: else the slowest would be measured on an emptier machine.
+
+    Args:
+        done: A counter that the processes share, or None for a process on its own.
+    """
+
+    def __init__(self, done: Any = None) -> None:
+        self.done = done
+
+    def finish(self) -> None:
+        """This process has seen enough."""
+        if self.done is not None:
+            with self.done.get_lock():
+                self.done.value += 1
+
+    def finished(self, processes: int) -> bool:
+        """Whether so many have."""
+        return self.done is None or self.done.value >= processes
+
+
+# Of this process; a crew gives its members the counter that they share.
+together = Together()
+
+
 @dataclass
 class Window:
     """A stretch of time in which training is watched, the same for all that train at once.
@@ -29,20 +58,24 @@ class Window:
     Times are those of the system's monotonic clock, which processes share.
 
     Attributes:
-        start: Nothing before it counts: processes load, allocate and compile.
-        end: Training stops here, or as soon after as `MARKS` iterations have been seen.
+        start: Nothing before it counts: processes load, allocate and capture.
+        end: Training stops here, or as soon after as all have seen `MARKS` iterations.
+        processes: How many train at the same time.
         marks: Iteration and time, at moments when the device had done all before.
+        enough: Whether this process has seen enough.
     """
 
     start: float
     end: float
-    marks: list[tuple[int, float]]
+    processes: int = 1
+    marks: list[tuple[int, float]] = field(default_factory=list)
+    enough: bool = False
 
     @classmethod
-    def of(cls, seconds: float, delay: float) -> Window:
+    def of(cls, seconds: float, delay: float, processes: int = 1) -> Window:
         """A window of so many seconds that opens after a delay."""
         start = time.monotonic() + delay
-        return cls(start, start + seconds, [])
+        return cls(start, start + seconds, processes)
 
     def mark(self, iteration: int) -> None:
         """Notes that an iteration has been completed."""
@@ -52,7 +85,10 @@ class Window:
 
     @property
     def over(self) -> bool:
-        return time.monotonic() >= self.end and len(self.marks) >= MARKS
+        if not self.enough and time.monotonic() >= self.end and len(self.marks) >= MARKS:
+            self.enough = True
+            together.finish()
+        return self.enough and together.finished(self.processes)
 
     def seconds_per_iteration(self) -> float:
         """Mean time from the first mark to the last."""
@@ -63,13 +99,19 @@ class Window:
 class _Until(StopRequest):
     """Requests a stop once a window is over."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, device: torch.device) -> None:
         super().__init__()
         self.window = window
+        self.device = device
+        self.met = 0.0
 
     @property
     def requested(self) -> bool:
-        return self.window.over
+        if not self.met and self.window.over:
+            # What a GPU has still to do is no part of the checkpoint that comes now.
+            _wait_for(self.device)
+            self.met = time.monotonic()
+        return bool(self.met)
 
 
 class _Marks(Reporter):
@@ -78,10 +120,8 @@ class _Marks(Reporter):
     def __init__(self, window: Window, on_gpu: bool) -> None:
         self.window = window
         self.on_gpu = on_gpu
-        self.last = 0.0
 
     def iteration(self, completed: int) -> None:
-        self.last = time.monotonic()
         if not self.on_gpu:
             self.window.mark(completed)
 
@@ -90,23 +130,28 @@ class _Marks(Reporter):
             self.window.mark(int(row["iteration"] or 0))
 
 
-def ours(config: RunConfig, window: Window) -> dict[str, float]:
-    """Trains as `python -m resnet_study` does: data, rows of metrics.csv, checkpoints.
+def ours(config: RunConfig, window: Window, checkpoint_every: int) -> dict[str, float]:
+    """Trains as `python -m resnet_study` does: data, rows of metrics.csv, a checkpoint.
 
-    A checkpoint is written at the end of the window; its time is spread over as many
-    iterations as lie between two of them.
+    The checkpoint is written when the window is over; its time is spread over
+    `checkpoint_every` iterations.
 
     Returns:
         Images per second, seconds of a checkpoint, and peak memory in bytes.
+
+    Raises:
+        StudyError: The run has not come to the end of the window.
     """
-    on_gpu = machine.choose_device(config.device).type == "cuda"
-    marks = _Marks(window, on_gpu)
+    device = machine.choose_device(config.device)
+    stop = _Until(window, device)
     try:
-        run(config, marks, stop=_Until(window))
+        record = run(config, _Marks(window, device.type == "cuda"), stop=stop)
     except Interrupted:
-        saving = time.monotonic() - marks.last
+        saving = time.monotonic() - stop.met
+    else:
+        raise StudyError("benchmark", record.folder, f"{record.state} before its time")
     manifest = RunFolder.of(config).read_manifest() or {}
-    each = window.seconds_per_iteration() + saving / config.checkpoint.every
+    each = window.seconds_per_iteration() + saving / checkpoint_every
     return {
         "images_per_second": config.schedule.batch_size / each,
         "checkpoint_seconds": saving,
@@ -144,10 +189,11 @@ def matrix_product(
     """Floating-point operations per second of a product of two square matrices.
 
     No call to a library computes faster. The best of several sizes, each the median of its
-    repetitions.
+    repetitions. Precision "tf32" is a GPU's, for float32.
     """
     device = machine.choose_device(device_name)
     machine.set_up(threads)
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     rates = []
     # The smallest do not fill a GPU, and the largest takes a CPU too long.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ class Recipe:
 
     Attributes:
         kind: "conventional", "one process" or "sweep".
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16", or, of the conventional one on a GPU, "tf32".
         workers: Processes that train at the same time.
         threads: CPU threads of each.
     """
@@ -45,14 +43,16 @@ class Recipe:
         return f"{self.kind}, {self.precision}"
 
 
-def recipes_for(cores: int, workers: int, precisions: Sequence[str]) -> list[Recipe]:
-    """All recipes of a session, the conventional one first."""
+def recipes_for(
+    cores: int, workers: int, precisions: Sequence[str], on_gpu: bool = False
+) -> list[Recipe]:
+    """All recipes of a session, the conventional one first, in torch's default precision."""
     share = max(1, cores // workers)
     ways = [("one process", 1, cores)]
     if workers > 1:
         ways.append(("sweep", workers, share))
     return [
-        Recipe(CONVENTIONAL, "fp32", 1, cores),
+        Recipe(CONVENTIONAL, "tf32" if on_gpu else "fp32", 1, cores),
         *(Recipe(kind, p, count, threads) for kind, count, threads in ways for p in precisions),
     ]
 
@@ -65,25 +65,35 @@ class Session:
         device: "cpu" or "cuda".
         cores: CPU cores that may be used.
         seconds: Length of each measurement.
-        loaders: Numbers of loader processes that the conventional recipe may have; the
-            first round finds the best for each network.
+        loaders: Numbers of loader processes that the conventional recipe may have. All are
+            tried in the first round and the better two in the others; a round's best counts.
+        scratch: A folder for runs that nobody wants to keep.
     """
 
     device: str
     cores: int
     seconds: float
     loaders: Sequence[int]
+    scratch: Path
     rates: dict[tuple[Subject, Recipe], list[float]] = field(
         default_factory=lambda: defaultdict(list)
     )
     ceilings: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     details: dict[tuple[Subject, Recipe], dict[str, float]] = field(default_factory=dict)
-    best_loaders: dict[Subject, int] = field(default_factory=dict)
+    best_loaders: dict[Subject, list[int]] = field(default_factory=dict)
 
     @property
     def delay(self) -> float:
         """Seconds until a process has loaded, allocated and, on a GPU, captured."""
         return 1.0 if self.device == "cpu" else 6.0
+
+    def warm_up(self, crew: Crew) -> None:
+        """Has every process load, and its device ready, before anything is measured."""
+        subject = Subject(8, "quick")
+        everyone = len(crew.members)
+        recipe = Recipe("sweep", "fp32", everyone, 1)
+        self.train(crew, subject, recipe)
+        del self.details[subject, recipe]
 
     def round(
         self,
@@ -106,28 +116,29 @@ class Session:
                     self.rates[subject, recipe].append(self.train(crew, subject, recipe))
 
     def _measure_conventional(self, crew: Crew, subject: Subject, recipe: Recipe) -> None:
-        config = subject.config("runs", recipe.precision, self.device, recipe.threads)
+        config = subject.config("runs", "fp32", self.device, recipe.threads)
         tried = {}
-        best = self.best_loaders.get(subject)
-        for loaders in self.loaders if best is None else [best]:
+        for loaders in self.best_loaders.get(subject, self.loaders):
             window = Window.of(self.seconds, self.delay)
-            tried[loaders] = crew.do(conventional, [(config, window, loaders)])[0]
-        self.best_loaders[subject] = max(tried, key=lambda n: tried[n]["images_per_second"])
-        rate = tried[self.best_loaders[subject]]["images_per_second"]
-        self.rates[subject, recipe].append(rate)
+            found = crew.do(conventional, [(config, window, loaders)])[0]
+            tried[loaders] = found["images_per_second"]
+        ranked = sorted(tried, key=lambda loaders: -tried[loaders])
+        self.best_loaders[subject] = ranked[:2]
+        self.rates[subject, recipe].append(tried[ranked[0]])
 
     def train(self, crew: Crew, subject: Subject, recipe: Recipe, **options: Any) -> float:
         """Images per second of all of a recipe's processes together."""
-        with scratch_folder() as folder:
+        with tempfile.TemporaryDirectory(dir=self.scratch, ignore_cleanup_errors=True) as folder:
             configs = [
                 subject.config(
                     folder, recipe.precision, self.device, recipe.threads, seed, **options
                 )
                 for seed in range(recipe.workers)
             ]
-            window = Window.of(self.seconds, self.delay)
-            found = crew.do(ours, [(config, window) for config in configs])
-        # Whatever else a process has done before is in its memory too: the least is true.
+            window = Window.of(self.seconds, self.delay, recipe.workers)
+            every = subject.checkpoint_every
+            found = crew.do(ours, [(config, window, every) for config in configs])
+        # Whatever else a process has done before may be in its memory too: the least is true.
         former = self.details.get((subject, recipe), {}).get("peak_memory_bytes", float("inf"))
         self.details[subject, recipe] = {
             "checkpoint_seconds": max(each["checkpoint_seconds"] for each in found),
@@ -152,7 +163,7 @@ class Session:
                 for (s, r), other in self.rates.items()
                 if s == subject and r.kind == CONVENTIONAL
             )
-            config = subject.config("runs", recipe.precision, self.device, recipe.threads)
+            config = subject.config("runs", "fp32", self.device, recipe.threads)
             operations = training_operations(config.model, config.data.resolution or 32)
             record = {
                 "network": subject.name,
@@ -171,7 +182,7 @@ class Session:
                 **self.details.get((subject, recipe), {}),
             }
             if recipe.kind == CONVENTIONAL:
-                record["loader_processes"] = self.best_loaders[subject]
+                record["loader_processes"] = self.best_loaders[subject][0]
             records.append(record)
         return records
 
@@ -184,15 +195,3 @@ def training_operations(model: ModelConfig, side: int) -> int:
     """
     network = build_network(model, 10)
     return 3 * 2 * count_multiply_adds(network, side, side)
-
-
-@contextmanager
-def scratch_folder() -> Iterator[str]:
-    """A place for runs that nobody wants to keep, on the disk where runs are kept."""
-    runs = Path("runs")
-    runs.mkdir(exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=".benchmark-", dir=runs)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

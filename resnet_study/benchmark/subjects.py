@@ -38,6 +38,11 @@ class Subject:
     def name(self) -> str:
         return f"{'ResNet' if self.scale == 'paper' else 'quick'}-{self.depth}"
 
+    @property
+    def checkpoint_every(self) -> int:
+        """Iterations between two checkpoints, at the subject's scale."""
+        return 1000 if self.scale == "paper" else 250
+
     @classmethod
     def named(cls, name: str) -> Subject | None:
         """The subject of a name such as "ResNet-56" or "quick-20"; None if there is none."""
@@ -58,7 +63,7 @@ class Subject:
         activation_checkpointing: bool = False,
         kernels: str = "auto",
     ) -> RunConfig:
-        """A run of this network without an end and without evaluations: it is stopped."""
+        """A run of this network without an end, evaluations and checkpoints: it is stopped."""
         paper = self.scale == "paper"
         return RunConfig(
             model=ModelConfig("residual", self.depth, "A", width=16 if paper else 8),
@@ -77,7 +82,7 @@ class Subject:
                 eval_train_images=1000,
                 warmup=WarmupConfig(iterations=None, until_error=None),
             ),
-            checkpoint=CheckpointConfig(every=1000 if paper else 250),
+            checkpoint=CheckpointConfig(every=NEVER),
             precision=precision,
             device=device,
             threads=threads,

@@ -42,9 +42,9 @@ class ConvBN(nn.Module):
         """ReLU of the layer's response plus a shortcut.
 
         It is one kernel where that fits, and the response is then nowhere to be seen; where
-        a hook on the layer asks for it, it is there.
+        a hook on the layer or on its batch norm asks for it, it is there.
         """
-        if self._forward_hooks or not self.fused:
+        if not self.fused or _hooked(self) or _hooked(self.bn):
             out = self(x)
         else:
             out = self.conv(x)
@@ -54,6 +54,15 @@ class ConvBN(nn.Module):
         if shortcut is not None:
             out = out + shortcut
         return F.relu(out, inplace=True)
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
 
 
 class BasicBlock(nn.Module):

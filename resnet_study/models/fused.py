@@ -2,7 +2,8 @@
 
 What torch does in three to four passes over memory forwards and as many backwards takes two
 and two here, and on a CPU these networks are bound by memory. Results are torch's to
-rounding; under bf16 they are rounded once where torch rounds three times.
+rounding; under bf16 they are rounded once where torch rounds three times. There is no second
+derivative.
 """
 
 from __future__ import annotations
@@ -26,10 +27,17 @@ def applies(norm: nn.Module, x: torch.Tensor, shortcut: torch.Tensor | None) -> 
         and x.device.type == "cpu"
         and x.dtype in _NAMES
         and norm.momentum is not None
+        and all(
+            t is not None
+            and t.dtype == torch.float32
+            and t.device == x.device
+            and t.is_contiguous()
+            for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        )
         # A single pixel has no variance: torch says so.
         and (x.numel() > x.shape[1] if norm.training else not torch.is_grad_enabled())
         and x.is_contiguous(memory_format=torch.channels_last)
-        and (shortcut is None or shortcut.dtype == x.dtype)
+        and (shortcut is None or (shortcut.dtype == x.dtype and shortcut.shape == x.shape))
         and kernels.load() is not None
     )
 
@@ -54,8 +62,9 @@ def normalise_add_relu(
     mean, variance = torch.empty_like(norm.running_mean), torch.empty_like(norm.running_var)
     pixels, channels = x.numel() // x.shape[1], x.shape[1]
     _kernel("statistics", x)(
-        x.data_ptr(), pixels, channels, mean.data_ptr(), variance.data_ptr(),
-        norm.running_mean.data_ptr(), norm.running_var.data_ptr(), norm.momentum,
+        torch.get_num_threads(), x.data_ptr(), pixels, channels, mean.data_ptr(),
+        variance.data_ptr(), norm.running_mean.data_ptr(), norm.running_var.data_ptr(),
+        norm.momentum,
     )  # fmt: skip
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked += 1
@@ -81,7 +90,8 @@ def _apply(
     y = torch.empty_like(x)
     added = None if shortcut is None else shortcut.data_ptr()
     _kernel("apply", x)(
-        x.data_ptr(), added, y.data_ptr(), x.numel() // x.shape[1], x.shape[1],
+        torch.get_num_threads(), x.data_ptr(), added, y.data_ptr(), x.numel() // x.shape[1],
+        x.shape[1],
         norm.weight.data_ptr(), norm.bias.data_ptr(), mean.data_ptr(), variance.data_ptr(),
         norm.eps,
     )  # fmt: skip
@@ -114,7 +124,7 @@ class _NormaliseAddRelu(torch.autograd.Function):
         behind = torch.empty_like(x) if ctx.needs_input_grad[1] else None
         weight_gradient, bias_gradient = torch.empty_like(weight), torch.empty_like(weight)
         _kernel("backward", x)(
-            gradient.data_ptr(), y.data_ptr(), x.data_ptr(),
+            torch.get_num_threads(), gradient.data_ptr(), y.data_ptr(), x.data_ptr(),
             None if behind is None else behind.data_ptr(), result.data_ptr(),
             x.numel() // x.shape[1], x.shape[1], weight.data_ptr(), mean.data_ptr(),
             variance.data_ptr(), ctx.epsilon, weight_gradient.data_ptr(),

@@ -55,10 +55,11 @@ struct Shape {
     }
 };
 
-// Calls a pass for each block, with the number of lanes known to the compiler if it is 64.
+// Calls a pass for each block, with the number of lanes known to the compiler if it is 64. The
+// threads are torch's: the OpenMP that this is linked with may not be the one it has told.
 template <typename Pass>
-void each_block(const Shape &shape, Pass pass) {
-#pragma omp parallel for schedule(static)
+void each_block(int threads, const Shape &shape, Pass pass) {
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t block = 0; block < shape.blocks; ++block) {
         if (shape.lanes == FULL)
             pass(block, shape.start(block) * FULL, shape.length(block), FULL);
@@ -163,11 +164,11 @@ INLINE void input_gradient(const T *__restrict__ gradient, const T *__restrict__
 
 // Mean and (biased) variance per channel; running statistics, where given, move towards them.
 template <typename T>
-void statistics(const T *x, const Shape &shape, float *mean, float *variance, float *running_mean,
+void statistics(int threads, const T *x, const Shape &shape, float *mean, float *variance, float *running_mean,
                 float *running_variance, float momentum) {
     const int lanes = shape.lanes;
     std::vector<float> parts(2 * lanes * shape.blocks);
-    each_block(shape, [&](int64_t block, int64_t at, int64_t rows, int l) __attribute__((always_inline)) {
+    each_block(threads, shape, [&](int64_t block, int64_t at, int64_t rows, int l) __attribute__((always_inline)) {
         float *part = parts.data() + block * 2 * lanes;
         mean_and_squares(x + at, rows, l, part, part + l);
     });
@@ -193,7 +194,7 @@ void statistics(const T *x, const Shape &shape, float *mean, float *variance, fl
 }
 
 template <typename T>
-void apply(const T *x, const T *shortcut, T *y, const Shape &shape, const float *weight,
+void apply(int threads, const T *x, const T *shortcut, T *y, const Shape &shape, const float *weight,
            const float *bias, const float *mean, const float *variance, float epsilon) {
     std::vector<float> scale(shape.lanes), offset(shape.lanes);
     for (int j = 0; j < shape.lanes; ++j) {
@@ -201,20 +202,20 @@ void apply(const T *x, const T *shortcut, T *y, const Shape &shape, const float 
         scale[j] = weight[c] / std::sqrt(variance[c] + epsilon);
         offset[j] = bias[c] - mean[c] * scale[j];
     }
-    each_block(shape, [&](int64_t, int64_t at, int64_t rows, int lanes) __attribute__((always_inline)) {
+    each_block(threads, shape, [&](int64_t, int64_t at, int64_t rows, int lanes) __attribute__((always_inline)) {
         normalise(x + at, shortcut ? shortcut + at : nullptr, y + at, rows, lanes, scale.data(),
                   offset.data());
     });
 }
 
 template <typename T>
-void backward(const T *gradient, const T *y, const T *x, T *behind, T *result, const Shape &shape,
+void backward(int threads, const T *gradient, const T *y, const T *x, T *behind, T *result, const Shape &shape,
               const float *weight, const float *mean, const float *variance, float epsilon,
               float *weight_gradient, float *bias_gradient) {
     const int lanes = shape.lanes;
     std::vector<float> parts(2 * lanes * shape.blocks), means(lanes), a(lanes), b(lanes), c(lanes);
     for (int j = 0; j < lanes; ++j) means[j] = mean[j % shape.channels];
-    each_block(shape, [&](int64_t block, int64_t at, int64_t rows, int l) __attribute__((always_inline)) {
+    each_block(threads, shape, [&](int64_t block, int64_t at, int64_t rows, int l) __attribute__((always_inline)) {
         float *part = parts.data() + block * 2 * lanes;
         gradient_sums(gradient + at, y + at, x + at, behind ? behind + at : nullptr, rows, l,
                       means.data(), part, part + l);
@@ -237,7 +238,7 @@ void backward(const T *gradient, const T *y, const T *x, T *behind, T *result, c
             c[j] = static_cast<float>(-scale * sum / n - slope * mean[channel]);
         }
     }
-    each_block(shape, [&](int64_t, int64_t at, int64_t rows, int l) __attribute__((always_inline)) {
+    each_block(threads, shape, [&](int64_t, int64_t at, int64_t rows, int l) __attribute__((always_inline)) {
         input_gradient(behind ? behind + at : gradient + at, behind ? nullptr : y + at, x + at,
                        result + at, rows, l, a.data(), b.data(), c.data());
     });
@@ -245,24 +246,27 @@ void backward(const T *gradient, const T *y, const T *x, T *behind, T *result, c
 
 }  // namespace
 
-#define EXPORT(T, NAME)                                                                           \
-    extern "C" void statistics_##NAME(const T *x, int64_t pixels, int channels, float *mean,      \
-                                      float *variance, float *running_mean,                       \
-                                      float *running_variance, float momentum) {                  \
-        statistics(x, Shape(pixels, channels), mean, variance, running_mean, running_variance,    \
-                   momentum);                                                                     \
-    }                                                                                             \
-    extern "C" void apply_##NAME(const T *x, const T *shortcut, T *y, int64_t pixels,             \
-                                 int channels, const float *weight, const float *bias,            \
-                                 const float *mean, const float *variance, float epsilon) {       \
-        apply(x, shortcut, y, Shape(pixels, channels), weight, bias, mean, variance, epsilon);    \
-    }                                                                                             \
-    extern "C" void backward_##NAME(const T *gradient, const T *y, const T *x, T *behind,         \
-                                    T *result, int64_t pixels, int channels, const float *weight, \
-                                    const float *mean, const float *variance, float epsilon,      \
-                                    float *weight_gradient, float *bias_gradient) {               \
-        backward(gradient, y, x, behind, result, Shape(pixels, channels), weight, mean, variance, \
-                 epsilon, weight_gradient, bias_gradient);                                        \
+#define EXPORT(T, NAME)                                                                        \
+    extern "C" void statistics_##NAME(int threads, const T *x, int64_t pixels, int channels,  \
+                                      float *mean, float *variance, float *running_mean,      \
+                                      float *running_variance, float momentum) {              \
+        statistics(threads, x, Shape(pixels, channels), mean, variance, running_mean,         \
+                   running_variance, momentum);                                               \
+    }                                                                                         \
+    extern "C" void apply_##NAME(int threads, const T *x, const T *shortcut, T *y,            \
+                                 int64_t pixels, int channels, const float *weight,           \
+                                 const float *bias, const float *mean, const float *variance, \
+                                 float epsilon) {                                             \
+        apply(threads, x, shortcut, y, Shape(pixels, channels), weight, bias, mean, variance, \
+              epsilon);                                                                       \
+    }                                                                                         \
+    extern "C" void backward_##NAME(int threads, const T *gradient, const T *y, const T *x,   \
+                                    T *behind, T *result, int64_t pixels, int channels,       \
+                                    const float *weight, const float *mean,                   \
+                                    const float *variance, float epsilon,                     \
+                                    float *weight_gradient, float *bias_gradient) {           \
+        backward(threads, gradient, y, x, behind, result, Shape(pixels, channels), weight,    \
+                 mean, variance, epsilon, weight_gradient, bias_gradient);                    \
     }
 
 EXPORT(float, fp32)

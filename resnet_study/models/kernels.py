@@ -7,11 +7,14 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+from resnet_study.errors import warn
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 _COMPILERS = ("c++", "g++", "clang++")
@@ -19,52 +22,77 @@ _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trappin
           "-fopenmp", "-shared", "-fPIC")  # fmt: skip
 _POINTER, _COUNT, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
 _SIGNATURES = {
-    "statistics": [_POINTER, _COUNT, _INT, *[_POINTER] * 4, _FLOAT],
-    "apply": [*[_POINTER] * 3, _COUNT, _INT, *[_POINTER] * 4, _FLOAT],
-    "backward": [*[_POINTER] * 5, _COUNT, _INT, *[_POINTER] * 3, _FLOAT, *[_POINTER] * 2],
+    "statistics": [_INT, _POINTER, _COUNT, _INT, *[_POINTER] * 4, _FLOAT],
+    "apply": [_INT, *[_POINTER] * 3, _COUNT, _INT, *[_POINTER] * 4, _FLOAT],
+    "backward": [_INT, *[_POINTER] * 5, _COUNT, _INT, *[_POINTER] * 3, _FLOAT, *[_POINTER] * 2],
 }
 
 
 @functools.cache
 def load() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be compiled: torch's serve instead.
+    """The compiled kernels, or None where there are none: torch's own serve instead.
 
     They are kept in the user's cache folder, one file per source, compiler and processor.
+    Where a compiler is there but makes none, a warning says why.
     """
-    with suppress(OSError, subprocess.SubprocessError, AttributeError):
-        library = ctypes.CDLL(str(_compiled()))
-        for name, arguments in _SIGNATURES.items():
-            for precision in ("fp32", "bf16"):
-                function = getattr(library, f"{name}_{precision}")
-                function.argtypes, function.restype = arguments, None
-        return library
-    return None
+    compiler = _compiler()
+    if compiler is None:
+        return None
+    try:
+        path = _compiled(compiler)
+        try:
+            return _bound(path)
+        except (OSError, AttributeError):
+            # Damaged, perhaps by a full disk: once more, anew.
+            path.unlink()
+            return _bound(_compiled(compiler))
+    except (OSError, AttributeError, RuntimeError, subprocess.SubprocessError) as error:
+        words = getattr(error, "stderr", None) or str(error) or type(error).__name__
+        warn(
+            f"the kernels cannot be compiled ({words.strip().splitlines()[-1]}); torch's are slower"
+        )
+        return None
 
 
-def _compiled() -> Path:
+def _compiler() -> list[str] | None:
+    """The command of the C++ compiler: $CXX, or the first of the usual ones that is there."""
+    command = shlex.split(os.environ.get("CXX", ""))
+    command = command or [next(filter(shutil.which, _COMPILERS), "")]
+    return command if shutil.which(command[0]) else None
+
+
+def _bound(path: Path) -> ctypes.CDLL:
+    """The library with its functions' signatures."""
+    library = ctypes.CDLL(str(path))
+    for name, arguments in _SIGNATURES.items():
+        for precision in ("fp32", "bf16"):
+            function = getattr(library, f"{name}_{precision}")
+            function.argtypes, function.restype = arguments, None
+    return library
+
+
+def _compiled(compiler: list[str]) -> Path:
     """Path of the compiled library, which is made where it is not there yet.
 
     Raises:
-        OSError: There is no compiler, or no place to put the file.
+        OSError: There is no place to put the file.
+        RuntimeError: There is no home folder.
         SubprocessError: It does not compile.
     """
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, _COMPILERS), None)
-    if compiler is None:
-        raise FileNotFoundError("no C++ compiler")
     flags = list(_FLAGS)
     if platform.machine() in ("x86_64", "AMD64"):
         # Compilers hold back from the widest registers, which pays only for other code.
         flags.append("-mprefer-vector-width=512")
-    version = _output([compiler, "--version"])
-    identity = "\n".join([SOURCE.read_text(), version, *flags, _processor()])
+    version = _output([*compiler, "--version"])
+    identity = "\n".join([SOURCE.read_text(), version, *compiler, *flags, _processor()])
     name = f"kernels-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = home / "resnet_study" / name
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    path = Path(home) / "resnet_study" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             fresh = Path(folder) / name
-            _output([compiler, *flags, "-o", str(fresh), str(SOURCE)])
+            _output([*compiler, *flags, "-o", str(fresh), str(SOURCE)])
             # Other processes may be at it too; whoever comes last replaces like by like.
             fresh.replace(path)
     return path

@@ -116,25 +116,31 @@ class CapturedStep(Step):
             place.copy_(tensor)
         if rate != self.rate:
             self._set(rate)
-            self.replay = None
+            self.replay, self.rate = None, rate
             try:
                 self.replay = self._capture()
             except RuntimeError as error:
                 warn(f"no CUDA graph ({str(error).splitlines()[0]}); training goes on eagerly")
-                self.eager_left = float("inf")
-                super().__call__(batch, rate)
-                return
-            self.rate = rate
-        assert self.replay is not None
+        if self.replay is None:
+            # Out of the handler, whose traceback holds what the capture had allocated.
+            self.eager_left, self.inputs = float("inf"), None
+            self.optimizer.zero_grad(set_to_none=True)
+            super().__call__(batch, rate)
+            return
         self.replay()
 
     def _capture(self) -> Callable[[], None]:
         """Records an iteration on `inputs`, which does not train yet, for replay."""
         assert self.inputs is not None
         graph = torch.cuda.CUDAGraph()
-        # Other runs may share this process: their calls are none of this capture's business.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._iterate(self.inputs)
+        former = torch.cuda.current_stream()
+        try:
+            # Other runs may share this process: their calls are not this capture's business.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self._iterate(self.inputs)
+        finally:
+            # Older versions of torch stay on the capture's stream if it fails.
+            torch.cuda.set_stream(former)
         return graph.replay
 
 

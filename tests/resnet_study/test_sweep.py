@@ -2,14 +2,18 @@
 
 import shutil
 from concurrent.futures import BrokenExecutor
+from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
+from hydra_plugins import resnet_study_sweeper
 from resnet_study import __main__ as command_line
 from resnet_study import sweep
 from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
-from resnet_study.errors import StorageError
+from resnet_study.errors import ConfigError, StorageError
 from resnet_study.experiment import run
+from resnet_study.interruption import StopRequest
 from resnet_study.models import build_network
 from resnet_study.runs import RunFolder, estimated_bytes
 from resnet_study.sweep import Job, distinct, execute, workers_and_threads
@@ -191,6 +195,8 @@ def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, capsys):
         (1, 15, 4, 0, (1, 4)),
         (3, 15, 4, 0, (3, 1)),
         (8, 15, 4, 0, (8, 1)),
+        (-2, 15, 4, 0, (3, 1)),
+        (-9, 15, 4, 0, (1, 4)),
         (-1, 15, 16, 1, (8, 2)),
         (-1, 75, 64, 4, (32, 2)),
         (-1, 15, 2, 1, (2, 1)),
@@ -199,3 +205,30 @@ def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, capsys):
 )
 def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
     assert workers_and_threads(asked, runs, cores, gpus) == expected
+
+
+@pytest.mark.parametrize("gpus, devices", [(0, ["auto"] * 3), (1, ["auto"] * 3),
+                                           (2, ["cuda:0", "cuda:1", "cuda:0"])])  # fmt: skip
+def test_workers_are_told_what_auto_stands_for(jobs, monkeypatch, gpus, devices):
+    # Another machine might choose another precision, and so train runs of other ids.
+    launched = []
+
+    def launch(overrides, initial_job_idx):
+        launched.extend(overrides)
+        return []
+
+    monkeypatch.setattr(resnet_study_sweeper, "_gpus", lambda _: gpus)
+    sweeper = resnet_study_sweeper.StudySweeper(max_batch_size=None)
+    sweeper.config = OmegaConf.create({"hydra": {"launcher": {"n_jobs": -1}}})
+    sweeper.launcher = SimpleNamespace(joblib={"n_jobs": -1}, launch=launch)
+    sweeper.runs = 3
+    sweeper._launch(jobs(0, 1, 2), StopRequest())
+    found = [dict(word.split("=", 1) for word in overrides) for overrides in launched]
+    assert [job["device"] for job in found] == devices
+    assert {job["precision"] for job in found} == {"fp32"}
+    assert sweeper.launcher.joblib["n_jobs"] > 0
+
+
+def test_no_worker_is_no_sweep():
+    with pytest.raises(ConfigError, match="hydra.launcher.n_jobs=0: allowed is 1 or more"):
+        workers_and_threads(0, 15, 2, 0)

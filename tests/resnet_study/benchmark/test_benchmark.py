@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
 from analysis import benchmark as drawing
 from analysis.figures.cost_growth import departures
 from resnet_study.benchmark import __main__ as command_line
-from resnet_study.benchmark import growth
+from resnet_study.benchmark import growth, measure
 from resnet_study.benchmark.conventional import Images, conventional
 from resnet_study.benchmark.crew import alone
 from resnet_study.benchmark.measure import Window, matrix_product, ours
@@ -20,6 +26,7 @@ from resnet_study.benchmark.session import recipes_for, training_operations
 from resnet_study.benchmark.subjects import DEFAULT, Subject
 from resnet_study.config import ModelConfig
 from resnet_study.data import load_images
+from resnet_study.errors import StudyError
 
 
 def test_a_window_counts_what_lies_in_it_and_waits_for_enough():
@@ -71,6 +78,8 @@ def test_recipes_share_the_cores():
         ("sweep, bf16", 8, 1),
     ]
     assert [r.name for r in recipes_for(1, 1, ["fp32"])] == ["conventional", "one process, fp32"]
+    # On a GPU torch's default for convolutions is TF32, so that is the conventional ceiling.
+    assert recipes_for(8, 8, ["fp32"], on_gpu=True)[0].precision == "tf32"
 
 
 def test_operations_are_six_for_each_multiply_add():
@@ -84,8 +93,6 @@ def test_the_matrix_product_is_timed():
 
 
 def test_the_conventional_recipe_trains(tmp_path, cache, monkeypatch):
-    from dataclasses import replace
-
     config = Subject(8, "quick").config("runs", "fp32", "cpu", 1)
     config = replace(config, data=replace(config.data, cache=str(cache)))
     seen = []
@@ -107,11 +114,9 @@ def test_the_conventional_recipe_trains(tmp_path, cache, monkeypatch):
 
 
 def test_ours_is_a_run_with_its_rows_and_checkpoints(tmp_path, cache):
-    from dataclasses import replace
-
     config = Subject(8, "quick").config(str(tmp_path), "fp32", "cpu", 1)
     config = replace(config, data=replace(config.data, cache=str(cache)))
-    found = ours(config, Window.of(1.0, 0.2))
+    found = ours(config, Window.of(1.0, 0.2), 250)
     assert found["peak_memory_bytes"] > 10_000_000
     assert 0 < found["checkpoint_seconds"] < 5
     (folder,) = (tmp_path / "benchmark").iterdir()
@@ -125,7 +130,7 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cap
     monkeypatch.setattr(growth, "DEPTHS", (8, 14))
     monkeypatch.setattr(growth, "BATCHES", (8, 16))
     monkeypatch.setattr(growth, "REPEATS", 1)
-    monkeypatch.setattr(growth, "worker_counts", lambda _: [1, 2])
+    monkeypatch.setattr(growth, "worker_counts", lambda *_: [1, 2])
     monkeypatch.setattr(growth, "alone", lambda task, *arguments: task(*arguments))
     status = command_line.main(
         ["--networks", "quick-8", "--rounds", "1", "--seconds", "0.3", "--precisions", "fp32",
@@ -159,6 +164,55 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cap
     printed = capsys.readouterr().out
     assert "quick-8" in printed
     assert "conventional" in printed
+
+
+def test_none_stops_before_all_have_seen_enough(monkeypatch):
+    counter = multiprocessing.get_context("spawn").Value("i", 0)
+    monkeypatch.setattr(measure.together, "done", counter)
+    quick, slow = Window.of(0.0, 0.0, 2), Window.of(0.0, 0.0, 2)
+    for iteration in range(3):
+        quick.mark(iteration)
+    assert not quick.over
+    assert counter.value == 1
+    for iteration in range(3):
+        slow.mark(iteration)
+    assert slow.over
+    assert quick.over
+    assert counter.value == 2
+
+
+def test_a_run_that_ends_of_itself_is_no_measurement(tmp_path, cache):
+    config = Subject(8, "quick").config(str(tmp_path), "fp32", "cpu", 1)
+    config = replace(
+        config,
+        data=replace(config.data, cache=str(cache)),
+        schedule=replace(config.schedule, iterations=3, log_every=1),
+    )
+    with pytest.raises(StudyError, match="finished before its time"):
+        ours(config, Window.of(600.0, 0.0), 250)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_it_finds_nothing_left(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resnet_study.benchmark", "--networks", "quick-8",
+         "--no-growth", "--rounds", "50", "--output", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".scratch-*/*/benchmark/*/metrics.csv")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("interrupted; ")
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
+    assert not psutil.wait_procs(children, timeout=10)[1]
 
 
 def test_a_fresh_process_is_another_one():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
@@ -80,6 +82,25 @@ def test_where_nothing_can_be_captured_training_goes_on_eagerly():
         assert_equal_after_training(made(Step), captured)
 
 
+def test_a_capture_that_fails_half_way_leaves_nothing_behind():
+    class Failing(CapturedStep):
+        def _capture(self):
+            # In evaluation mode: what a device only records leaves no trace in batch norm.
+            logits = self.network.eval()(self.inputs[0])
+            self.network.train()
+            held.append(weakref.ref(logits))
+            raise RuntimeError("out of memory")
+
+        def _iterate(self, batch):
+            assert not any(kept() is not None for kept in held), "memory of the capture is held"
+            super()._iterate(batch)
+
+    held = []
+    with pytest.warns(StudyWarning, match="no CUDA graph .out of memory.; training goes on"):
+        assert_equal_after_training(made(Step), made(Failing))
+    assert len(held) == 1
+
+
 def test_a_run_with_captured_iterations_resumes_to_the_same_end(config, undisturbed, monkeypatch):
     from tests.comparison import interrupted_at
 
@@ -105,6 +126,31 @@ def test_a_graph_computes_what_eager_iterations_do(precision):
     eager.precision = captured.precision = precision
     assert_equal_after_training(eager, captured, device)
     assert captured.replay is not None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_what_cannot_be_captured_goes_on_eagerly_on_a_gpu():
+    device = torch.device("cuda")
+    torch.backends.cudnn.deterministic = True
+
+    def assemble(images, labels):
+        assert images.sum().item() < 1e9  # waits for the device, which a capture forbids
+        return images, labels
+
+    eager, captured = made(Step, device), made(CapturedStep, device)
+    captured.assemble = assemble
+    with pytest.warns(StudyWarning, match="no CUDA graph"):
+        assert_equal_after_training(eager, captured, device)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_whole_run_with_graphs_is_the_eager_one(config, tmp_path, monkeypatch):
+    graphs = run(config(device="cuda", runs_dir=str(tmp_path / "graphs"))).folder
+    monkeypatch.setattr(steps, "CapturedStep", Step)
+    eager = run(config(device="cuda", runs_dir=str(tmp_path / "eager"))).folder
+    assert_same_end(graphs, eager)
 
 
 @pytest.mark.gpu
