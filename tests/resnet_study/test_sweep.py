@@ -230,5 +230,5 @@ def test_workers_are_told_what_auto_stands_for(jobs, monkeypatch, gpus, devices)
 
 
 def test_no_worker_is_no_sweep():
-    with pytest.raises(ConfigError, match="hydra.launcher.n_jobs=0: allowed is 1 or more"):
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=0: allowed is 1 or more"):
         workers_and_threads(0, 15, 2, 0)
