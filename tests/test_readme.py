@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from analysis.benchmark import read, speeds
 from analysis.claims import judge
 from analysis.load import load_runs, read_study
-from analysis.statistics import final_errors
+from analysis.statistics import add_family, final_errors, study_difference
 from analysis.tables import markdown, results, text_as_markdown
 from resnet_study.__main__ import CONF, to_run_config
 
@@ -32,6 +32,21 @@ def test_the_speeds_are_those_of_the_recorded_benchmark():
     result = read(CHECKOUT / folder / "benchmark.json")
     table = text_as_markdown(speeds(pd.DataFrame(result["measurements"])))
     assert table in README, f"make the table of {folder} anew:\n{table}"
+
+
+def test_bf16_agrees_with_fp32_as_the_readme_says():
+    fp32, bf16 = (
+        add_family(final_errors(load_runs(CHECKOUT / "runs" / "recorded" / name)))
+        for name in ("quick", "bf16")
+    )
+    for error, name in (("train_error", "training"), ("test_error", "test")):
+        found = study_difference(bf16, fp32, error)
+        apart = int(((found["low"] > 0) | (found["high"] < 0)).sum())
+        words = re.sub(r"\s+", " ", README)
+        if name == "training":
+            assert f"{apart} of {len(found)} intervals of the difference in training error" in words
+        else:
+            assert f"{apart} of {len(found)} in test error" in words
 
 
 def test_pictures_and_pages_are_there():

@@ -22,7 +22,7 @@ from resnet_study.benchmark import growth, measure
 from resnet_study.benchmark.conventional import Images, conventional
 from resnet_study.benchmark.crew import alone
 from resnet_study.benchmark.measure import Window, matrix_product, ours
-from resnet_study.benchmark.session import recipes_for, training_operations
+from resnet_study.benchmark.session import Session, recipes_for, training_operations
 from resnet_study.benchmark.subjects import DEFAULT, Subject
 from resnet_study.config import ModelConfig
 from resnet_study.data import load_images
@@ -131,6 +131,7 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cap
     monkeypatch.setattr(growth, "BATCHES", (8, 16))
     monkeypatch.setattr(growth, "REPEATS", 1)
     monkeypatch.setattr(growth, "worker_counts", lambda *_: [1, 2])
+    monkeypatch.setattr(Session, "delay", 0.2)
     monkeypatch.setattr(growth, "alone", lambda task, *arguments: task(*arguments))
     status = command_line.main(
         ["--networks", "quick-8", "--rounds", "1", "--seconds", "0.3", "--precisions", "fp32",
