@@ -167,9 +167,10 @@ def _print_table(result: dict[str, Any]) -> None:
         f"{about['device_name']}, {about['cores']} cores, torch {about['versions']['torch']}, "
         f"kernels: {about['kernels']}\nceiling, GFLOP/s: {shown}"
     )
-    table = Table("network", "recipe", "workers × threads")
+    table = Table("network", "recipe", "processes × threads")
     for title in ("images/s", "lowest … highest", "× conventional", "of ceiling"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
     former = None
     for record in result["measurements"]:
         if former not in (None, record["network"]):
@@ -185,7 +186,7 @@ def _print_table(result: dict[str, Any]) -> None:
             f"{100 * record['share_of_ceiling']:.0f} %",
         )
         former = record["network"]
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    Console(width=None if sys.stdout.isatty() else 116).print(table)
 
 
 if __name__ == "__main__":
