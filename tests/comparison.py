@@ -45,6 +45,11 @@ def assert_same_end(one: Path, two: Path) -> None:
     assert a.state["iteration"] == b.state["iteration"]
 
 
+def hear_ctrl_c() -> None:
+    """For a child about to start: a shell's background jobs are started deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def in_child(function, *arguments) -> multiprocessing.Process:
     process = forkserver.Process(target=function, args=arguments)
     process.start()

@@ -20,6 +20,7 @@ from analysis.load import read_studies
 from analysis.statistics import final_errors
 from tests.analysis.conftest import RECORDED
 from tests.analysis.test_page import read, words
+from tests.comparison import hear_ctrl_c
 
 
 @pytest.fixture
@@ -118,6 +119,7 @@ def test_a_watched_study_is_drawn_anew_as_it_grows(tmp_path):
             stdout=stream,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            preexec_fn=hear_ctrl_c,
         )
         try:
             wait_for(lambda: "waiting: " in log.read_text())

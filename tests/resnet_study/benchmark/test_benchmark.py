@@ -27,6 +27,7 @@ from resnet_study.benchmark.subjects import DEFAULT, Subject
 from resnet_study.config import ModelConfig
 from resnet_study.data import load_images
 from resnet_study.errors import StudyError
+from tests.comparison import hear_ctrl_c
 
 
 def test_a_window_counts_what_lies_in_it_and_waits_for_enough():
@@ -195,20 +196,23 @@ def test_a_run_that_ends_of_itself_is_no_measurement(tmp_path, cache):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_whoever_ends_it_finds_nothing_left(tmp_path, number):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_study.benchmark", "--networks", "quick-8",
-         "--no-growth", "--rounds", "50", "--output", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".scratch-*/*/benchmark/*/metrics.csv")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert children
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    command = [sys.executable, "-m", "resnet_study.benchmark", "--networks", "quick-8",
+               "--no-growth", "--rounds", "50", "--output", str(tmp_path)]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    ) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not list(tmp_path.glob(".scratch-*/*/benchmark/*/metrics.csv")):
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.05)
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert children
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("interrupted; ")
     assert "Traceback" not in errors
