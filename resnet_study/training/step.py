@@ -90,19 +90,10 @@ class CapturedStep(Step):
     Where a capture fails, training goes on eagerly and a warning says so.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        precision: str,
-        state: TrainingState,
-        assemble: Callable[..., Tensors] | None = None,
-    ) -> None:
-        super().__init__(network, optimizer, precision, state, assemble)
-        self.eager_left: float = EAGER_ITERATIONS
-        self.inputs: Tensors | None = None
-        self.rate: float | None = None
-        self.replay: Callable[[], None] | None = None
+    eager_left: float = EAGER_ITERATIONS
+    inputs: Tensors | None = None
+    rate: float | None = None
+    replay: Callable[[], None] | None = None
 
     def __call__(self, batch: Tensors, rate: float) -> None:
         """Trains on one batch at a learning rate; batches must not change their shapes."""
