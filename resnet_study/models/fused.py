@@ -111,7 +111,9 @@ class _NormaliseAddRelu(torch.autograd.Function):
         norm: nn.BatchNorm2d,
     ) -> torch.Tensor:
         y = _apply(norm, x, shortcut, mean, variance)
-        ctx.save_for_backward(x, y, weight, mean, variance)
+        # Detached: torch 2.6 never frees an output that is saved while activations are
+        # computed again.
+        ctx.save_for_backward(x, y.detach(), weight, mean, variance)
         ctx.epsilon = norm.eps
         return y
 
