@@ -77,8 +77,12 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode())
 
 
-def check_writable(folder: Path) -> None:
-    """Finds out whether runs can be kept in a folder, which need not exist yet.
+def check_writable(folder: Path, field: str = "runs_dir") -> None:
+    """Finds out whether files can be kept in a folder, which need not exist yet.
+
+    Args:
+        folder: The folder.
+        field: The setting that names it, for the error.
 
     Raises:
         StorageError: They cannot.
@@ -94,5 +98,5 @@ def check_writable(folder: Path) -> None:
             raise PermissionError(1, "Permission denied")
     except OSError as error:
         raise StorageError(
-            "runs_dir", folder, f"cannot be written ({reason(error)}); a writable folder is needed"
+            field, folder, f"cannot be written ({reason(error)}); a writable folder is needed"
         ) from error

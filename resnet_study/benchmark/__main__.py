@@ -83,7 +83,7 @@ def _benchmark(options: argparse.Namespace) -> None:
         if value is not None and not value > 0:
             raise ConfigError(name, value, "allowed is more than 0")
     device = machine.choose_device(options.device)
-    check_writable(options.output)
+    check_writable(options.output, "output")
     options.output.mkdir(parents=True, exist_ok=True)
     cores = int(joblib.cpu_count())
     on_gpu = device.type == "cuda"

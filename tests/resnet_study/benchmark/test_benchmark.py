@@ -69,6 +69,14 @@ def test_a_measurement_takes_time(option, capsys):
     assert "allowed is more than 0" in capsys.readouterr().err
 
 
+def test_results_need_a_place(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert command_line.main(["--output", str(tmp_path / "file" / "x")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: output={tmp_path / 'file' / 'x'}: cannot be written")
+    assert error.count("\n") == 1
+
+
 def test_recipes_share_the_cores():
     found = recipes_for(8, 8, ["fp32", "bf16"])
     assert [(r.name, r.workers, r.threads) for r in found] == [
