@@ -31,7 +31,7 @@ class StudySweeper(BasicSweeper):
         try:
             jobs = self._jobs(arguments)
             self.runs = len({job.config.run_id for job in jobs})
-            status = execute(jobs, self._launch)
+            status = execute(jobs, self._launch, self._elsewhere)
         except StudyError as error:
             fail(error)
         if status:
@@ -46,6 +46,12 @@ class StudySweeper(BasicSweeper):
         jobs: list[Job] = []
         for combination in self.split_arguments(overrides, None)[0]:
             composed = loader.load_sweep_config(self.config, list(combination))
+            if self._elsewhere and composed.precision == "auto":
+                raise ConfigError(
+                    "precision",
+                    "auto",
+                    "allowed are fp32, bf16 where other machines train: the run's name says which",
+                )
             config = to_run_config(composed)
             if Path(composed.hydra.sweep.dir) != Path(config.runs_dir) / config.experiment_name:
                 raise ConfigError(
@@ -60,17 +66,7 @@ class StudySweeper(BasicSweeper):
 
     def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> dict[str, str]:
         assert self.launcher is not None
-        assert self.config is not None
-        gpus = _gpus(jobs[0].config.device)
-        workers, threads = workers_and_threads(
-            int(self.config.hydra.launcher.get("n_jobs", 1)),
-            self.runs,
-            int(joblib.cpu_count()),
-            gpus,
-        )
-        if "n_jobs" in self.config.hydra.launcher:
-            # The launcher was made before anything was known of the runs.
-            self.launcher.joblib["n_jobs"] = workers  # type: ignore[attr-defined]
+        threads, gpus = self._shares(jobs[0].config.device)
         overrides = [
             [
                 *job.overrides,
@@ -89,6 +85,35 @@ class StudySweeper(BasicSweeper):
             for job, outcome in zip(jobs, outcomes, strict=False)
             if outcome.startswith("failed: ")
         }
+
+    def _shares(self, device: str) -> tuple[int | str, int]:
+        """Threads of a run, and GPUs of this machine; tells the launcher how many workers.
+
+        The launcher was made before anything was known of the runs.
+        """
+        assert self.config is not None
+        settings = self.config.hydra.launcher
+        if self._elsewhere:
+            return settings.get("cpus_per_task") or "null", 0
+        gpus = _gpus(device)
+        setting = "n_jobs" if "n_jobs" in settings else "array_parallelism"
+        asked, cores = int(settings.get(setting, 1)), int(joblib.cpu_count())
+        workers, threads = workers_and_threads(asked, self.runs, cores, gpus, setting)
+        if "n_jobs" in settings:
+            self.launcher.joblib["n_jobs"] = workers  # type: ignore[union-attr]
+        elif "array_parallelism" in settings:
+            given = settings.get("gpus_per_node")
+            gpus = gpus if given is None else min(gpus, int(given))
+            self.launcher.params |= {  # type: ignore[union-attr]
+                "array_parallelism": workers,
+                "gpus_per_node": gpus,
+            }
+        return threads, gpus
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether the launcher's runs are trained on other machines."""
+        return bool(getattr(self.launcher, "elsewhere", False))
 
 
 def _gpus(device: str) -> int:

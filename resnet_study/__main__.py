@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -83,17 +84,25 @@ def _run_alone(config: RunConfig) -> None:
 
 
 def _run_as_job(config: RunConfig) -> str:
-    """Runs a job of a sweep; returns its state, or "failed: " and what went wrong."""
+    """Runs a job of a sweep.
+
+    Returns:
+        Its state; "failed: " and what went wrong; "left: " or "interrupted: " and the signal
+        that stopped it before it had begun, or after it had saved its state.
+    """
     from resnet_study.experiment import run
 
     stop = _worker_stop()
     if stop.requested:
-        return "left"
+        return f"left: {signal.Signals(stop.signal_number or signal.SIGTERM).name}"
+    # A job of its own has nothing else to do than wait for a run that another process, such
+    # as its own before it was requeued, has not let go of yet; a worker has the other runs.
+    wait = "SUBMITIT_EXECUTOR" in os.environ
     try:
         with _BUSY:
-            return run(config, wait=False, stop=stop).state
-    except Interrupted:
-        return "interrupted"
+            return run(config, wait=wait, stop=stop).state
+    except Interrupted as request:
+        return f"interrupted: {signal.Signals(request.signal_number or signal.SIGTERM).name}"
     except Exception as error:  # noqa: BLE001 - the sweep's other runs go on
         return f"failed: {type(error).__name__}: {error}"
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -51,7 +51,9 @@ def relative_cost(config: RunConfig) -> float:
     return float(images * config.model.depth * config.model.width * side**2)
 
 
-def workers_and_threads(asked: int, runs: int, cores: int, gpus: int) -> tuple[int, int]:
+def workers_and_threads(
+    asked: int, runs: int, cores: int, gpus: int, setting: str = "n_jobs"
+) -> tuple[int, int]:
     """How many runs go on side by side, and on how many threads each.
 
     On a CPU one thread per run is fastest: what a convolution this small gains from a second
@@ -59,18 +61,20 @@ def workers_and_threads(asked: int, runs: int, cores: int, gpus: int) -> tuple[i
     these networks fills in small part only.
 
     Args:
-        asked: The launcher's `n_jobs`, as joblib counts: -1 leaves it to us, and on a CPU
-            is all cores, -2 all but one.
+        asked: What the launcher's setting says, as joblib counts: -1 leaves it to us, and on
+            a CPU is all cores, -2 all but one.
         runs: Distinct runs of the sweep, finished ones included: how many are left must not
             change a run's threads, on which its rounding depends.
         cores: That this process may use.
         gpus: That runs are trained on; 0 on a CPU.
+        setting: The launcher's setting, for the error.
 
     Raises:
         ConfigError: No worker was asked for.
     """
     if asked == 0:
-        raise ConfigError("hydra.launcher.n_jobs", 0, "allowed is 1 or more, or -1 for all cores")
+        allowed = "allowed is 1 or more, or -1 for all cores"
+        raise ConfigError(f"hydra.launcher.{setting}", 0, allowed)
     most = asked if asked > 0 else max(1, cores + 1 + asked)
     if gpus and asked == -1:
         most = min(cores, RUNS_PER_GPU * gpus)
@@ -93,7 +97,7 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
     return sorted(by_id.values(), key=place)
 
 
-def execute(jobs: Sequence[Job], launch: Launch) -> int:
+def execute(jobs: Sequence[Job], launch: Launch, elsewhere: bool = False) -> int:
     """Carries out a sweep; whatever is finished already is not started.
 
     Args:
@@ -101,6 +105,7 @@ def execute(jobs: Sequence[Job], launch: Launch) -> int:
         launch: Runs jobs and returns when they have ended; once a stop is requested it
             starts no more. What became of a job is read from its folder, so any worker
             may die.
+        elsewhere: Whether other machines train: then this one needs no device for it.
 
     Returns:
         Exit status: 0; 1 where a run failed; 128 plus the signal's number where the sweep
@@ -119,7 +124,7 @@ def execute(jobs: Sequence[Job], launch: Launch) -> int:
     failures: dict[str, str] = {}
     _check_finished([job.config for job in runs if job not in left])
     if left:
-        _prepare([job.config for job in left])
+        _prepare([job.config for job in left], elsewhere)
         began = time.monotonic()
         configs = [job.config for job in runs]
         with (
@@ -155,7 +160,7 @@ def _state(job: Job) -> str | None:
     return None if manifest is None else str(manifest["state"])
 
 
-def _prepare(configs: Sequence[RunConfig]) -> None:
+def _prepare(configs: Sequence[RunConfig], elsewhere: bool) -> None:
     """Device, folders and data of every run are tried here, once, before any is started."""
     from resnet_study.experiment import prepare
 
@@ -166,7 +171,7 @@ def _prepare(configs: Sequence[RunConfig]) -> None:
             (config.start, config.model if config.start.run is not None else None),
         )
         if place not in tried:
-            prepare(config)
+            prepare(replace(config, device="cpu") if elsewhere else config)
             tried.add(place)
     check_space(configs)
 
