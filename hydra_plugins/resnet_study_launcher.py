@@ -220,7 +220,7 @@ class SlurmJobs(SubmititLauncher):
 
         listed = _slurm("squeue", "--noheader", "--me", "--array", "--format=%i %j").splitlines()
         alive = {line.partition(" ")[0] for line in listed if line.endswith(self.params["name"])}
-        joined = {
+        joined: dict[str, Job[Any]] = {
             run: submitit.SlurmJob(self.params["submitit_folder"], job)
             for run, job in submitted.items()
             if job in alive
