@@ -20,6 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from resnet_study.__main__ import fail, to_run_config
 from resnet_study.errors import ConfigError, StudyError
 from resnet_study.interruption import StopRequest
+from resnet_study.processes import Processes
 from resnet_study.sweep import Job, execute, workers_and_threads
 
 
@@ -29,6 +30,10 @@ class StudySweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Runs the sweep and ends the process with its exit status."""
         try:
+            if (size := Processes.here().size) > 1:
+                raise ConfigError(
+                    "torchrun", f"{size} processes", "allowed is one run; a sweep has a launcher"
+                )
             jobs = self._jobs(arguments)
             self.runs = len({job.config.run_id for job in jobs})
             status = execute(jobs, self._launch, self._elsewhere)

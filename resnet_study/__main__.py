@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_study.config import RunConfig
 from resnet_study.errors import ConfigError, StudyError, StudyWarning
 from resnet_study.interruption import Interrupted, StopRequest, leave_with_parent
+from resnet_study.processes import Processes
 
 _BUSY = threading.Lock()
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -45,6 +46,8 @@ def to_run_config(composed: DictConfig) -> RunConfig:
             raise ConfigError(group, None, f"allowed is one of the files in conf/{group}")
     if values.get("precision") == "auto":
         values["precision"] = _fastest_precision(str(values.get("device")))
+    if values.get("batch_norm_parts") == "auto":
+        values["batch_norm_parts"] = Processes.here().size
     return RunConfig.from_mapping(values)  # type: ignore[arg-type]
 
 
@@ -58,29 +61,33 @@ def _fastest_precision(device: str) -> str:
 
 def fail(error: StudyError) -> NoReturn:
     """Ends the process with the error's one line and status 2."""
-    print(f"error: {error}", file=sys.stderr)
+    if Processes.here().first:
+        print(f"error: {error}", file=sys.stderr)
     # Hydra turns exceptions into tracebacks, but lets this one pass.
     raise SystemExit(2)
 
 
 def _run_alone(config: RunConfig) -> None:
     from resnet_study.experiment import run
-    from resnet_study.progress import RunReporter
+    from resnet_study.progress import Reporter, RunReporter
 
-    reporter = RunReporter()
+    first = Processes.here().first
+    reporter = RunReporter() if first else Reporter()
     try:
         record = run(config, reporter)
     except Interrupted as request:
         reporter.close()
-        print(
-            f"interrupted: iteration {request.iteration} of {request.total} is saved; "
-            "the same command goes on",
-            file=sys.stderr,
-        )
+        if first:
+            print(
+                f"interrupted: iteration {request.iteration} of {request.total} is saved; "
+                "the same command goes on",
+                file=sys.stderr,
+            )
         raise SystemExit(128 + request.signal_number) from None
     finally:
         reporter.close()
-    print(f"{record.state}: {record.folder}")
+    if first:
+        print(f"{record.state}: {record.folder}")
 
 
 def _run_as_job(config: RunConfig) -> str:

@@ -54,6 +54,8 @@ class RunConfig:
         precision: "fp32", or "bf16" for autocast with float32 weights.
         start: What it starts from, in place of initial weights.
         probes: What is looked into beside the metrics.
+        batch_norm_parts: Equal parts of each mini-batch that batch norm sees apart, as several
+            GPUs do; 1 is the whole.
         checkpoint: When the state is saved.
         activation_checkpointing: Whether activations are computed again in the backward
             pass rather than kept; the curve is the same.
@@ -72,6 +74,7 @@ class RunConfig:
     precision: str = setting("fp32", str, choices=("fp32", "bf16"))
     start: StartConfig = field(default_factory=StartConfig)
     probes: ProbesConfig = field(default_factory=ProbesConfig)
+    batch_norm_parts: int = setting(1, int, minimum=1)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     activation_checkpointing: bool = setting(False, bool, identity=False)
     device: str = setting("auto", str, identity=False)
@@ -86,6 +89,12 @@ class RunConfig:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ConfigError(
                 "device", self.device, "allowed are auto, cpu, cuda, cuda:0, cuda:1, …"
+            )
+        if self.schedule.batch_size % self.batch_norm_parts:
+            raise ConfigError(
+                "batch_norm_parts",
+                self.batch_norm_parts,
+                f"allowed is a divisor of schedule.batch_size={self.schedule.batch_size}",
             )
         if self.start.depth == self.model.depth:
             # Nothing to deepen: the run of that depth itself, so that a sweep over both has it.
@@ -187,6 +196,8 @@ class RunConfig:
             words.append(schedule.name)
         elif schedule.iterations != default.schedule.iterations:
             words.append(f"i{schedule.iterations}")
+        if self.batch_norm_parts != default.batch_norm_parts:
+            words.append(f"bn{self.batch_norm_parts}")
         if self.precision != default.precision:
             words.append(self.precision)
         return words

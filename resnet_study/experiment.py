@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import time
-import traceback
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
-from dataclasses import astuple
-from datetime import UTC, datetime
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from resnet_study import machine
-from resnet_study.config import RunConfig
+from resnet_study.config import RunConfig, StartConfig
 from resnet_study.data import ImageSet, load_images
 from resnet_study.data.loader import DeviceImages, to_device
-from resnet_study.errors import ConfigError, DataError, StorageError
-from resnet_study.events import EventLog, check_logger
-from resnet_study.files import check_writable, write_text
+from resnet_study.errors import ConfigError, DataError
+from resnet_study.events import check_logger
+from resnet_study.files import check_writable
 from resnet_study.interruption import Interrupted, StopRequest
-from resnet_study.logs import MetricsLog, ProbeLog
+from resnet_study.logs import ProbeLog
 from resnet_study.models import (
+    CifarNet,
     build_network,
     count_multiply_adds,
     count_parameters,
     kernels_for,
+    normalise_in_parts,
 )
-from resnet_study.probes import look, measures
+from resnet_study.outputs import FolderOutputs, Outputs, check_probes, now, recorded
+from resnet_study.probes import Measurement, look
+from resnet_study.processes import Processes
 from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder, RunRecord, check_space
 from resnet_study.start import check_start, put_start
 from resnet_study.training.checkpoint import Checkpoints, restore
-from resnet_study.training.loop import EVALUATION_BATCH, Evaluation, Row, evaluate, first_row, train
+from resnet_study.training.loop import EVALUATION_BATCH, Evaluation, evaluate, first_row, train
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import build_optimizer, build_step
 
@@ -64,152 +66,185 @@ def run(
         Interrupted: A stop was requested, and the state has been saved.
     """
     reporter = reporter or Reporter()
-    request = stop or StopRequest()
+    processes = Processes.here()
+    request = stop or StopRequest(worker=processes.size > 1)
     folder = RunFolder.of(config)
-    if record := folder.completed():
-        check_finished(config)
-        return record
-    device, images = prepare(config)
-    check_space([config])
-    _train_start(config, reporter, stop, request)
-    threads = machine.set_up(config.threads)
-
-    def may_wait() -> bool:
-        reporter.waiting()
-        return wait and not request.requested
-
-    with nullcontext() if stop else request, folder.lock(may_wait) as held:
-        if not held and request.signal_number is not None:
-            raise Interrupted(request.signal_number, 0, config.schedule.iterations)
-        if not held:
-            return RunRecord(folder.path, {"state": "running"})
-        if record := folder.completed():
+    with processes.connected(config.device):
+        if record := processes.from_first(folder.completed):
+            check_finished(config)
             return record
-        with _recorded(folder, config) as manifest, ExitStack() as opened:
-            machine.reset_peak_memory(device)
-            data = to_device(
-                images,
-                device,
-                config.schedule.batch_size,
-                config.seed,
-                config.data.augment,
-                config.schedule.eval_train_images,
-            )
-            kernels = kernels_for(device, config.kernels)
-            network = build_network(
-                config.model,
-                data.classes,
-                config.seed,
-                config.activation_checkpointing,
-                fused=kernels == "fused",
-            )
-            manifest |= machine.describe(device, threads) | {"kernels": kernels}
-            manifest["data"] = _describe_data(config, images)
-            manifest["parameters"] = count_parameters(network)
-            manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
+        device, images = processes.first_first(lambda: prepare(config))
+        check_space([config])
+        _train_start(config, reporter, stop, request)
 
-            checkpoints = Checkpoints(
-                folder.checkpoint_file,
-                folder.previous_checkpoint_file,
-                config,
-                manifest["data"]["fingerprint"],
-                manifest["versions"]
-                | {
-                    "device": manifest["device_name"],
-                    "threads": str(threads),
-                    "kernels": kernels,
-                },
-            )
-            saved = checkpoints.load(device)
-            if saved is None and (start := put_start(config, network)):
-                manifest["start"] = start
-            # Convolutions with few channels run faster with the channels innermost.
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            optimizer = build_optimizer(network, config.schedule)
-            state = TrainingState.initial(config.schedule, config.model.depth, device)
-            if saved:
-                state = restore(saved, network, optimizer, device)
-                manifest["resumed"].append({"iteration": state.iteration, "at": _now()})
-            metrics = MetricsLog(folder.metrics_file, saved.metrics if saved else "")
-            events = opened.enter_context(
-                closing(EventLog(config.logger, folder.path, metrics.text))
-            )
-            probes = ProbeLog(folder.probes_file, state.iteration)
-            if saved:
-                _check_probes(config, folder, probes, state.iteration)
-            step = build_step(network, optimizer, config.precision, state, data.batches.assemble)
+        def may_wait() -> bool:
+            reporter.waiting()
+            return wait and not request.requested
 
-            def evaluation(images: DeviceImages) -> Evaluation:
-                return lambda: evaluate(network, images.chunks(EVALUATION_BATCH), config.precision)
+        lock = processes.only_first(folder.lock(may_wait), False)
+        with nullcontext() if stop else request, lock as locked:
+            held = processes.from_first(lambda: locked)
+            if not held and request.signal_number is not None:
+                raise Interrupted(request.signal_number, 0, config.schedule.iterations)
+            if not held:
+                return RunRecord(folder.path, {"state": "running"})
+            if record := processes.from_first(folder.completed):
+                return record
+            with processes.only_first(recorded(folder, config), {}) as manifest:
+                _train(config, device, images, folder, manifest, reporter, request, processes)
+            return RunRecord(folder.path, manifest)
 
-            evaluations = {
-                "clean_train": evaluation(data.clean_train),
-                "test": evaluation(data.test),
-            }
-            folder.write_manifest(manifest)
 
-            def note_memory() -> None:
-                peak = max(manifest.get("peak_memory_bytes", 0), machine.peak_memory(device))
-                manifest["peak_memory_bytes"] = peak
+def _train(
+    config: RunConfig,
+    device: torch.device,
+    images: ImageSet,
+    folder: RunFolder,
+    manifest: dict[str, Any],
+    reporter: Reporter,
+    request: StopRequest,
+    processes: Processes,
+) -> None:
+    """Trains a run that this process holds, or has a share in, and fills in its manifest."""
+    threads = machine.set_up(config.threads, processes.local_size)
+    machine.reset_peak_memory(device)
+    data = to_device(
+        images,
+        device,
+        config.schedule.batch_size,
+        config.seed,
+        config.data.augment,
+        config.schedule.eval_train_images,
+    )
+    kernels = kernels_for(device, config.kernels)
 
-            def save() -> None:
-                checkpoints.save(network, optimizer, state, metrics.text)
-                manifest["metrics"] = metrics.seal()
-                manifest["seconds"] = state.seconds
-                note_memory()
-                folder.write_manifest(manifest)
+    def build(in_parts: bool) -> CifarNet:
+        network = build_network(
+            config.model,
+            data.classes,
+            config.seed,
+            config.activation_checkpointing,
+            fused=kernels == "fused",
+        )
+        if in_parts:
+            normalise_in_parts(network, *processes.parts_here(config.batch_norm_parts))
+        return network
 
-            def log(row: Row) -> None:
-                metrics.append(row)
-                events.append(row)
-                reporter.row(row)
+    seen_in_parts = processes.parts_here(config.batch_norm_parts) != (1, None)
+    network = build(seen_in_parts)
+    manifest |= machine.describe(device, threads) | {"kernels": kernels}
+    manifest |= {"processes": processes.size, "hosts": processes.hosts()}
+    manifest["data"] = _describe_data(config, images)
+    manifest["parameters"] = count_parameters(network)
+    manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
 
-            def probe(iteration: int) -> None:
-                if not config.probes.active or iteration not in config.probes.at:
-                    return
-                note_memory()
-                began = time.perf_counter()
-                sample = data.clean_train.spread(config.probes.images)
-                everything = data.batches.source.chunks(EVALUATION_BATCH)
-                found = look(config.probes, network, sample, everything)
-                probes.write(iteration, [astuple(measurement) for measurement in found])
-                spent = manifest.get("probe_seconds", 0.0)
-                manifest["probe_seconds"] = spent + time.perf_counter() - began
-                # What the probe took is not what the run takes.
-                machine.reset_peak_memory(device)
+    checkpoints = Checkpoints(
+        folder.checkpoint_file,
+        folder.previous_checkpoint_file,
+        config,
+        manifest["data"]["fingerprint"],
+        manifest["versions"]
+        | {
+            "device": manifest["device_name"],
+            "threads": str(threads),
+            "kernels": kernels,
+            "processes": str(processes.size),
+        },
+    )
+    # What goes from process to process goes by the CPU.
+    place = device if processes.size == 1 else torch.device("cpu")
+    saved = processes.from_first(lambda: checkpoints.load(place))
+    if saved is None and (start := put_start(config, network)):
+        manifest["start"] = start
+    # Convolutions with few channels run faster with the channels innermost.
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = build_optimizer(network, config.schedule)
+    state = TrainingState.initial(config.schedule, config.model.depth, device)
+    if saved:
+        state = restore(saved, network, optimizer, device)
+        if not processes.first:
+            # What had been summed up is in the first process's sums.
+            state.loss_sum.zero_()
+            state.wrong.zero_()
+        manifest["resumed"] = [
+            *manifest.get("resumed", []),
+            {"iteration": state.iteration, "at": now()},
+        ]
+    step = build_step(
+        processes.together(network),
+        optimizer,
+        config.precision,
+        state,
+        data.batches.assemble,
+        1 / processes.size,
+    )
+    outputs = Outputs()
+    if processes.first:
+        outputs = FolderOutputs(
+            folder, config, manifest, checkpoints, saved, state.iteration, device, reporter
+        )
 
-            def completed(iteration: int) -> None:
-                reporter.iteration(iteration)
-                probe(iteration)
-                if request.requested:
-                    save()
-                    raise Interrupted(
-                        request.signal_number or 0, iteration, config.schedule.iterations
-                    )
-                if iteration % config.checkpoint.every == 0:
-                    save()
+    def evaluation(images: DeviceImages) -> Evaluation:
+        def measure() -> tuple[float, float]:
+            processes.average_statistics(network, config.batch_norm_parts)
+            chunks = images.chunks(EVALUATION_BATCH)
+            return evaluate(network, chunks, config.precision, processes)
 
-            reporter.start(config, state.iteration)
-            if saved is None:
-                if "start" in manifest:
-                    log(first_row(evaluations))
-                probe(0)
-            outcome = train(
-                step,
-                data.batches.starting_at(state.iteration),
-                evaluations,
-                config.schedule,
-                len(images.train_labels),
-                state,
-                on_row=log,
-                on_iteration=completed,
-            )
-            if outcome == "finished" and state.iteration % config.checkpoint.every:
-                save()
-            manifest["metrics"] = metrics.seal()
-            manifest["state"] = outcome
-        checkpoints.finish()
-    return RunRecord(folder.path, manifest)
+        return measure
+
+    evaluations = {"clean_train": evaluation(data.clean_train), "test": evaluation(data.test)}
+
+    def save() -> None:
+        processes.average_statistics(network, config.batch_norm_parts)
+        loss_sum, wrong = processes.total(state.loss_sum), processes.total(state.wrong)
+        outputs.save(network, optimizer, replace(state, loss_sum=loss_sum, wrong=wrong))
+
+    def probe(iteration: int) -> None:
+        if not config.probes.active or iteration not in config.probes.at:
+            return
+        processes.average_statistics(network, config.batch_norm_parts)
+
+        def find() -> Iterator[Measurement]:
+            whole = network
+            if seen_in_parts:
+                whole = build(in_parts=False)
+                whole.load_state_dict(network.state_dict())
+                whole.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            sample = data.clean_train.spread(config.probes.images)
+            everything = data.batches.source.chunks(EVALUATION_BATCH)
+            return look(config.probes, whole, sample, everything)
+
+        outputs.probe(iteration, find)
+
+    def completed(iteration: int) -> None:
+        outputs.iteration(iteration)
+        probe(iteration)
+        if processes.asked(request.requested, iteration):
+            save()
+            number = request.signal_number or signal.SIGTERM
+            raise Interrupted(number, iteration, config.schedule.iterations)
+        if iteration % config.checkpoint.every == 0:
+            save()
+
+    with closing(outputs):
+        if saved is None:
+            if config.start != StartConfig():
+                outputs.row(first_row(evaluations))
+            probe(0)
+        outcome = train(
+            step,
+            map(processes.share, data.batches.starting_at(state.iteration)),
+            evaluations,
+            config.schedule,
+            len(images.train_labels),
+            state,
+            on_row=outputs.row,
+            on_iteration=completed,
+            processes=processes,
+        )
+        if outcome == "finished" and state.iteration % config.checkpoint.every:
+            save()
+        outputs.finish(outcome)
 
 
 def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
@@ -219,7 +254,9 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
         StudyError: The device is not there, `runs_dir` cannot be written, or the data are
             missing or unfit.
     """
-    device = machine.choose_device(config.device)
+    processes = Processes.here()
+    processes.check(config.schedule.batch_size, config.batch_norm_parts)
+    device = machine.choose_device(processes.device(config.device))
     check_logger(config.logger)
     check_start(config)
     check_writable(Path(config.runs_dir))
@@ -255,25 +292,6 @@ def _train_start(
         )
 
 
-def _check_probes(config: RunConfig, folder: RunFolder, log: ProbeLog, iteration: int) -> None:
-    """Finds out whether a run that has come so far has what the probes are to find.
-
-    Raises:
-        ConfigError: It has not, and cannot have it any more.
-    """
-    wanted = {
-        (at, m) for at in config.probes.at if at <= iteration for m in measures(config.probes)
-    }
-    if lacking := sorted(wanted - log.recorded):
-        at, measure = lacking[0]
-        raise ConfigError(
-            "probes.at",
-            list(config.probes.at),
-            f"{folder.path} was trained without {measure} at iteration {at}; allowed is another "
-            "experiment_name, or to delete it and train anew",
-        )
-
-
 def check_finished(config: RunConfig) -> None:
     """Finds out whether a finished run is what is now asked for: its probes and its images.
 
@@ -288,7 +306,7 @@ def check_finished(config: RunConfig) -> None:
     record = folder.completed()
     if record is not None and record.state == "finished":
         end = config.schedule.iterations
-        _check_probes(config, folder, ProbeLog(folder.probes_file, end), end)
+        check_probes(config, folder, ProbeLog(folder.probes_file, end), end)
     if record is None or config.data.name != "image_folder":
         return
     former = folder.read_config().data.root
@@ -304,34 +322,6 @@ def check_finished(config: RunConfig) -> None:
         )
 
 
-@contextmanager
-def _recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
-    """Keeps the folder's manifest true from the start of a run to its end, good or bad."""
-    folder.remove_temporaries()
-    former = folder.read_manifest() or {}
-    manifest: dict[str, Any] = {
-        "run_id": config.run_id,
-        "state": "running",
-        "started": former.get("started") or _now(),
-        "ended": None,
-        "resumed": former.get("resumed") or [],
-        **{key: former[key] for key in ("start", "probe_seconds") if key in former},
-    }
-    folder.failure_file.unlink(missing_ok=True)
-    folder.write_config(config)
-    folder.write_manifest(manifest)
-    try:
-        yield manifest
-    except Exception:
-        # On a full disk even this may fail; what went wrong first is what counts.
-        with suppress(StorageError):
-            folder.write_manifest(manifest | {"state": "failed", "ended": _now()})
-            write_text(folder.failure_file, traceback.format_exc())
-        raise
-    manifest["ended"] = _now()
-    folder.write_manifest(manifest)
-
-
 def _describe_data(config: RunConfig, images: ImageSet) -> dict[str, Any]:
     return {
         "title": config.data.title,
@@ -343,7 +333,3 @@ def _describe_data(config: RunConfig, images: ImageSet) -> dict[str, Any]:
         "height": images.train_images.shape[2],
         "width": images.train_images.shape[3],
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

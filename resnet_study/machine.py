@@ -55,13 +55,14 @@ def fastest_precision(device: torch.device) -> str:
     return "bf16" if words & fast else "fp32"
 
 
-def set_up(threads: int | None) -> int:
+def set_up(threads: int | None, sharers: int = 1) -> int:
     """Sets threads, and kernels that give the same result each time; returns the threads.
 
     Args:
         threads: CPU threads; None for all cores this process may use.
+        sharers: Processes that share these cores evenly.
     """
-    threads = threads or int(joblib.cpu_count())
+    threads = threads or max(1, int(joblib.cpu_count()) // sharers)
     torch.set_num_threads(threads)
     _keep_freed_memory()
     torch.backends.cudnn.deterministic = True

@@ -19,6 +19,7 @@ from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder
 from resnet_study.training import checkpoint as checkpoints
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 TIMES = {"seconds", "images_per_second"}
 
 # Children begin with torch imported, so that fifty of them take seconds, not minutes.

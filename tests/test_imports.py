@@ -10,12 +10,12 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 ORDER = [
     {"errors"},
-    {"files", "fields", "interruption"},
+    {"files", "fields", "interruption", "processes"},
     {"groups"},
     {"config"},
     {"runs", "models", "data", "probes"},
     {"training", "progress", "events", "logs", "machine"},
-    {"start"},
+    {"start", "outputs"},
     {"experiment"},
     {"sweep"},
     {"benchmark"},

@@ -11,6 +11,7 @@ from resnet_study.models.blocks import ConvBN
 from resnet_study.models.cifar import CifarNet
 from resnet_study.models.deepen import deepen
 from resnet_study.models.initialization import initialize
+from resnet_study.models.parts import normalise_in_parts
 
 
 def build_network(
@@ -107,4 +108,5 @@ __all__ = [
     "count_parameters",
     "deepen",
     "kernels_for",
+    "normalise_in_parts",
 ]

@@ -200,7 +200,7 @@ class Checkpoints:
                 f"was made with other images (fingerprint {checkpoint.data}, now {self.data})",
             )
         for package, version in self.versions.items():
-            former = checkpoint.versions.get(package)
+            former = checkpoint.versions.get(package, "1" if package == "processes" else None)
             if former != version:
                 warn(
                     f"{path} was made with {package} {former}, going on with {version}: "

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnet_study.config import ScheduleConfig
+from resnet_study.processes import ALONE, Processes
 from resnet_study.training.schedule import learning_rate, still_warming
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import Step, Tensors, forward
@@ -22,27 +23,38 @@ EVALUATION_BATCH = 1000
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, batches: Iterable[Tensors], precision: str) -> tuple[float, float]:
+def evaluate(
+    network: nn.Module,
+    batches: Iterable[Tensors],
+    precision: str,
+    processes: Processes = ALONE,
+) -> tuple[float, float]:
     """Loss and error in evaluation mode; the network returns in training mode.
 
     Args:
         network: Maps `(N, 3, H, W)` to logits `(N, classes)`.
         batches: Images and labels, each image once.
         precision: "fp32" or "bf16".
+        processes: Those among which the batches are shared out; all call this.
 
     Returns:
         Mean cross-entropy in nats, and top-1 error in percent.
     """
     network.eval()
     losses, wrongs, images = [], [], 0
-    for inputs, labels in batches:
+    for inputs, labels in processes.turns(batches):
         logits = forward(network, inputs, precision)
         losses.append(F.cross_entropy(logits, labels, reduction="sum"))
         wrongs.append((logits.argmax(dim=1) != labels).sum())
         images += len(labels)
     network.train()
-    loss = float(torch.stack(losses).double().sum()) / images
-    return loss, 100 * int(torch.stack(wrongs).sum()) / images
+    if not images:
+        # More processes than batches.
+        device = next(network.parameters()).device
+        losses, wrongs = [torch.zeros((), device=device)], [torch.zeros(1, device=device).long()]
+    images = int(processes.total(torch.tensor(images)))
+    loss = float(processes.total(torch.stack(losses).double().sum())) / images
+    return loss, 100 * int(processes.total(torch.stack(wrongs).sum())) / images
 
 
 def first_row(evaluations: Mapping[str, Evaluation]) -> Row:
@@ -62,6 +74,7 @@ def train(
     state: TrainingState,
     on_row: Callable[[Row], None],
     on_iteration: Callable[[int], None],
+    processes: Processes = ALONE,
 ) -> str:
     """Trains from `state.iteration` to the end of the schedule.
 
@@ -75,6 +88,7 @@ def train(
         state: Changed in place, so that the caller can save it at any time.
         on_row: Takes each finished row of metrics.csv.
         on_iteration: Takes the number of completed iterations.
+        processes: Those that train together, each with its share of every batch.
 
     Returns:
         "finished", or "diverged" where the training loss stopped being finite; the row
@@ -96,8 +110,8 @@ def train(
         train_error = None
 
         if row_due:
-            train_error = 100 * int(state.wrong) / state.images
-            mean_loss = float(state.loss_sum) * schedule.batch_size / state.images
+            train_error = 100 * int(processes.total(state.wrong)) / state.images
+            mean_loss = float(processes.total(state.loss_sum)) * schedule.batch_size / state.images
             diverged = not math.isfinite(mean_loss)
             state.row_seconds += time.perf_counter() - started
             row: Row = {

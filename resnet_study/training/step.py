@@ -45,6 +45,7 @@ class Step:
         state: Its sums of losses and errors grow, on the device: nothing waits for it.
         assemble: Makes images `(N, 3, H, W)` and labels `(N,)` of the tensors that a batch
             consists of; by default they are these two.
+        share: Of the mini-batch, where several processes have one each.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Step:
         precision: str,
         state: TrainingState,
         assemble: Callable[..., Tensors] | None = None,
+        share: float = 1,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.precision = precision
         self.state = state
         self.assemble = assemble
+        self.share = share
 
     def __call__(self, batch: Tensors, rate: float) -> None:
         """Trains on one batch at a learning rate."""
@@ -77,7 +80,7 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.state.loss_sum += loss.detach()
+        self.state.loss_sum += loss.detach() if self.share == 1 else self.share * loss.detach()
         self.state.wrong += (logits.detach().argmax(dim=1) != labels).sum()
 
 
@@ -141,8 +144,10 @@ def build_step(
     precision: str,
     state: TrainingState,
     assemble: Callable[..., Tensors] | None = None,
+    share: float = 1,
 ) -> Step:
     """The step for the device that a network is on; arguments as in `Step`."""
     on_gpu = next(network.parameters()).device.type == "cuda"
-    step = CapturedStep if on_gpu else Step
-    return step(network, optimizer, precision, state, assemble)
+    # What several processes tell each other is no part of a graph.
+    step = CapturedStep if on_gpu and share == 1 else Step
+    return step(network, optimizer, precision, state, assemble, share)

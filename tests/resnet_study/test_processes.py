@@ -1,0 +1,245 @@
+"""One run in several processes: shares of each batch, batch norm in parts, one writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from resnet_study.config import ModelConfig, ProbesConfig
+from resnet_study.errors import ConfigError
+from resnet_study.experiment import run
+from resnet_study.interruption import Interrupted
+from resnet_study.models import build_network, normalise_in_parts
+from resnet_study.processes import Processes
+from resnet_study.runs import RunFolder
+from tests.comparison import CHECKOUT, Stop, curve, forkserver
+
+BEFORE = ("iteration", "epoch", "learning_rate")
+
+
+def _one_of(rank: int, size: int, port: int, call, arguments) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(rank),
+        "LOCAL_WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    call(*arguments)
+
+
+def in_processes(size: int, call, *arguments) -> list[int]:
+    """Calls a function in so many connected processes; returns their exit statuses."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    children = [
+        forkserver.Process(target=_one_of, args=(rank, size, port, call, arguments))
+        for rank in range(size)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(120)
+    return [child.exitcode for child in children]
+
+
+def stopped(config, at: int) -> None:
+    """Only one of the processes is told."""
+    reporter = Stop(at, signal.SIGTERM) if Processes.here().rank == 1 else None
+    # Reporters are the first process's: the other hears of iterations from no one.
+    if reporter:
+        from resnet_study import experiment
+
+        class Told(experiment.Outputs):
+            iteration = staticmethod(reporter.iteration)
+
+        experiment.Outputs = Told
+    with pytest.raises(Interrupted):
+        run(config)
+
+
+@pytest.fixture
+def shared(config):
+    def make(parts: int = 1, **changes):
+        # Torch's kernels everywhere: the fused ones do not apply to parts.
+        return config(**{"kernels": "torch", "batch_norm_parts": parts, **changes})
+
+    return make
+
+
+def assert_same_to_rounding(one, two) -> None:
+    a, b = curve(one), curve(two)
+    assert len(a) == len(b) > 5
+    for x, y in zip(a, b, strict=True):
+        for name in x:
+            if not x[name]:
+                assert not y[name]
+            elif name in BEFORE:
+                assert x[name] == y[name]
+            elif name.endswith("loss"):
+                assert float(x[name]) == pytest.approx(float(y[name]), rel=2e-4)
+            else:
+                # One image in 50, at most: a tie that rounding breaks.
+                assert float(x[name]) == pytest.approx(float(y[name]), abs=2.1)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_synchronised_batch_norm_makes_the_curve_of_one_process(size, shared, tmp_path):
+    alone = run(shared(runs_dir=str(tmp_path / "alone")))
+    together = shared()
+    assert in_processes(size, run, together) == [0] * size
+    folder = RunFolder.of(together)
+    assert_same_to_rounding(alone.folder, folder.path)
+    manifest = folder.read_manifest()
+    assert manifest["state"] == "finished"
+    assert manifest["processes"] == size
+    # Nothing but what one process leaves.
+    assert {p.name for p in folder.path.iterdir()} == {p.name for p in alone.folder.iterdir()}
+
+
+def test_batch_norm_of_each_process_is_that_of_parts_in_one(shared, tmp_path):
+    alone = run(shared(2, runs_dir=str(tmp_path / "alone")))
+    for size in (2, 4):
+        together = shared(2, runs_dir=str(tmp_path / str(size)))
+        assert in_processes(size, run, together) == [0] * size
+        assert_same_to_rounding(alone.folder, RunFolder.of(together).path)
+    whole = run(shared(1, runs_dir=str(tmp_path / "whole")))
+    assert curve(whole.folder)[3]["train_loss"] != curve(alone.folder)[3]["train_loss"]
+
+
+def test_a_run_goes_on_in_another_number_of_processes(shared, tmp_path):
+    alone = run(shared(2, runs_dir=str(tmp_path / "alone")))
+    config = shared(2, every=1000)
+    # All stop after one iteration, at a moment when all are asked.
+    assert in_processes(2, stopped, config, 7) == [0, 0]
+    with pytest.warns(UserWarning, match="was made with processes 2, going on with 1"):
+        pytest.raises(Interrupted, run, config, Stop(23, signal.SIGTERM))
+    assert in_processes(4, run, config) == [0] * 4
+    folder = RunFolder.of(config)
+    resumed = [entry["iteration"] for entry in folder.read_manifest()["resumed"]]
+    assert resumed == [10, 23]
+    assert_same_to_rounding(alone.folder, folder.path)
+
+
+def test_what_probes_find_is_found_once_and_in_the_whole_network(shared, tmp_path):
+    probes = ProbesConfig(gradients=True, responses=True, at=(0, 40), images=8)
+    alone = run(shared(runs_dir=str(tmp_path / "alone"), probes=probes))
+    together = shared(probes=probes)
+    assert in_processes(2, run, together) == [0, 0]
+    ours = (RunFolder.of(together).path / "probes.csv").read_text().splitlines()
+    theirs = (alone.folder / "probes.csv").read_text().splitlines()
+    assert len(ours) == len(theirs) > 20
+    for a, b in zip(ours[1:], theirs[1:], strict=True):
+        assert a.split(",")[:4] == b.split(",")[:4]
+        if a.startswith("0,"):
+            assert float(a.split(",")[4]) == pytest.approx(float(b.split(",")[4]), rel=1e-4)
+
+
+def test_parts_are_normalised_apart():
+    torch.manual_seed(0)
+    images = torch.randn(12, 3, 8, 8)
+    network = build_network(ModelConfig(depth=8, width=4), classes=5)
+    plain = build_network(ModelConfig(depth=8, width=4), classes=5)
+    normalise_in_parts(network, 3)
+    # One layer: batch norm after a convolution.
+    apart = network.stem(images)
+    beside = torch.cat([plain.stem(part) for part in images.chunk(3)])
+    assert torch.allclose(apart, beside, atol=1e-6)
+    gradient = torch.randn_like(apart)
+    apart.backward(gradient)
+    beside.backward(gradient)
+    for a, b in zip(network.stem.parameters(), plain.stem.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4)
+    # The running mean over parts, each seen once.
+    means = torch.stack([plain.stem.conv(part).mean((0, 2, 3)) for part in images.chunk(3)])
+    assert torch.allclose(network.stem.bn.running_mean, 0.1 * means.mean(0), atol=1e-6)
+    assert network.state_dict().keys() == plain.state_dict().keys()
+    assert not any(type(m) is nn.BatchNorm2d for m in network.modules())
+
+
+def test_parts_are_part_of_a_runs_name(shared):
+    assert "-bn2-" in shared(2).run_id
+    assert replace(shared(2), batch_norm_parts=1).run_id == shared(1).run_id
+    with pytest.raises(ConfigError, match=r"batch_norm_parts=3: allowed is a divisor of"):
+        shared(3)
+
+
+@pytest.mark.parametrize(
+    "size, batch, parts, message",
+    [
+        (3, 16, 1, "schedule.batch_size=16: allowed is a multiple of 3 processes"),
+        (4, 24, 6, "batch_norm_parts=6: allowed is a divisor or a multiple of 4 processes"),
+    ],
+)
+def test_what_cannot_be_shared_evenly(size, batch, parts, message):
+    with pytest.raises(ConfigError, match=message):
+        Processes(0, size, 0, size).check(batch, parts)
+    Processes(0, 4, 0, 4).check(16, 2)
+    Processes(0, 4, 0, 4).check(16, 8)
+
+
+def test_shares_are_the_batch_in_order():
+    batch = (torch.arange(12), torch.zeros(0, 3))
+    shares = [Processes(rank, 4, rank, 4).share(batch) for rank in range(4)]
+    assert torch.equal(torch.cat([share[0] for share in shares]), batch[0])
+    assert all(share[1].shape == (0, 3) for share in shares)
+
+
+def torchrun(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+         *("--standalone", "-m", "resnet_study", *arguments)],
+        cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path, cache):
+    return [
+        *("model.depth=8", "model.width=4", "data.resolution=8", "data.train_images=200"),
+        *("schedule.batch_size=16", "schedule.warmup.iterations=null", "schedule.log_every=10"),
+        *("schedule.eval_every=1000", "schedule.eval_train_images=50", "checkpoint.every=100"),
+        *(f"data.cache={cache}", f"runs_dir={tmp_path}"),
+    ]
+
+
+def test_torchrun_trains_stops_and_goes_on(settings, tmp_path):
+    long = ("schedule.iterations=5000", "schedule.milestones=[3000]")
+    process = torchrun(*settings, *long)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/*/checkpoint.pt")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert errors.count("is saved; the same command goes on") == 1
+    (folder,) = tmp_path.glob("*/*")
+    assert "-bn2-" in folder.name
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["processes"] == 2
+    assert manifest["hosts"] == [socket.gethostname()]
+
+    process = torchrun(*settings, "schedule.iterations=200", "schedule.milestones=[100]")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert output.count("finished: ") == 1
+
+
+def test_a_sweep_under_torchrun_is_one_line(settings):
+    process = torchrun("--multirun", *settings, "seed=0,1")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode
+    assert errors.count("error: torchrun=2 processes: allowed is one run") == 1
