@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -16,25 +12,13 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.collect import collect
-from analysis.load import DuplicateRunWarning, costs_of, load_runs, read_studies, read_study
-from analysis.tables import costs
+from analysis.load import DuplicateRunWarning, load_runs, read_studies, read_study
 from tests.analysis.conftest import RECORDED
-from tests.analysis.test_comparison import wait_for
 from tests.analysis.test_page import read, words
-from tests.comparison import hear_ctrl_c
 
 RUNS = sorted(path for path in RECORDED.iterdir() if path.is_dir())
 RUN = RUNS[0].name
 GPU = {"host": "right", "device": "cuda", "device_name": "NVIDIA H200"}
-
-
-@pytest.fixture
-def hosts(tmp_path):
-    """The recorded runs as two hosts leave them: seed 0 on one, seed 1 on the other."""
-    folders = [tmp_path / host / "runs" / "figure6" for host in ("left", "right")]
-    for run in RUNS:
-        shutil.copytree(run, folders["-s1-" in run.name] / run.name)
-    return folders
 
 
 def change(run, **values):
@@ -283,70 +267,6 @@ def test_one_name_for_two_descriptions_is_an_error(hosts, tmp_path, capsys):
     assert capsys.readouterr().err.startswith(expected)
 
 
-def test_costs_of_several_devices_are_not_averaged(hosts, tmp_path):
-    for run in hosts[1].iterdir():
-        change(run, **GPU, seconds=1000.0)
-    table = costs(costs_of(read_study(hosts))).set_index(["family", "depth", "device"])
-    assert len(table) == 12
-    assert table.loc[("plain", 8, "NVIDIA H200"), "seconds"] == 1000
-    assert table.loc[("plain", 8, "AMD EPYC"), "seconds"] < 2
-    assert (table["n"] == 1).all()
-    assert "device" not in costs(costs_of(read_study(RECORDED)))
-
-    assert main([*map(str, hosts), "--collect", "--output", str(tmp_path / "out")]) == 0
-    assert pd.read_csv(tmp_path / "out" / "costs.csv")["device"].nunique() == 2
-    reader = read(tmp_path / "out" / "index.html")
-    page = words(reader)
-    assert "Devices: AMD EPYC, NVIDIA H200." in page
-    assert "on right, NVIDIA H200 (python" in page
-    # Beside each run as well.
-    assert f"{RUNS[1].name} plain 8 1 right NVIDIA H200 finished" in page
-    assert f"{RUN} plain 8 0 vm AMD EPYC finished" in page
-
-
-def test_one_folder_of_several_devices_says_so_too(hosts, tmp_path):
-    change(hosts[0] / RUN, **GPU)
-    assert main([str(hosts[0]), "--output", str(tmp_path / "out")]) == 0
-    sources = pd.read_csv(tmp_path / "out" / "sources.csv")
-    assert sources.to_dict("list") == {
-        "host": ["right", "vm"],
-        "device": ["NVIDIA H200", "AMD EPYC"],
-        "runs": [1, 5],
-        "finished": [1, 5],
-    }
-
-
-def test_a_failure_is_read_where_the_run_lies(hosts, tmp_path):
-    run = hosts[1] / RUNS[1].name
-    change(run, state="failed")
-    (run / "failure.txt").write_text("Traceback\nRuntimeError: out of luck\n")
-    assert main([*map(str, hosts), "--collect", "--output", str(tmp_path / "out")]) == 0
-    assert "RuntimeError: out of luck" in words(read(tmp_path / "out" / "index.html"))
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["{left}", "{right}", "--collect"], "error: output=null: is needed to collect"),
-        (["{left}", "{left}", "--collect", "--output", "{out}"], "is named twice"),
-        (["{left}", "{left}", "--collect", "--output", "{out}", "--watch"], "is named twice"),
-        (["{left}", "{left}/no", "--collect", "--output", "{out}"], "is not there"),
-        (["{left}", "{top}/empty", "--collect", "--output", "{out}"], "holds no runs"),
-        (["{top}", "--collect", "--output", "{out}"], "here {left} {right}"),
-        (["{top}/left"], "holds no runs; allowed is a folder such as runs/quick, here {left}"),
-    ],
-)
-def test_wrong_arguments_are_one_line(arguments, message, hosts, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    names = {"left": hosts[0], "right": hosts[1], "top": tmp_path, "out": tmp_path / "out"}
-    assert main([argument.format(**names) for argument in arguments]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert message.format(**names) in lines[0]
-    assert not (tmp_path / "out").exists()
-
-
 def test_nothing_cannot_be_collected():
     with pytest.raises(Exception, match="at least one folder"):
         load_runs([])
@@ -357,36 +277,6 @@ def test_several_protocols_keep_their_own_duplicates(hosts):
     study = read_study(hosts)
     assert len(study.part([RUN]).duplicates) == 1
     assert not study.part([RUNS[1].name]).duplicates
-
-
-def test_collected_folders_are_watched_together(hosts, tmp_path):
-    """It waits for a folder that is yet to come, and draws anew when either has changed."""
-    late = hosts[1].rename(tmp_path / "late")
-    out, log = tmp_path / "out", tmp_path / "log"
-    arguments = [*map(str, hosts), "--collect", "--output", str(out), "--watch", "0.2"]
-    with log.open("w") as stream:
-        watching = subprocess.Popen(
-            [sys.executable, "-m", "analysis", *arguments],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            preexec_fn=hear_ctrl_c,
-        )
-        try:
-            wait_for(lambda: f"waiting: runs={hosts[1]}: is not there" in log.read_text())
-            assert not out.exists()
-            late.rename(hosts[1])
-            wait_for(lambda: log.read_text().count("drawn at") == 1)
-            assert "several copies" not in log.read_text()
-            shutil.copytree(hosts[0] / RUN, tmp_path / "next")
-            (tmp_path / "next").rename(hosts[1] / RUN)
-            wait_for(lambda: log.read_text().count("drawn at") == 2)
-            assert f"several copies: {RUN}" in log.read_text()
-        finally:
-            watching.send_signal(signal.SIGINT)
-            assert watching.wait(20) == 0
-    assert "Traceback" not in log.read_text()
-    assert 'http-equiv="refresh"' not in (out / "index.html").read_text()
 
 
 def test_a_collected_study_has_a_name(hosts, tmp_path):
