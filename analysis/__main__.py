@@ -13,10 +13,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.load import Study, read_studies, run_folders
+from analysis.collect import ConflictError, collect, sources_of, summary_of_copies
+from analysis.load import names_of, read_studies, run_folders
 from analysis.protocol import protocols
 from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
+from analysis.study import Study
 from analysis.verdict import summary
 from resnet_study.errors import StudyError
 
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
         description="Draws figures, tables, verdicts and one page of an experiment; of "
-        "several, sets them side by side. Trains nothing.",
+        "several, sets them side by side, or collects them into one. Trains nothing.",
     )
     parser.add_argument(
         "runs", type=Path, nargs="+", help="an experiment's folder, such as runs/quick"
@@ -36,7 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--output",
         type=Path,
-        help="folder for what is drawn (default: RUNS/report; needed for several experiments)",
+        help="folder for what is drawn (default: RUNS/report; needed for several folders)",
+    )
+    parser.add_argument(
+        "--collect",
+        action="store_true",
+        help="the folders are parts of one study, such as those of one sweep on several "
+        "hosts: one report of all their runs, in which a run that several hold counts once; "
+        "without it each folder is a study of its own, and they are compared",
     )
     parser.add_argument(
         "--watch",
@@ -57,16 +66,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        if options.output is None and len(options.runs) > 1:
-            raise StudyError("output", None, "is needed to compare experiments: --output DIR")
+        if options.output is None and (len(options.runs) > 1 or options.collect):
+            purpose = "collect runs" if options.collect else "compare experiments"
+            raise StudyError("output", None, f"is needed to {purpose}: --output DIR")
         if options.watch is not None and not options.watch > 0:
             raise StudyError("watch", options.watch, "allowed are seconds above 0")
         if not 0 < options.final <= 1:
             raise StudyError("final", options.final, "allowed is a share above 0, up to 1")
+        # Before any waiting for runs, which would not mend it.
+        names_of(options.runs)
 
         def read() -> list[Study]:
             studies = read_studies(options.runs)
-            return [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
+            studies = [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
+            return [collect(studies)] if options.collect else studies
 
         output = options.output or options.runs[0] / "report"
         if options.watch is None:
@@ -86,12 +99,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) -> None:
     for study in studies:
         for run_id, problem in study.damaged.items():
-            print(f"left out: {study.folder / run_id}: {problem}", file=sys.stderr)
+            print(f"left out: {study.place(run_id)}: {problem}", file=sys.stderr)
         for run_id, state in study.states.items():
             if state != "finished":
-                print(f"{state}: {study.folder / run_id}", file=sys.stderr)
+                print(f"{state}: {study.place(run_id)}", file=sys.stderr)
+        for duplicate in study.duplicates:
+            print(f"several copies: {duplicate}", file=sys.stderr)
+        if study.duplicates:
+            print(f"several copies: {summary_of_copies(study.duplicates)}", file=sys.stderr)
         if study.runs.empty:
-            raise StudyError("runs", study.folder, "holds no run that can be read")
+            folders = " ".join(map(str, study.collected or [study.folder]))
+            raise StudyError("runs", folders, "holds no run that can be read")
     if len(studies) > 1:
         firsts = []
         for study in studies:
@@ -102,6 +120,9 @@ def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) 
         _say_where(write_comparison(firsts, output, refresh))
         return
     study = studies[0]
+    if study.collected:
+        for source in sources_of(study).itertuples():
+            print(f"{source.folder}: {source.runs} runs, on {source.host}, {source.device}")
     groups = _protocols(study)
     places = [output, *(output / f"protocol-{n}" for n in range(2, len(groups) + 1))]
     for (settings, ids), place in zip(groups.items(), places, strict=True):
@@ -160,6 +181,8 @@ def _watch(
                     _report(read(), output, refresh)
                     print(f"  drawn at {time.strftime('%H:%M:%S')}", flush=True)
                 seen = now
+            except ConflictError:
+                raise
             except StudyError as error:
                 # A sweep that is about to begin has no runs yet.
                 print(f"waiting: {error}", file=sys.stderr, flush=True)
@@ -176,7 +199,8 @@ def _stamp(folder: Path) -> list[tuple[str, int, int]]:
     """What changes when a run goes on: size and time of its files."""
     stamps = []
     for run in run_folders(folder):
-        for file in (run.manifest_file, run.metrics_file):
+        # Runs that are being copied here may get their other files after these two.
+        for file in (run.manifest_file, run.metrics_file, run.config_file, run.probes_file):
             try:
                 status = file.stat()
             except OSError:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.collect import collect
 from analysis.protocol import settings_of, variant_of
+from analysis.study import Study
 from resnet_study.config import RunConfig
 from resnet_study.errors import StudyError
 from resnet_study.runs import COMPLETE, METRICS, PROBES, RunFolder
@@ -34,8 +35,16 @@ DESCRIPTION = (
 COSTS = ("parameters", "multiply_adds", "seconds", "peak_memory_bytes")
 
 
+# A folder, or several that are parts of one study.
+Paths = str | Path | Sequence[str | Path]
+
+
 class DamagedRunWarning(UserWarning):
     """A run folder could not be read and is left out."""
+
+
+class DuplicateRunWarning(UserWarning):
+    """Several of the folders that were collected hold a run, which counts once."""
 
 
 def run_folders(path: str | Path) -> list[RunFolder]:
@@ -51,8 +60,20 @@ def run_folders(path: str | Path) -> list[RunFolder]:
     found = {file.parent for name in files for file in path.glob(f"*/{name}")}
     folders = [RunFolder(folder) for folder in sorted(found)]
     if not folders:
-        raise StudyError("runs", path, "holds no runs; allowed is a folder such as runs/quick")
+        below = _experiments_below(path)
+        hint = f", here {' '.join(map(str, below))}" if below else ""
+        raise StudyError(
+            "runs", path, f"holds no runs; allowed is a folder such as runs/quick{hint}"
+        )
     return folders
+
+
+def _experiments_below(path: Path) -> list[Path]:
+    """The folders with runs where only a folder above them was named, such as `runs`."""
+    for depth in range(2, 6):
+        if found := {file.parent.parent for file in path.glob("*/" * depth + "manifest.json")}:
+            return sorted(found)
+    return []
 
 
 def read_metrics(folder: RunFolder) -> pd.DataFrame:
@@ -76,54 +97,20 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
     return frame.astype({"iteration": "int64"})
 
 
-@dataclass(frozen=True)
-class Study:
-    """What an experiment's folder holds.
-
-    Attributes:
-        name: What a reader calls it.
-        folder: Where it lies.
-        runs: As from `load_runs`.
-        configs: Each readable run's description, by run id.
-        manifests: Each readable run's manifest, by run id.
-        damaged: What is wrong with each run that could not be read, by its folder's name.
-        probes: As from `load_probes`.
-    """
-
-    name: str
-    folder: Path
-    runs: pd.DataFrame
-    configs: dict[str, RunConfig]
-    manifests: dict[str, dict[str, Any]]
-    damaged: dict[str, str]
-    probes: pd.DataFrame
-
-    def part(self, ids: Collection[str]) -> Study:
-        """The study with these runs alone; what is damaged stays named."""
-        return replace(
-            self,
-            runs=self.runs[self.runs["run_id"].isin(list(ids))],
-            probes=self.probes[self.probes["run_id"].isin(list(ids))],
-            configs={key: value for key, value in self.configs.items() if key in ids},
-            manifests={key: value for key, value in self.manifests.items() if key in ids},
-        )
-
-    @property
-    def states(self) -> dict[str, str]:
-        """Each readable run's state, by run id."""
-        return {run_id: manifest["state"] for run_id, manifest in self.manifests.items()}
-
-
-def read_study(path: str | Path, name: str | None = None) -> Study:
-    """Reads an experiment's folder, each file once.
+def read_study(path: Paths, name: str | None = None) -> Study:
+    """Reads an experiment's folder, each file once, or several as parts of one study.
 
     Args:
-        path: Folder of the experiment, such as `runs/quick`.
+        path: Folder of the experiment, such as `runs/quick`; of several, such as those of
+            one sweep on two hosts, each run counts once, as `collect` says.
         name: What to call it; by default the folder's name.
 
     Raises:
-        StudyError: The folder is missing, or holds no runs.
+        StudyError: A folder is missing, holds no runs, or is named twice; or runs of
+            several folders do not belong together.
     """
+    if not isinstance(path, str | Path):
+        return collect(read_studies(path), name)
     frames, probes, configs, manifests, damaged = [], [], {}, {}, {}
     for folder in run_folders(path):
         run_id = folder.path.name
@@ -187,6 +174,15 @@ def read_studies(paths: Sequence[str | Path]) -> list[Study]:
     Raises:
         StudyError: A folder is missing, holds no runs, or is named twice.
     """
+    return [read_study(path, name) for path, name in zip(paths, names_of(paths), strict=True)]
+
+
+def names_of(paths: Sequence[str | Path]) -> list[str]:
+    """What tells each of several folders from the others: the shortest ends of their paths.
+
+    Raises:
+        StudyError: A folder is named twice.
+    """
     parts = [Path(path).resolve().parts for path in paths]
     for path, own in zip(paths, parts, strict=True):
         if parts.count(own) > 1:
@@ -194,8 +190,7 @@ def read_studies(paths: Sequence[str | Path]) -> list[Study]:
     length = 1
     while len({own[-length:] for own in parts}) < len(parts):
         length += 1
-    names = ["/".join(own[-length:]) for own in parts]
-    return [read_study(path, name) for path, name in zip(paths, names, strict=True)]
+    return ["/".join(own[-length:]) for own in parts]
 
 
 def _described(metrics: pd.DataFrame, run_id: str, config: RunConfig, state: str) -> pd.DataFrame:
@@ -220,7 +215,9 @@ def _described(metrics: pd.DataFrame, run_id: str, config: RunConfig, state: str
 
 def _warn(study: Study) -> None:
     for run_id, problem in study.damaged.items():
-        warnings.warn(DamagedRunWarning(f"{study.folder / run_id}: {problem}"), stacklevel=3)
+        warnings.warn(DamagedRunWarning(f"{study.place(run_id)}: {problem}"), stacklevel=3)
+    for duplicate in study.duplicates:
+        warnings.warn(DuplicateRunWarning(str(duplicate)), stacklevel=3)
 
 
 def read_probes(folder: RunFolder) -> pd.DataFrame:
@@ -241,11 +238,11 @@ def read_probes(folder: RunFolder) -> pd.DataFrame:
     return frame
 
 
-def load_probes(path: str | Path) -> pd.DataFrame:
+def load_probes(path: Paths) -> pd.DataFrame:
     """Loads what the probes of an experiment's runs found.
 
     Args:
-        path: Folder of the experiment.
+        path: Folder of the experiment, or several, as in `load_runs`.
 
     Returns:
         One row per run, iteration, measure and layer: the description as in `load_runs`,
@@ -253,18 +250,21 @@ def load_probes(path: str | Path) -> pd.DataFrame:
         autocorrelation), `name` (of the layer), `value`.
 
     Raises:
-        StudyError: The folder is missing, or holds no runs.
+        StudyError: As in `read_study`.
     """
     study = read_study(path)
     _warn(study)
     return study.probes
 
 
-def load_runs(path: str | Path) -> pd.DataFrame:
+def load_runs(path: Paths) -> pd.DataFrame:
     """Loads an experiment's runs.
 
     Args:
-        path: Folder of the experiment, such as `runs/quick`.
+        path: Folder of the experiment, such as `runs/quick`; or several that are parts of
+            one study, such as those of one sweep on two hosts, `["a/quick", "b/quick"]`. A
+            run that several hold counts once, with a `DuplicateRunWarning` that says which
+            copy was taken.
 
     Returns:
         One row per run and logged iteration: `run_id, kind, shortcut` (missing for
@@ -276,7 +276,7 @@ def load_runs(path: str | Path) -> pd.DataFrame:
         `DamagedRunWarning` that names it.
 
     Raises:
-        StudyError: The folder is missing, or holds no runs.
+        StudyError: As in `read_study`.
     """
     study = read_study(path)
     _warn(study)

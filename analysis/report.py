@@ -13,6 +13,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.collect import copies_of, sources_of
 from analysis.figures import (
     constructed_sibling,
     error_by_depth,
@@ -25,11 +26,12 @@ from analysis.figures import (
     side_by_side,
 )
 from analysis.figures.style import RC, provenance
-from analysis.load import Study, costs_of
+from analysis.load import costs_of
 from analysis.mechanism import constructed_siblings
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
 from analysis.statistics import add_family, final_errors
+from analysis.study import Study, machine_of
 from analysis.tables import (
     Titled,
     changes,
@@ -66,6 +68,7 @@ def write_report(
     Raises:
         StorageError: A file cannot be written.
     """
+    study = with_devices(study)
     runs = add_family(study.runs)
     study = replace(study, runs=runs)
     figures = {
@@ -109,6 +112,7 @@ def write_comparison(
     Returns:
         The paths written; the page comes first.
     """
+    studies = [with_devices(study) for study in studies]
     written, compared = [], []
     for study in studies:
         place = study.name.replace("/", "-")
@@ -153,10 +157,19 @@ def _mechanism(runs: pd.DataFrame, probes: pd.DataFrame) -> dict[str, Figure]:
     return figures
 
 
+def with_devices(study: Study) -> Study:
+    """The study with a column `device` in its runs, where they are of several devices."""
+    if len(study.devices) < 2:
+        return study
+    names = {run_id: machine_of(manifest)[1] for run_id, manifest in study.manifests.items()}
+    return replace(study, runs=study.runs.assign(device=study.runs["run_id"].map(names)))
+
+
 def tables_of(study: Study) -> dict[str, Titled]:
     """The tables of a study, by the name of their files."""
     finals = final_errors(study.runs)
-    return {
+    cost = costs(costs_of(study))
+    tables = {
         "results": Titled(
             "Final errors",
             results(finals, of_the_papers_protocol(study.runs)),
@@ -172,10 +185,22 @@ def tables_of(study: Study) -> dict[str, Titled]:
         "differences": Titled("Differences at equal depth", differences(finals), "Paired by seed."),
         "costs": Titled(
             "Size and cost of the networks",
-            costs(costs_of(study)),
-            "Multiply-adds are of one image; time and memory are means over runs.",
+            cost,
+            "Multiply-adds are of one image; time and memory are means over runs"
+            f"{' of one device' * ('device' in cost)}.",
         ),
     }
+    if study.collected or study.of_several_machines:
+        tables["sources"] = Titled("Where the runs come from", sources_of(study))
+    if study.duplicates:
+        tables["copies"] = Titled(
+            "Runs that several folders hold",
+            copies_of(study),
+            "A finished copy counts before a diverged one, that before one in another state; of "
+            "unfinished ones the furthest; of equals the folder named first. Curves are "
+            "compared to the last digit, without times; differences are to the one taken.",
+        )
+    return tables
 
 
 def write_figure(figure: Figure, stem: Path) -> list[Path]:

@@ -30,6 +30,16 @@ TITLES = {
     "depth": "depth",
     "shallow": "from depth",
     "deep": "to depth",
+    "run": "run",
+    "copy": "copy",
+    "folder": "folder",
+    "finding": "beside the copy taken",
+    "state": "state",
+    "iterations": "iterations",
+    "host": "host",
+    "device": "device",
+    "runs": "runs",
+    "finished": "finished",
     "n": "seeds",
     "train_error": "training error (%)",
     "clean_train_error": "clean training error (%)",
@@ -82,19 +92,24 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
 
 
 def costs(manifests: pd.DataFrame) -> pd.DataFrame:
-    """Size and cost of each network, one row per family and depth.
+    """Size and cost of each network, one row per family, depth and device.
 
     Args:
-        manifests: As from `load_manifests`, of one protocol.
+        manifests: As from `costs_of`, of one protocol.
 
     Returns:
-        `family, depth, n, parameters, multiply_adds` (of one image), `seconds` (mean
-        training time of a run) and `peak_memory_mb` (of the process on a CPU, which
-        includes the libraries; of the device on a GPU), over finished runs.
+        `family, depth, device` (only where there are several), `n, parameters,
+        multiply_adds` (of one image), `seconds` (mean training time of a run) and
+        `peak_memory_mb` (of the process on a CPU, which includes the libraries; of the
+        device on a GPU), over finished runs. Devices of one name count as one.
     """
     finished = manifests[manifests["state"] == "finished"]
+    devices = finished["device_name"].fillna("unknown device").astype(str)
+    # A mean over two devices is the cost on neither.
+    several = ["device"] if devices.nunique() > 1 else []
     table = (
-        finished.groupby(["family", "depth"])
+        finished.assign(device=devices)
+        .groupby(["family", "depth", *several])
         .agg(
             n=("seed", "count"),
             parameters=("parameters", "first"),

@@ -97,9 +97,12 @@ def provenance(runs: pd.DataFrame) -> str:
     shown = ", ".join(str(seed) for seed in seeds)
     if len(seeds) > 8 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         shown = f"{seeds[0]} to {seeds[-1]}"
+    # Only a study of several has the column.
+    devices = ", ".join(sorted(runs["device"].unique())) if "device" in runs else ""
     return (
         f"Data: {data}. Schedule: {schedule}, {int(runs['iteration'].max()):,} iterations. "
         f"{'Seed' if len(seeds) == 1 else 'Seeds'}: {shown}.{_reduced(runs)}"
+        f"{f' Devices: {devices}.' * bool(devices)}"
     )
 
 

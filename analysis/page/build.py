@@ -19,11 +19,12 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
+from analysis.collect import summary_of_copies
 from analysis.figures.style import families_in, provenance
-from analysis.load import Study
 from analysis.page import charts, curve_charts, mechanism_charts
 from analysis.page.runs import describe_runs, shared_settings
 from analysis.statistics import add_family, family_title, final_errors
+from analysis.study import Study, machine_of
 from analysis.tables import Titled, readable
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -142,6 +143,7 @@ def build_page(
     }
     # What a study was not made for needs no empty frame.
     mechanism = [figure for figure in MECHANISM if specs[figure.name] is not None]
+    several = study.of_several_machines
     return _render(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
@@ -159,7 +161,9 @@ def build_page(
         links=links or {},
         refresh=refresh,
         commits=sorted({str(m.get("commit") or "unknown") for m in study.manifests.values()}),
-        machines=sorted({_machine(manifest) for manifest in study.manifests.values()}),
+        machines=sorted({_machine(manifest, several) for manifest in study.manifests.values()}),
+        several_machines=several,
+        copies=summary_of_copies(study.duplicates),
     )
 
 
@@ -234,10 +238,11 @@ def absent_cells(runs: pd.DataFrame) -> list[str]:
     ]
 
 
-def _machine(manifest: dict[str, Any]) -> str:
+def _machine(manifest: dict[str, Any], with_host: bool) -> str:
     versions = manifest.get("versions") or {}
     shown = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{manifest.get('device_name') or 'unknown device'} ({shown})"
+    host, device = machine_of(manifest)
+    return f"{f'{host}, ' * with_host}{device} ({shown})"
 
 
 def _file(name: str) -> Markup:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.load import Study
 from analysis.statistics import final_errors
+from analysis.study import Study, machine_of
 from resnet_study.runs import RunFolder
 
 WIDTH, HEIGHT = 300, 80
@@ -49,6 +49,7 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
         own = settings(config.to_mapping())
         final = finals.loc[run_id] if run_id in finals.index else None
         iterations = 0 if curve is None else int(curve["iteration"].max())
+        host, device = machine_of(manifest)
         described.append(
             {
                 "id": run_id,
@@ -56,13 +57,16 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
                 "depth": config.model.depth,
                 "seed": config.seed,
                 "state": manifest["state"],
+                "host": host,
+                "device": device,
                 "iterations": iterations,
                 "train_error": None if final is None else final["train_error"],
                 "test_error": None if final is None else final["test_error"],
                 "seconds": manifest.get("seconds"),
                 "settings": {key: own[key] for key in own if own[key] != shared.get(key)},
-                "facts": _facts(manifest),
-                "failure": _failure(RunFolder(study.folder / run_id), manifest),
+                "facts": _facts(manifest)
+                | ({"folder": str(study.place(run_id))} if study.collected else {}),
+                "failure": _failure(RunFolder(study.place(run_id)), manifest),
                 "curves": [] if curve is None else _polylines(curve, config.schedule.iterations),
             }
         )
