@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -190,8 +191,11 @@ class Processes:
             return network
         from torch.nn.parallel import DistributedDataParallel
 
-        # Statistics are averaged where they are needed, see `average_statistics`.
-        return DistributedDataParallel(network, broadcast_buffers=False)
+        # Statistics are averaged where they are needed, see `average_statistics`. What
+        # leaves them alone has another name in newer versions of torch.
+        known = inspect.signature(DistributedDataParallel).parameters
+        name = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
+        return DistributedDataParallel(network, **{name: False})
 
     def parts_here(self, parts: int) -> tuple[int, Any]:
         """How batch norm sees a mini-batch in so many parts.
