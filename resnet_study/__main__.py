@@ -32,7 +32,9 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     Raises:
         ConfigError: A value is missing or not allowed.
     """
-    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    own = composed
+    if "hydra" in composed:
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     try:
         values = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
