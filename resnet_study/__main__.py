@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -131,8 +132,12 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
     print(f"warning: {kind}{' '.join(str(message).split())}", file=sys.stderr)
 
 
-def main() -> None:
-    """Entry point; reads the command line."""
+def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
+    """Entry point; reads the command line.
+
+    Args:
+        carry_out: What is done with the config of a run that is not part of a sweep.
+    """
     if not CONF.is_dir():
         fail(
             StudyError(
@@ -140,7 +145,9 @@ def main() -> None:
                 "installed with pip install -e ."
             )
         )  # fmt: skip
-    application = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)
+    application = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(
+        carry_out
+    )
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         application()
         return
