@@ -77,6 +77,8 @@ def estimate(config: RunConfig, images: Images, place: Place, benchmark: Benchma
         )
     if config.model.family != "residual-A":
         notes.append("only option A was measured: plain networks take less, B and C more")
+    if config.model.norm == "none":
+        notes.append("networks with batch norm were measured, those without take less")
     if config.probes.active:
         notes.append("probes are not counted")
     if config.kernels == "torch" and benchmark.kernels == "fused" and place.device == "cpu":
@@ -101,8 +103,7 @@ def _basis(speeds: Sequence[Speed], depth: int, scale: float) -> str:
         return "scaled"
     if depth in depths:
         return "measured"
-    inside = min(depths) < depth < max(depths)
-    return f"{'between' if inside else 'beyond'} measured depths"
+    return "interpolated" if min(depths) < depth < max(depths) else "extrapolated"
 
 
 def recipe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -83,6 +84,18 @@ def test_a_thousand_runs_in_less_than_five_seconds(call):
     assert text.startswith("1,005 runs in ")
     assert len(text.splitlines()) < 40
     assert time.monotonic() - began < 5
+
+
+def test_plugins_may_be_imported_before_hydra_finds_them():
+    code = (
+        "import sys; from hydra_plugins import resnet_study_sweeper;"
+        "sys.argv = ['plan', 'seed=1']; from resnet_study.plan.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 run in ")
 
 
 def test_torch_stays_out(call, monkeypatch):

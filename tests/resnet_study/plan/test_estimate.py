@@ -41,9 +41,7 @@ def test_training_evaluations_and_checkpoints_add_up(benchmark_file, place):
     assert found.notes == ()
 
 
-@pytest.mark.parametrize(
-    "depth, basis", [(32, "between measured depths"), (110, "beyond measured depths")]
-)
+@pytest.mark.parametrize("depth, basis", [(32, "interpolated"), (110, "extrapolated")])
 def test_other_depths_lie_on_the_line(benchmark_file, place, depth, basis):
     one, other = (
         estimate(run(model=ModelConfig(depth=d)), IMAGES, place, read(benchmark_file()))
@@ -130,6 +128,7 @@ def test_what_was_not_measured_is_said(benchmark_file, place):
     assert "a third more" in notes(activation_checkpointing=True)
     assert "plain networks take less" in notes(model=ModelConfig(kind="plain"))
     assert "1 thread of a run was measured, not 8 threads" in notes(threads=8)
+    assert "those without take less" in notes(model=ModelConfig(depth=20, norm="none"))
     small = ScheduleConfig(iterations=1000, milestones=(), batch_size=16)
     assert "batches of 128 were measured, not 16" in notes(schedule=small)
     gpu = Place("slurm", 2, 1, gpus=1, cluster=True)

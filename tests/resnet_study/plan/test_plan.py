@@ -12,9 +12,10 @@ from resnet_study.config import CheckpointConfig, ModelConfig, StartConfig
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.plan.estimate import PROCESS_START, START
+from resnet_study.plan.mapping import as_mapping
 from resnet_study.plan.place import Place
 from resnet_study.plan.plan import make_plan
-from resnet_study.plan.text import as_mapping, rows_of, show, span
+from resnet_study.plan.text import rows_of, show, span
 from resnet_study.runs import RunFolder, check_space, estimated_bytes, kept_bytes
 from resnet_study.sweep import Job
 

@@ -1,4 +1,8 @@
-"""Hydra sweeper that plans: it takes what the study's own sweeper takes, and starts nothing."""
+"""Hydra sweeper that plans: it takes what the study's own sweeper takes, and starts nothing.
+
+Hydra's scan executes plugins in the order of their names, again where they are imported
+already. This one must come after the sweeper that it builds upon.
+"""
 
 from __future__ import annotations
 
