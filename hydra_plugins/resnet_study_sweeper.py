@@ -17,6 +17,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from hydra_plugins.resnet_study_compose import Composer
 from resnet_study.__main__ import fail, to_run_config
 from resnet_study.errors import ConfigError, StudyError
 from resnet_study.interruption import StopRequest
@@ -48,9 +49,10 @@ class StudySweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        composer = Composer(loader, self.config)
         jobs: list[Job] = []
         for combination in self.split_arguments(overrides, None)[0]:
-            composed = loader.load_sweep_config(self.config, list(combination))
+            composed = composer.compose(combination)
             if self._elsewhere and composed.precision == "auto":
                 raise ConfigError(
                     "precision",
@@ -58,7 +60,9 @@ class StudySweeper(BasicSweeper):
                     "allowed are fp32, bf16 where other machines train: the run's name says which",
                 )
             config = to_run_config(composed)
-            if Path(composed.hydra.sweep.dir) != Path(config.runs_dir) / config.experiment_name:
+            if "hydra" in composed and (
+                Path(composed.hydra.sweep.dir) != Path(config.runs_dir) / config.experiment_name
+            ):
                 raise ConfigError(
                     "hydra.sweep.dir",
                     composed.hydra.sweep.dir,

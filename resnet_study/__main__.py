@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,7 +35,9 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     Raises:
         ConfigError: A value is missing or not allowed.
     """
-    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    own = composed
+    if "hydra" in composed:
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     try:
         values = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -145,8 +148,12 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
     print(f"warning: {kind}{' '.join(str(message).split())}", file=sys.stderr)
 
 
-def main() -> None:
-    """Entry point; reads the command line."""
+def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
+    """Entry point; reads the command line.
+
+    Args:
+        carry_out: What is done with the config of a run that is not part of a sweep.
+    """
     if not CONF.is_dir():
         fail(
             StudyError(
@@ -154,7 +161,9 @@ def main() -> None:
                 "installed with pip install -e ."
             )
         )  # fmt: skip
-    application = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(task)
+    application = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(
+        carry_out
+    )
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         application()
         return

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from resnet_study.errors import ConfigError
@@ -158,7 +159,7 @@ class RunConfig:
             changed["start"]["run"] = self.start.run.rstrip("/").rpartition("/")[2]
         return changed
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Readable and unique, as in `residual-A-056-w8-s0-3f9c21`."""
         parts = [f"{self.model.family}-{self.model.depth:03d}", *self._differing_words()]

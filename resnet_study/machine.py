@@ -17,6 +17,7 @@ import joblib
 import torch
 
 from resnet_study.errors import DeviceError
+from resnet_study.processor import processor_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -92,13 +93,7 @@ def device_name(device: torch.device) -> str:
     """The hardware's own name, such as "AMD EPYC" or "NVIDIA H200"."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return processor_name()
 
 
 def reset_peak_memory(device: torch.device) -> None:

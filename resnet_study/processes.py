@@ -195,7 +195,8 @@ class Processes:
         # leaves them alone has another name in newer versions of torch.
         known = inspect.signature(DistributedDataParallel).parameters
         name = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
-        return DistributedDataParallel(network, **{name: False})
+        left_alone: dict[str, Any] = {name: False}
+        return DistributedDataParallel(network, **left_alone)
 
     def parts_here(self, parts: int) -> tuple[int, Any]:
         """How batch norm sees a mini-batch in so many parts.

@@ -235,18 +235,38 @@ class RunFolder:
         )
 
 
+def checkpoint_bytes(config: RunConfig) -> int:
+    """Disk that one checkpoint takes at most: a weight and its momentum per parameter."""
+    model = config.model
+    per_stage = (model.depth - 2) // 3 * 9 * model.width**2
+    parameters = per_stage * (1 + 4 + 16) + 27 * model.width + 4 * model.width * 1000
+    tensors = 8 * model.depth * 1000
+    return 8 * parameters + tensors + _rows_bytes(config)
+
+
+def kept_bytes(config: RunConfig) -> int:
+    """Disk that a finished run takes at most: one checkpoint and its text files."""
+    return checkpoint_bytes(config) + _rows_bytes(config) + 20_000
+
+
 def estimated_bytes(config: RunConfig) -> int:
     """Disk that a run takes at its largest: three checkpoints and its text files.
 
-    Two checkpoints are kept and a third exists while it is written; each holds a weight
-    and its momentum, in float32, per parameter.
+    Two checkpoints are kept and a third exists while it is written.
     """
-    model, schedule = config.model, config.schedule
-    per_stage = (model.depth - 2) // 3 * 9 * model.width**2
-    parameters = per_stage * (1 + 4 + 16) + 27 * model.width + 4 * model.width * 1000
+    return 2 * checkpoint_bytes(config) + kept_bytes(config)
+
+
+def _rows_bytes(config: RunConfig) -> int:
+    schedule = config.schedule
     rows = schedule.iterations // schedule.log_every + schedule.iterations // schedule.eval_every
-    tensors = 8 * model.depth * 1000
-    return 3 * (8 * parameters + tensors + 200 * rows) + 200 * rows + 20_000
+    return 200 * rows
+
+
+def free_bytes(runs_dir: str) -> int:
+    """What is free where `runs_dir` is, or would be."""
+    folder = Path(runs_dir).resolve()
+    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
 
 
 def check_space(configs: Sequence[RunConfig]) -> None:
@@ -255,8 +275,7 @@ def check_space(configs: Sequence[RunConfig]) -> None:
     Raises:
         StorageError: It is not enough.
     """
-    folder = Path(configs[0].runs_dir).resolve()
-    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
+    free = free_bytes(configs[0].runs_dir)
     needed = sum(estimated_bytes(config) for config in configs)
     if needed > free:
         raise StorageError(

@@ -10,7 +10,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 ORDER = [
     {"errors"},
-    {"files", "fields", "interruption", "processes"},
+    {"files", "fields", "interruption", "processes", "processor"},
     {"groups"},
     {"config"},
     {"runs", "models", "data", "probes"},
@@ -20,6 +20,7 @@ ORDER = [
     {"sweep"},
     {"benchmark"},
     {"__main__"},
+    {"plan"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 SIBLINGS = {"runs", "models", "data", "probes"}

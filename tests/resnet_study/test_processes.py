@@ -124,9 +124,9 @@ def test_a_run_goes_on_in_another_number_of_processes(shared, tmp_path):
     config = shared(2, every=1000)
     # All stop after one iteration, at a moment when all are asked.
     assert in_processes(2, stopped, config, 7) == [0, 0]
-    with pytest.warns(UserWarning, match="was made with processes 2, going on with 1"):
-        with pytest.raises(Interrupted):
-            run(config, Stop(23, signal.SIGTERM))
+    warned = pytest.warns(UserWarning, match="was made with processes 2, going on with 1")
+    with warned, pytest.raises(Interrupted):
+        run(config, Stop(23, signal.SIGTERM))
     assert in_processes(4, run, config) == [0] * 4
     folder = RunFolder.of(config)
     resumed = [entry["iteration"] for entry in folder.read_manifest()["resumed"]]
