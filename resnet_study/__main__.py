@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -117,6 +118,16 @@ def _run_as_job(config: RunConfig) -> str:
         return f"failed: {type(error).__name__}: {error}"
 
 
+def start_processes_as_elsewhere() -> None:
+    """Gives a worker of joblib the system's way of starting processes back.
+
+    loky puts its own in place, with which a DataLoader's processes fail ("'Process' object has
+    no attribute 'env'"), and those of a context named "spawn" too.
+    """
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method(None, force=True)
+
+
 @functools.cache
 def _worker_stop() -> StopRequest:
     """One request for all jobs of this process: asked to stop, it takes no further job.
@@ -136,6 +147,7 @@ def task(composed: DictConfig) -> Any:
     try:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             _worker_stop()
+            start_processes_as_elsewhere()
             return _run_as_job(to_run_config(composed))
         return _run_alone(to_run_config(composed))
     except StudyError as error:

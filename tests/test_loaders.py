@@ -1,0 +1,37 @@
+"""A DataLoader with processes of its own, in a run that is itself a worker of joblib's."""
+
+from __future__ import annotations
+
+import joblib
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from resnet_study.__main__ import start_processes_as_elsewhere
+
+
+def loaded(context: str | None, as_elsewhere: bool) -> float | str:
+    if as_elsewhere:
+        start_processes_as_elsewhere()
+    data = TensorDataset(torch.arange(100.0))
+    try:
+        loader = DataLoader(data, batch_size=10, num_workers=2, multiprocessing_context=context)
+        return sum(float(batch.sum()) for (batch,) in loader)
+    except AttributeError as error:
+        return str(error)
+
+
+def in_a_worker(*arguments):
+    with joblib.parallel_config("loky", n_jobs=2):
+        return joblib.Parallel()([joblib.delayed(loaded)(*arguments)] * 2)
+
+
+@pytest.mark.parametrize("context", [None, "fork", "spawn"])
+def test_a_loader_has_processes_in_a_worker(context):
+    assert in_a_worker(context, True) == [4950.0] * 2
+
+
+def test_the_trap_is_still_there():
+    """Where this fails loky has mended it, and what stands against it can go."""
+    joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+    assert "no attribute 'env'" in in_a_worker(None, False)[0]
