@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -63,6 +64,15 @@ class RunRecord:
         return str(self.manifest["state"])
 
 
+def _file_lock(path: Path) -> FileLock:
+    try:
+        # A lock made of a file's mere existence would outlive a killed process.
+        return FileLock(path, fallback_to_soft=False)
+    except TypeError:
+        # An older version has nothing to fall back to.
+        return FileLock(path)
+
+
 def _acquire(lock: FileLock, seconds: float) -> bool:
     try:
         lock.acquire(timeout=seconds)
@@ -99,7 +109,10 @@ class RunFolder:
         """Holds the run, so that no two processes train it at once.
 
         The lock is the operating system's (flock), so it goes with the process that held
-        it, however that ended.
+        it, however that ended. On a shared file system this needs one guarantee: a flock that
+        one host holds is refused to all others, until its process or host is gone. NFS gives
+        it (unless mounted with nolock or local_lock), and so do Lustre mounted with flock,
+        GPFS, CephFS and BeeGFS with global locks; where flock is unknown nothing is trained.
 
         Args:
             wait: Asked, where another process holds the run, whether to wait for it;
@@ -111,16 +124,18 @@ class RunFolder:
         Raises:
             StorageError: The folder cannot be written.
         """
-        lock = FileLock(self.path / ".lock")
+        lock = _file_lock(self.path / ".lock")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             held = _acquire(lock, 0)
             while not held and wait():
                 held = _acquire(lock, 1)
-        except OSError as error:
-            raise StorageError(
-                "runs_dir", self.path, f"cannot be written ({reason(error)})"
-            ) from error
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, NotImplementedError) or error.errno == errno.ENOSYS:
+                allowed = "its file system has no locks between processes (flock); one is needed"
+            else:
+                allowed = f"cannot be written ({reason(error)})"
+            raise StorageError("runs_dir", self.path, allowed) from error
         try:
             yield held
         finally:

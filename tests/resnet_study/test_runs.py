@@ -1,5 +1,7 @@
 """Run folders: locks, manifests, rows."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 
@@ -110,3 +112,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file=\S*file/inner: cannot be written"):
         write_text(tmp_path / "file" / "inner", "")
+
+
+def test_a_file_system_without_locks_is_named(monkeypatch, folder):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(StorageError, match=r"has no locks between processes \(flock\)"),
+        folder.lock(lambda: False),
+    ):
+        pytest.fail("held")
