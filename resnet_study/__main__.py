@@ -199,6 +199,10 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
 
 def _reject(error: Exception) -> NoReturn:
     """Ends the process as Hydra does, with its message and status 1."""
+    if "hydra/launcher/study_" in str(error):
+        # Which the extra would have put there.
+        name = "slurm_local" if "study_local" in str(error) else "slurm"
+        fail(StudyError("hydra/launcher", name, "needs the extra: pip install -e '.[slurm]'"))
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     for part in filter(None, (error, cause)):
         print(part, file=sys.stderr)
