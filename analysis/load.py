@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.collect import collect
 from analysis.protocol import settings_of, variant_of
-from analysis.study import Study
+from analysis.study import Study, machine_of
 from resnet_study.config import RunConfig
 from resnet_study.errors import StudyError
 from resnet_study.runs import COMPLETE, METRICS, PROBES, RunFolder
@@ -162,10 +162,16 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
         value = manifest.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise StudyError("manifest", path, f"is damaged: {name} is no number")
-    resumed = manifest.get("resumed") or []
-    whole = isinstance(manifest.get("versions") or {}, dict) and isinstance(resumed, list)
-    if not (whole and all(isinstance(entry, dict) for entry in resumed)):
-        raise StudyError("manifest", path, "is damaged: versions or resumed are odd")
+    whole = isinstance(manifest.get("versions") or {}, dict)
+    for name in ("resumed", "former_machines"):
+        entries = manifest.get(name) or []
+        whole &= isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    if not whole:
+        raise StudyError("manifest", path, "is damaged: versions, resumed or machines are odd")
+    for part in [*(manifest.get("former_machines") or []), manifest]:
+        processes, hosts = part.get("processes", 1), part.get("hosts", [])
+        if type(processes) is not int or not isinstance(hosts, list):
+            raise StudyError("manifest", path, "is damaged: processes or hosts are odd")
 
 
 def read_studies(paths: Sequence[str | Path]) -> list[Study]:
@@ -298,7 +304,8 @@ def costs_of(study: Study) -> pd.DataFrame:
             "family": ", ".join(filter(None, [config.model.family, variant_of(config)])),
             "depth": config.model.depth,
             "seed": config.seed,
-            **{name: study.manifests[run_id].get(name) for name in names},
+            **{name: study.manifests[run_id].get(name) for name in ("state", *COSTS)},
+            **dict(zip(("host", "device_name"), machine_of(study.manifests[run_id]), strict=True)),
         }
         for run_id, config in study.configs.items()
     ]

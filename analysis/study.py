@@ -122,8 +122,14 @@ class Study:
 
 
 def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
-    """The host and the device that a manifest names, which a run that failed early has not."""
-    return (
-        str(manifest.get("host") or "unknown host"),
-        str(manifest.get("device_name") or "unknown device"),
-    )
+    """The hosts and the devices that a run was trained on; one that failed early names none.
+
+    A run that went on elsewhere, or in several processes, has been on several.
+    """
+    hosts: list[str] = []
+    devices: list[str] = []
+    for part in [*(manifest.get("former_machines") or []), manifest]:
+        hosts += map(str, part.get("hosts") or [part.get("host") or "unknown host"])
+        many = f"{count} × " if (count := part.get("processes", 1)) > 1 else ""
+        devices.append(many + str(part.get("device_name") or "unknown device"))
+    return ", ".join(dict.fromkeys(hosts)), ", then ".join(dict.fromkeys(devices))

@@ -138,6 +138,7 @@ def recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
         "started": former.get("started") or now(),
         "ended": None,
         "resumed": former.get("resumed") or [],
+        "former_machines": _machines(former),
         **{key: former[key] for key in ("start", "probe_seconds") if key in former},
     }
     folder.failure_file.unlink(missing_ok=True)
@@ -153,6 +154,14 @@ def recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
         raise
     manifest["ended"] = now()
     folder.write_manifest(manifest)
+
+
+def _machines(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where a run was trained before this start: hosts, device and processes, each once."""
+    machines: list[dict[str, Any]] = list(manifest.get("former_machines") or [])
+    names = ("hosts", "device_name", "processes")
+    last = {name: manifest[name] for name in names if name in manifest}
+    return machines if last in machines or len(last) < len(names) else [*machines, last]
 
 
 def now() -> str:

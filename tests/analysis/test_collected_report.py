@@ -113,3 +113,14 @@ def test_collected_folders_are_watched_together(hosts, tmp_path):
             assert watching.wait(20) == 0
     assert "Traceback" not in log.read_text()
     assert 'http-equiv="refresh"' not in (out / "index.html").read_text()
+
+
+def test_a_run_that_went_on_elsewhere_names_all_its_machines():
+    from analysis.study import machine_of
+
+    first = {"hosts": ["a"], "device_name": "CPU", "processes": 1}
+    second = {"hosts": ["b", "c"], "device_name": "GPU", "processes": 2}
+    manifest = {"host": "b", **second, "former_machines": [first, second]}
+    assert machine_of(manifest) == ("a, b, c", "CPU, then 2 × GPU")
+    assert machine_of({"host": "a", "device_name": "CPU"}) == ("a", "CPU")
+    assert machine_of({}) == ("unknown host", "unknown device")

@@ -131,6 +131,9 @@ def test_a_run_goes_on_in_another_number_of_processes(shared, tmp_path):
     folder = RunFolder.of(config)
     resumed = [entry["iteration"] for entry in folder.read_manifest()["resumed"]]
     assert resumed == [10, 23]
+    former = folder.read_manifest()["former_machines"]
+    assert [machine["processes"] for machine in former] == [2, 1]
+    assert {machine["hosts"][0] for machine in former} == {socket.gethostname()}
     assert_same_to_rounding(alone.folder, folder.path)
 
 
