@@ -34,8 +34,8 @@ figures: $(STAMP)  ## Draw figures and pages anew, of recorded and of your own q
 bench: $(STAMP)  ## Measure how fast this machine trains, beside the conventional recipe
 	$(BIN)/python -m resnet_study.benchmark $(ARGS)
 
-test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## Run the tests, file by file on up to four cores
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)  ## Check format, style and types
 	$(BIN)/ruff format --check .
