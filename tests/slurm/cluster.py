@@ -17,7 +17,8 @@ CPUS = 2
 
 # Processes are found through /proc and nothing is confined, so that neither systemd nor
 # control groups are needed. Scheduling intervals are short, and a job's record is kept for
-# long, because `squeue` is what answers for `sacct` here.
+# long, because `squeue` is what answers for `sacct` here. Arrays are small, so that a sweep of
+# six takes two.
 CONFIGURATION = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -47,6 +48,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 ReturnToService=2
 MinJobAge=3600
+MaxArraySize=5
 KillWait=10
 InactiveLimit=0
 Waittime=0
