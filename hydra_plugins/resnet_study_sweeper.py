@@ -111,12 +111,7 @@ class StudySweeper(BasicSweeper):
         if "n_jobs" in settings:
             self.launcher.joblib["n_jobs"] = workers  # type: ignore[union-attr]
         elif "array_parallelism" in settings:
-            given = settings.get("gpus_per_node")
-            gpus = gpus if given is None else min(gpus, int(given))
-            self.launcher.params |= {  # type: ignore[union-attr]
-                "array_parallelism": workers,
-                "gpus_per_node": gpus,
-            }
+            self.launcher.params["array_parallelism"] = workers  # type: ignore[union-attr]
         return threads, gpus
 
     @property

@@ -53,6 +53,11 @@ class PlanSweeper(StudySweeper):
         self.hydra_context = hydra_context
         self.config = config
 
+    @property
+    def _elsewhere(self) -> bool:
+        assert self.config is not None
+        return is_cluster(self.config.hydra.launcher)
+
     def sweep(self, arguments: list[str]) -> None:
         """Prints the plan."""
         assert self.config is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,8 @@ def run(
             reporter.waiting()
             return wait and not request.requested
 
-        lock = processes.only_first(folder.lock(may_wait), False)
-        with nullcontext() if stop else request, lock as locked:
-            held = processes.from_first(lambda: locked)
+        with nullcontext() if stop else request, ExitStack() as opened:
+            held = processes.from_first(lambda: opened.enter_context(folder.lock(may_wait)))
             if not held and request.signal_number is not None:
                 raise Interrupted(request.signal_number, 0, config.schedule.iterations)
             if not held:
@@ -91,7 +90,12 @@ def run(
             if record := processes.from_first(folder.completed):
                 return record
             with processes.only_first(recorded(folder, config), {}) as manifest:
-                _train(config, device, images, folder, manifest, reporter, request, processes)
+                manifest["state"] = _train(
+                    config, device, images, folder, manifest, reporter, request, processes
+                )
+            if processes.first:
+                # The last one holds the trained weights.
+                folder.previous_checkpoint_file.unlink(missing_ok=True)
             return RunRecord(folder.path, manifest)
 
 
@@ -104,8 +108,12 @@ def _train(
     reporter: Reporter,
     request: StopRequest,
     processes: Processes,
-) -> None:
-    """Trains a run that this process holds, or has a share in, and fills in its manifest."""
+) -> str:
+    """Trains a run that this process holds, or has a share in, and fills in its manifest.
+
+    Returns:
+        "finished" or "diverged".
+    """
     threads = machine.set_up(config.threads, processes.local_size)
     machine.reset_peak_memory(device)
     data = to_device(
@@ -116,7 +124,9 @@ def _train(
         config.data.augment,
         config.schedule.eval_train_images,
     )
-    kernels = kernels_for(device, config.kernels)
+    seen_in_parts = processes.parts_here(config.batch_norm_parts) != (1, None)
+    # Parts are normalised by torch's.
+    kernels = "torch" if seen_in_parts else kernels_for(device, config.kernels)
 
     def build(in_parts: bool) -> CifarNet:
         network = build_network(
@@ -130,7 +140,6 @@ def _train(
             normalise_in_parts(network, *processes.parts_here(config.batch_norm_parts))
         return network
 
-    seen_in_parts = processes.parts_here(config.batch_norm_parts) != (1, None)
     network = build(seen_in_parts)
     manifest |= machine.describe(device, threads) | {"kernels": kernels}
     manifest |= {"processes": processes.size, "hosts": processes.hosts()}
@@ -244,7 +253,8 @@ def _train(
         )
         if outcome == "finished" and state.iteration % config.checkpoint.every:
             save()
-        outputs.finish(outcome)
+        outputs.finish()
+    return outcome
 
 
 def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
@@ -276,10 +286,11 @@ def _train_start(
     config: RunConfig, reporter: Reporter, stop: StopRequest | None, request: StopRequest
 ) -> None:
     """Trains the shallower run that a run starts from, where that has not been done."""
+    processes = Processes.here()
     shallower = config.shallower()
-    if shallower is None or RunFolder.of(config).checkpoint_file.exists():
+    if shallower is None or processes.from_first(RunFolder.of(config).checkpoint_file.exists):
         return
-    record = RunFolder.of(shallower).completed()
+    record = processes.from_first(RunFolder.of(shallower).completed)
     if record is None:
         # Another worker may be at it; either way it is there before this run.
         with nullcontext() if stop else request:

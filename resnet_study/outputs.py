@@ -44,8 +44,8 @@ class Outputs:
     def probe(self, iteration: int, look: Callable[[], Iterable[Measurement]]) -> None:
         """The network is to be looked into; `look` does it."""
 
-    def finish(self, outcome: str) -> None:
-        """The run has ended, "finished" or "diverged"."""
+    def finish(self) -> None:
+        """The run has come to its end."""
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -115,9 +115,8 @@ class FolderOutputs(Outputs):
         # What the probe took is not what the run takes.
         machine.reset_peak_memory(self.device)
 
-    def finish(self, outcome: str) -> None:
+    def finish(self) -> None:
         self.manifest["metrics"] = self.metrics.seal()
-        self.manifest["state"] = outcome
 
     def close(self) -> None:
         self.events.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resnet_study.errors import ConfigError
+from resnet_study.errors import ConfigError, DeviceError, StudyError
 
 if TYPE_CHECKING:
     import torch
@@ -93,6 +93,7 @@ class Processes:
 
         Raises:
             ConfigError: One GPU is named for several processes.
+            DeviceError: There are too few.
         """
         if self.size == 1 or name == "cpu":
             return name
@@ -102,8 +103,13 @@ class Processes:
             )
         import torch
 
-        if name == "auto" and not torch.cuda.is_available():
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if name == "auto" and not count:
             return "cpu"
+        if count < self.local_size:
+            raise DeviceError(
+                "device", name, f"{self.local_size} processes take a GPU each, {count} are there"
+            )
         return f"cuda:{self.local_rank}"
 
     def check(self, batch_size: int, batch_norm_parts: int) -> None:
@@ -128,23 +134,37 @@ class Processes:
         return context if self.first else nullcontext(other)
 
     def from_first(self, call: Callable[[], T]) -> T:
-        """What the first process finds when it calls, in all of them."""
+        """What the first process finds when it calls, in all of them; its errors too."""
         if self.size == 1:
             return call()
         import torch.distributed as dist
 
-        found = [call() if self.first else None]
-        dist.broadcast_object_list(found, src=0)
-        return found[0]  # type: ignore[return-value]
+        told: list[Any] = list(_tried(call)) if self.first else [None, None]
+        dist.broadcast_object_list(told, src=0)
+        found, error = told
+        if error is not None:
+            raise error
+        return found  # type: ignore[no-any-return]
 
     def first_first(self, call: Callable[[], T]) -> T:
-        """Each calls, the others when the first is done: it may download what they read."""
-        if self.size > 1 and not self.first:
+        """Each calls, the others when the first is done: it may download what they read.
+
+        Where one of them finds an error, all raise it.
+        """
+        if self.size == 1:
+            return call()
+        import torch.distributed as dist
+
+        if not self.first:
             self._barrier()
-        found = call()
-        if self.size > 1 and self.first:
+        found, error = _tried(call)
+        if self.first:
             self._barrier()
-        return found
+        errors: list[StudyError | None] = [None] * self.size
+        dist.all_gather_object(errors, error)
+        if any(errors):
+            raise next(filter(None, errors))
+        return found  # type: ignore[return-value]
 
     def _barrier(self) -> None:
         # Not dist.barrier: on a GPU it would be the device's.
@@ -235,6 +255,13 @@ class Processes:
         return sorted(set(names))
 
 
+def _tried(call: Callable[[], T]) -> tuple[T | None, StudyError | None]:
+    try:
+        return call(), None
+    except StudyError as error:
+        return None, error
+
+
 ALONE = Processes()
 
 
@@ -243,5 +270,7 @@ def _groups(size: int, parts: int) -> list[Any]:
     """A group for each part of a mini-batch, of the processes that have it together."""
     import torch.distributed as dist
 
+    if parts == 1:
+        return [dist.group.WORLD]
     each = size // parts
     return [dist.new_group(list(range(p * each, (p + 1) * each))) for p in range(parts)]

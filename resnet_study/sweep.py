@@ -148,7 +148,9 @@ def _tell_workers(_: int) -> None:
     """Passes a request to stop on to the worker processes, which save their runs."""
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            child.send_signal(signal.SIGTERM)
+            # A submission that is broken off would leave jobs that nobody knows.
+            if child.name() not in ("sbatch", "squeue"):
+                child.send_signal(signal.SIGTERM)
 
 
 def _state(job: Job) -> str | None:

@@ -14,7 +14,7 @@ ORDER = [
     {"groups"},
     {"config"},
     {"runs", "models", "data", "probes"},
-    {"training", "progress", "events", "logs", "machine"},
+    {"slurm", "training", "progress", "events", "logs", "machine"},
     {"start", "outputs"},
     {"experiment"},
     {"sweep"},

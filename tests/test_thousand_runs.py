@@ -75,7 +75,7 @@ class Cluster:
                     self.queue.put(self.jobs[seed])
                     time.sleep(0.1)
                     raise Interrupted(request.signal_number, iteration + 1, ITERATIONS)
-            manifest["state"] = "finished"
+            return "finished"
         finally:
             with self.lock:
                 self.training.remove(seed)

@@ -57,6 +57,11 @@ class Place:
         return f"{text} (launcher {self.launcher})"
 
 
+def is_cluster(settings: Mapping[str, Any]) -> bool:
+    """Whether a launcher with these settings trains on other machines."""
+    return "Slurm" in str(settings.get("_target_"))
+
+
 def place_of(name: str, settings: Mapping[str, Any], runs: int, cores: int, gpus: int) -> Place:
     """Where runs are trained by a launcher with these settings.
 
@@ -70,7 +75,7 @@ def place_of(name: str, settings: Mapping[str, Any], runs: int, cores: int, gpus
     Raises:
         ConfigError: A setting is not a number, or allows no run.
     """
-    if "Slurm" in str(settings.get("_target_")):
+    if is_cluster(settings):
         return _cluster(name, settings, runs)
     key = "array_parallelism" if "array_parallelism" in settings else "n_jobs"
     asked = _number(settings, key, 1)

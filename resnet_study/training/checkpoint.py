@@ -145,10 +145,6 @@ class Checkpoints:
         self.fresh.replace(self.last)
         sync_folder(self.last.parent)
 
-    def finish(self) -> None:
-        """Removes all but the last checkpoint, which holds the trained weights."""
-        self.before.unlink(missing_ok=True)
-
     def load(self, device: torch.device) -> Checkpoint | None:
         """The last checkpoint that is intact and belongs to this run; None if there is none.
 

@@ -45,6 +45,11 @@ def test_a_run_leaves_its_config_manifest_and_metrics(tiny):
     assert manifest["started"] <= manifest["ended"]
 
 
+def test_a_finished_run_leaves_one_checkpoint_and_nothing_else(undisturbed):
+    expected = {".lock", "checkpoint.pt", "config.yaml", "manifest.json", "metrics.csv"}
+    assert {path.name for path in undisturbed.iterdir()} == expected
+
+
 def test_the_same_description_gives_the_same_curve_bit_for_bit(tiny, tmp_path):
     one = run(tiny(runs_dir=str(tmp_path / "one")))
     two = run(tiny(runs_dir=str(tmp_path / "two")))

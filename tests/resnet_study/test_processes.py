@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_study.config import ModelConfig, ProbesConfig
-from resnet_study.errors import ConfigError
+from resnet_study.config import ModelConfig, ProbesConfig, StartConfig
+from resnet_study.errors import ConfigError, StorageError
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted
 from resnet_study.models import build_network, normalise_in_parts
@@ -220,13 +220,13 @@ def settings(tmp_path, cache):
 
 
 def test_torchrun_trains_stops_and_goes_on(settings, tmp_path):
-    long = ("schedule.iterations=5000", "schedule.milestones=[3000]")
-    process = torchrun(*settings, *long)
+    command = (*settings, "schedule.iterations=1500", "schedule.milestones=[1000]")
+    process = torchrun(*command)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*/*/checkpoint.pt")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert errors.count("is saved; the same command goes on") == 1
@@ -236,10 +236,49 @@ def test_torchrun_trains_stops_and_goes_on(settings, tmp_path):
     assert manifest["processes"] == 2
     assert manifest["hosts"] == [socket.gethostname()]
 
-    process = torchrun(*settings, "schedule.iterations=200", "schedule.milestones=[100]")
+    process = torchrun(*command)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert output.count("finished: ") == 1
+    assert output == f"finished: {folder}\n"
+    (resumed,) = json.loads((folder / "manifest.json").read_text())["resumed"]
+    assert 0 < resumed["iteration"] < 1500
+
+
+def test_what_is_wrong_is_one_line_under_torchrun(settings):
+    process = torchrun(*settings, "batch_norm_parts=1", "schedule.batch_size=15")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode
+    assert errors.count("error: schedule.batch_size=15: allowed is a multiple of 2 processes") == 1
+    # What torchrun itself has to say of it has a traceback of its own.
+    assert errors.count("Traceback") == 1
+    assert "ChildFailedError" in errors
+
+
+def test_a_start_from_a_shallower_network_in_several_processes(shared, tmp_path):
+    changes = {"start": StartConfig(depth=8), "model": ModelConfig(depth=14, width=4)}
+    alone = run(shared(runs_dir=str(tmp_path / "alone"), **changes))
+    together = shared(**changes)
+    assert in_processes(2, run, together) == [0, 0]
+    folder = RunFolder.of(together)
+    assert folder.read_manifest()["start"]["iteration"] == 40
+    assert RunFolder.of(together.shallower()).completed()
+    first = [
+        float(row["clean_train_loss"]) for row in (curve(alone.folder)[0], curve(folder.path)[0])
+    ]
+    assert first[0] == pytest.approx(first[1], rel=1e-3)
+
+
+def not_written(config) -> None:
+    with pytest.raises(StorageError, match="cannot be read"):
+        run(config)
+
+
+def test_an_error_of_the_first_is_everyones(shared):
+    config = shared()
+    folder = RunFolder.of(config)
+    folder.path.mkdir(parents=True)
+    folder.manifest_file.write_text("{")
+    assert in_processes(2, not_written, config) == [0, 0]
 
 
 def test_a_sweep_under_torchrun_is_one_line(settings):

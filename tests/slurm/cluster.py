@@ -16,8 +16,7 @@ SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 CPUS = 2
 
 # Processes are found through /proc and nothing is confined, so that neither systemd nor
-# control groups are needed. Scheduling intervals are short, and a job's record is kept for
-# long, because `squeue` is what answers for `sacct` here. Arrays are small, so that a sweep of
+# control groups are needed. Scheduling intervals are short. Arrays are small, so that a sweep of
 # six takes two.
 CONFIGURATION = """\
 ClusterName=test
@@ -86,8 +85,7 @@ class Cluster:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment = os.environ | {
             "SLURM_CONF": str(folder / "slurm.conf"),
-            # submitit asks sacct, which has nothing to say without accounting.
-            "PATH": os.pathsep.join([str(Path(__file__).parent / "bin"), SEARCH]),
+            "PATH": SEARCH,
         }
 
     def start(self) -> None:

@@ -1,0 +1,82 @@
+"""What is asked of Slurm by its commands, and which of its jobs are an experiment's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from resnet_study.errors import StorageError
+from resnet_study.files import write_text
+
+
+def ask(*command: str) -> str | None:
+    """What a command of Slurm prints; None where it fails."""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout.strip()
+    return None
+
+
+def queue(name: str) -> dict[str, str] | None:
+    """States of the user's jobs of this name in the queue, by id; None without an answer."""
+    listed = ask("squeue", "--noheader", "--me", "--array", "--format=%i %T %j")
+    if listed is None:
+        return None
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+    return {row[0]: row[1] for row in rows if row[2:] == [name]}
+
+
+def state(job: str) -> str | None:
+    """The state of a job, or of one that has ended a short while ago; None if unknown."""
+    return ask("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T") or None
+
+
+def raise_throttle(array: str, jobs: int) -> None:
+    """Lets more jobs of an array run at the same time."""
+    ask("scontrol", "update", f"JobId={array}", f"ArrayTaskThrottle={jobs}")
+
+
+def largest_array() -> int:
+    """Jobs that an array may have here; Slurm's own limit is 1,000."""
+    for line in (ask("scontrol", "show", "config") or "").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "MaxArraySize" and value.strip().isdecimal():
+            return max(1, int(value) - 1)
+    return 1000
+
+
+class Submitted:
+    """The job of each run of an experiment, kept in its folder for the next sweep.
+
+    Args:
+        folder: The experiment's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".submitit" / "jobs.json"
+
+    def read(self) -> dict[str, str]:
+        """Job ids by run id.
+
+        Raises:
+            StorageError: The file is damaged.
+        """
+        try:
+            jobs = json.loads(self.path.read_text(encoding="utf-8"))
+            return {str(run): str(job) for run, job in jobs.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError) as error:
+            raise StorageError(
+                "jobs", self.path, "cannot be read; cancel its jobs in Slurm and delete it"
+            ) from error
+
+    def add(self, jobs: Mapping[str, str]) -> None:
+        """Adds jobs, in place of earlier ones of the same runs."""
+        with FileLock(self.path.with_suffix(".lock")):
+            write_text(self.path, json.dumps(self.read() | dict(jobs), indent=0) + "\n")
