@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.resnet_study_sweeper import StudySweeper
 from resnet_study.__main__ import fail
 from resnet_study.errors import StudyError
-from resnet_study.plan.place import gpus_here, name_of_device, place_of
+from resnet_study.plan.place import gpus_here, is_cluster, name_of_device, place_of
 from resnet_study.plan.plan import make_plan
 from resnet_study.plan.text import show
 
