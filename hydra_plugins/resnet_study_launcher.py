@@ -52,6 +52,7 @@ class SlurmJobs(SubmititLauncher):
         self._began = self._asked = time.monotonic()
         # How often a job was not in the queue, of those without a result.
         self._absent: Counter[str] = Counter()
+        self._leaving: set[str] = set()
         # Jobs that may run at the same time, of each array.
         self._throttles: dict[str, int] = {}
         return super().launch(job_overrides, initial_job_idx)
@@ -89,9 +90,10 @@ class SlurmJobs(SubmititLauncher):
         joined: dict[str, Job[Any]] = {
             run: submitit.SlurmJob(self.params["submitit_folder"], job)
             for run, job in submitted.items()
-            # One that is ending, perhaps cancelled, has to be submitted anew.
-            if queue.get(job, "COMPLETING") != "COMPLETING"
+            if job in queue
         }
+        # They were cancelled, or will come back: who knows.
+        self._leaving = {run for run in joined if queue[submitted[run]] == "COMPLETING"}
         if joined:
             print(f"{len(joined)} runs are in Slurm's queue already", file=sys.stderr)
         return joined
@@ -126,19 +128,22 @@ class SlurmJobs(SubmititLauncher):
         self._asked = now
         if (queue := slurm.queue(self.params["name"])) is None:
             return ended
-        for array in arrays if len(arrays := _arrays(waiting)) == 1 else ():
-            if self._throttles.get(array, self._cap) < self._cap:
-                slurm.raise_throttle(array, self._cap)
-                self._throttles[array] = self._cap
+        newest, *others = reversed(_arrays(waiting))
+        if not others and self._throttles.get(newest, self._cap) < self._cap:
+            slurm.raise_throttle(newest, self._cap)
+            self._throttles[newest] = self._cap
         for run, job in waiting.items():
             if run in ended or job.job_id in queue:
                 self._absent.pop(job.job_id, None)
+                if queue.get(job.job_id) != "COMPLETING":
+                    self._leaving.discard(run)
                 continue
             self._absent[job.job_id] += 1
             # A result may take its time to be seen, where the file system is a network's.
             if self._absent[job.job_id] > 2:
                 state = slurm.state(job.job_id) or "not in the queue"
-                ended[run] = death_of(job, state)
+                # What was being cancelled before this sweep began has to be submitted anew.
+                ended[run] = "left" if run in self._leaving else death_of(job, state)
         return ended
 
     def _stop(self, waiting: dict[str, Job[Any]]) -> bool:
