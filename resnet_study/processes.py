@@ -80,13 +80,13 @@ class Processes:
         # What is agreed on lives on the CPU: no one waits for a GPU to hear of a signal.
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         dist.init_process_group(backend, timeout=_TIMEOUT)
-        try:
-            yield
-            # Nobody leaves while another is still to be heard.
-            self._barrier()
-        finally:
-            _groups.cache_clear()
-            dist.destroy_process_group()
+        # After an error the others may be anywhere: this process is about to end, and what it
+        # would say to them in parting could wait for them for ever.
+        yield
+        # Nobody leaves while another is still to be heard.
+        self._barrier()
+        _groups.cache_clear()
+        dist.destroy_process_group()
 
     def device(self, name: str) -> str:
         """The device of this process, where a config says "auto", "cpu" or "cuda".
