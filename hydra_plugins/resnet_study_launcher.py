@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Seconds between two questions to Slurm: seldom, where jobs take long.
 _SOONEST, _LATEST = 2.0, 30.0
+_PATIENCE = 60.0
 
 
 class SlurmJobs(SubmititLauncher):
@@ -46,13 +47,20 @@ class SlurmJobs(SubmititLauncher):
                 f"{missing[0]} is not found here; allowed are local, slurm_local, or a machine "
                 "that submits to Slurm",
             )
-        if self._cap < 1:
-            raise StudyError("hydra.launcher.array_parallelism", self._cap, "allowed is 1 or more")
+        minutes, delay = int(self.params["timeout_min"]), int(self.params["signal_delay_s"])
+        for name, value, allowed in (
+            ("array_parallelism", self._cap, "allowed is 1 or more"),
+            ("timeout_min", minutes, "allowed is 1 minute or more"),
+            ("signal_delay_s", max(0, 60 * minutes - delay), "allowed is less than timeout_min"),
+        ):
+            if value < 1:
+                raise StudyError(f"hydra.launcher.{name}", self.params[name], allowed)
         self._largest = slurm.largest_array()
         self._began = self._asked = time.monotonic()
         # How often a job was not in the queue, of those without a result.
         self._absent: Counter[str] = Counter()
         self._leaving: set[str] = set()
+        self._idle, self._said = self._began, set[str]()
         # Jobs that may run at the same time, of each array.
         self._throttles: dict[str, int] = {}
         return super().launch(job_overrides, initial_job_idx)
@@ -93,7 +101,7 @@ class SlurmJobs(SubmititLauncher):
             if job in queue
         }
         # They were cancelled, or will come back: who knows.
-        self._leaving = {run for run in joined if queue[submitted[run]] == "COMPLETING"}
+        self._leaving = {run for run in joined if queue[submitted[run]].state == "COMPLETING"}
         if joined:
             print(f"{len(joined)} runs are in Slurm's queue already", file=sys.stderr)
         return joined
@@ -128,6 +136,7 @@ class SlurmJobs(SubmititLauncher):
         self._asked = now
         if (queue := slurm.queue(self.params["name"])) is None:
             return ended
+        self._say_why(list(queue.values()))
         newest, *others = reversed(_arrays(waiting))
         if not others and self._throttles.get(newest, self._cap) < self._cap:
             slurm.raise_throttle(newest, self._cap)
@@ -135,7 +144,7 @@ class SlurmJobs(SubmititLauncher):
         for run, job in waiting.items():
             if run in ended or job.job_id in queue:
                 self._absent.pop(job.job_id, None)
-                if queue.get(job.job_id) != "COMPLETING":
+                if job.job_id in queue and queue[job.job_id].state != "COMPLETING":
                     self._leaving.discard(run)
                 continue
             self._absent[job.job_id] += 1
@@ -145,6 +154,15 @@ class SlurmJobs(SubmititLauncher):
                 # What was being cancelled before this sweep began has to be submitted anew.
                 ended[run] = "left" if run in self._leaving else death_of(job, state)
         return ended
+
+    def _say_why(self, queue: list[slurm.Queued]) -> None:
+        """Says, once for each reason, why nothing has been running for a minute."""
+        if not queue or any(job.state != "PENDING" for job in queue):
+            self._idle = time.monotonic()
+        elif time.monotonic() - self._idle > _PATIENCE:
+            for reason in {job.reason for job in queue} - self._said:
+                print(f"no job is running; Slurm says: {reason}", file=sys.stderr, flush=True)
+                self._said.add(reason)
 
     def _stop(self, waiting: dict[str, Job[Any]]) -> bool:
         if waiting:
@@ -191,7 +209,9 @@ class LocalJobs(SubmititLauncher):
 
     def _ended(self, waiting: dict[str, Job[Any]]) -> dict[str, str]:
         over = {run: job for run, job in waiting.items() if job.done()}
-        return {run: result_of(job) or death_of(job, job.state) for run, job in over.items()}
+        return {
+            run: result_of(job) or death_of(job, "without a result") for run, job in over.items()
+        }
 
     def _stop(self, waiting: dict[str, Job[Any]]) -> bool:
         # Time and again: a process that is about to begin passes over the first request.

@@ -57,7 +57,7 @@ class StudySweeper(BasicSweeper):
                 raise ConfigError(
                     "precision",
                     "auto",
-                    "allowed are fp32, bf16 where other machines train: the run's name says which",
+                    "other machines train, and runs are named by it; allowed are fp32, bf16",
                 )
             config = to_run_config(composed)
             if "hydra" in composed and (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -52,6 +53,9 @@ def to_run_config(composed: DictConfig) -> RunConfig:
         values["precision"] = _fastest_precision(str(values.get("device")))
     if values.get("batch_norm_parts") == "auto":
         values["batch_norm_parts"] = Processes.here().size
+        if isinstance(batch_size := values["schedule"].get("batch_size"), int):
+            # In the terms of what was typed, before anything is said of parts.
+            Processes.here().check(batch_size, values["batch_norm_parts"])
     return RunConfig.from_mapping(values)  # type: ignore[arg-type]
 
 
@@ -69,6 +73,17 @@ def fail(error: StudyError) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
     # Hydra turns exceptions into tracebacks, but lets this one pass.
     raise SystemExit(2)
+
+
+def _check_no_launcher() -> None:
+    """Finds out whether a launcher was asked for, of which a single run makes no use.
+
+    Raises:
+        ConfigError: One was: without `-m` the run would be trained here and now.
+    """
+    launcher = HydraConfig.get().runtime.choices.get("hydra/launcher")
+    if launcher in ("slurm", "slurm_local"):
+        raise ConfigError("hydra/launcher", launcher, "takes a sweep, of one run or more: add -m")
 
 
 def _run_alone(config: RunConfig) -> None:
@@ -149,6 +164,7 @@ def task(composed: DictConfig) -> Any:
             _worker_stop()
             start_processes_as_elsewhere()
             return _run_as_job(to_run_config(composed))
+        _check_no_launcher()
         return _run_alone(to_run_config(composed))
     except StudyError as error:
         fail(error)
@@ -173,6 +189,8 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
                 "installed with pip install -e ."
             )
         )  # fmt: skip
+    # As the plan of the same command has it.
+    sys.argv[1:] = [re.sub("^launcher=", "hydra/launcher=", word) for word in sys.argv[1:]]
     application = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(
         carry_out
     )

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -22,13 +23,26 @@ def ask(*command: str) -> str | None:
     return None
 
 
-def queue(name: str) -> dict[str, str] | None:
-    """States of the user's jobs of this name in the queue, by id; None without an answer."""
-    listed = ask("squeue", "--noheader", "--me", "--array", "--format=%i %T %j")
+@dataclass(frozen=True)
+class Queued:
+    """A job in the queue.
+
+    Attributes:
+        state: Slurm's word, such as "PENDING".
+        reason: Why it is not running, such as "Resources".
+    """
+
+    state: str
+    reason: str
+
+
+def queue(name: str) -> dict[str, Queued] | None:
+    """The user's jobs of this name in the queue, by id; None without an answer."""
+    listed = ask("squeue", "--noheader", "--me", "--array", "--format=%i|%T|%r|%j")
     if listed is None:
         return None
-    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
-    return {row[0]: row[1] for row in rows if row[2:] == [name]}
+    rows = [line.split("|", 3) for line in listed.splitlines()]
+    return {row[0]: Queued(row[1], row[2]) for row in rows if row[3:] == [name]}
 
 
 def state(job: str) -> str | None:

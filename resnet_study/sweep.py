@@ -251,7 +251,9 @@ def _summarise(runs: Sequence[Job], failures: dict[str, str]) -> int:
                 message = folder.failure_file.read_text(encoding="utf-8")
         if state != "diverged":
             failed += 1
-            state = "not finished, its worker died" if state == "running" else state
+            if state == "running":
+                # A launcher that knows more says so in the next line.
+                state = "not finished" if message else "not finished, its worker died"
         print(f"{state}: {folder.path}", file=sys.stderr)
         for line in message.strip().splitlines()[-2:]:
             print(f"  {line}", file=sys.stderr)

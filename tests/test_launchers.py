@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from omegaconf import OmegaConf
@@ -56,9 +58,38 @@ def test_a_precision_that_another_machine_would_choose_is_refused(command):
     done = command("-m", "seed=0,1", "hydra/launcher=slurm", "precision=auto")
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "error: precision=auto: allowed are fp32, bf16 where other machines train: the run's name "
-        "says which"
+        "error: precision=auto: other machines train, and runs are named by it; allowed are fp32, "
+        "bf16"
     )
+
+
+def test_a_launcher_without_a_sweep_trains_nothing(command, tmp_path):
+    done = command("hydra/launcher=slurm")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: hydra/launcher=slurm: takes a sweep, of one run or more: add -m\n"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "setting, value, allowed",
+    [
+        ("timeout_min", 0, "allowed is 1 minute or more"),
+        ("signal_delay_s", 99999, "allowed is less than timeout_min"),
+        ("array_parallelism", 0, "allowed is 1 or more"),
+    ],
+)
+def test_settings_that_make_no_sense_to_slurm(setting, value, allowed, command, monkeypatch):
+    with TemporaryDirectory() as folder:
+        for name in ("sbatch", "squeue"):
+            (Path(folder) / name).write_text("#!/bin/sh\nexit 1\n")
+            (Path(folder) / name).chmod(0o755)
+        monkeypatch.setenv("PATH", os.pathsep.join([folder, os.environ["PATH"]]))
+        done = command("-m", "seed=0,1", "launcher=slurm", f"hydra.launcher.{setting}={value}")
+    assert done.returncode == 2
+    assert f"error: hydra.launcher.{setting}={value}: {allowed}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_worker_is_one_line(command):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any, NoReturn
@@ -68,7 +69,12 @@ def main() -> None:
         sys.argv[1:] = rewrite(arguments)
     except ConfigError as error:
         command_line.fail(error)
-    command_line.main(_start_nothing)
+    try:
+        command_line.main(_start_nothing)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; keep Python from flushing into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _start_nothing(_: Any) -> NoReturn:

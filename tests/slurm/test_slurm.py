@@ -206,7 +206,7 @@ def test_what_is_killed_cancelled_or_fails_leaves_the_others_unharmed(sweep, clu
     assert status == 1
     assert f"2 of {len(names)} runs are not finished; the same command goes on with them" in errors
     assert f"failed: {one.runs / failing}" in errors
-    assert f"not finished, its worker died: {one.runs / killed}" in errors
+    assert f"not finished: {one.runs / killed}" in errors
     assert manifest(one.runs, unharmed)["state"] == "finished"
     ended = manifest(one.runs, unharmed)["ended"]
 
