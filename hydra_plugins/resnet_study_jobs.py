@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _POLL, _LOOK = 0.5, 0.005
 
 
-class SubmititLauncher:
+class SubmititLauncher(ABC):
     """What both launchers share; mixed into submitit's, which sets the attributes.
 
     Attributes:
@@ -59,7 +60,7 @@ class SubmititLauncher:
         """Whether a job that has got a signal other than SIGUSR2 should be requeued by itself."""
         return False
 
-    def _leave(self, number: signal.Signals) -> None:
+    def _leave(self, number: signal.Signals) -> None:  # noqa: B027 - most just return
         """Ends a job that was stopped and is not to be requeued by itself."""
 
     def launch(
@@ -95,17 +96,17 @@ class SubmititLauncher:
         """Jobs of an earlier sweep that are in the queue, by run."""
         return {}
 
+    @abstractmethod
     def _room(self, waiting: int, left: int) -> int:
         """How many of the runs that are left may be submitted now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ended(self, waiting: dict[str, Job[Any]]) -> dict[str, str]:
         """What those jobs that have ended returned, or how they ended without, by run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _stop(self, waiting: dict[str, Job[Any]]) -> bool:
         """Stops what has been submitted; returns whether not to wait for it."""
-        raise NotImplementedError
 
     def _settings(self, waiting: int) -> dict[str, Any]:  # noqa: ARG002
         """Settings for submitit, where so many jobs have not ended."""

@@ -131,6 +131,7 @@ class RunFolder:
             while not held and wait():
                 held = _acquire(lock, 1)
         except (OSError, NotImplementedError) as error:
+            # Older versions of filelock raise the second where there is no flock.
             if isinstance(error, NotImplementedError) or error.errno == errno.ENOSYS:
                 allowed = "its file system has no locks between processes (flock); one is needed"
             else:
