@@ -25,6 +25,7 @@ from resnet_study.models import (
     build_network,
     count_multiply_adds,
     count_parameters,
+    describe_kernels,
     kernels_for,
     normalise_in_parts,
 )
@@ -141,7 +142,7 @@ def _train(
         return network
 
     network = build(seen_in_parts)
-    manifest |= machine.describe(device, threads) | {"kernels": kernels}
+    manifest |= machine.describe(device, threads) | describe_kernels(kernels)
     manifest |= {"processes": processes.size, "hosts": processes.hosts()}
     manifest["data"] = _describe_data(config, images)
     manifest["parameters"] = count_parameters(network)

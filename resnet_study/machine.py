@@ -17,7 +17,7 @@ import joblib
 import torch
 
 from resnet_study.errors import DeviceError
-from resnet_study.processor import processor_name
+from resnet_study.processor import processor_model, processor_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -160,5 +160,6 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "host": platform.node(),
         "device": device.type,
         "device_name": device_name(device),
+        "processor": processor_model(),
         "threads": threads,
     }

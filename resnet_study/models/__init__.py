@@ -60,6 +60,12 @@ def kernels_for(device: torch.device, setting: str) -> str:
     return "fused" if available else "torch"
 
 
+def describe_kernels(used: str) -> dict[str, str | None]:
+    """What a manifest says of a run's kernels: which, and the compiler that made them."""
+    compiler = kernels.compiler_version() if used == "fused" else None
+    return {"kernels": used, "compiler": compiler}
+
+
 def count_parameters(network: nn.Module) -> int:
     """Trainable parameters: convolutions, batch-norm affine and fully connected."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -107,6 +113,7 @@ __all__ = [
     "count_multiply_adds",
     "count_parameters",
     "deepen",
+    "describe_kernels",
     "kernels_for",
     "normalise_in_parts",
 ]

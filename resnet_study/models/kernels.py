@@ -54,6 +54,16 @@ def load() -> ctypes.CDLL | None:
         return None
 
 
+def compiler_version() -> str | None:
+    """The compiler by its own name and version, such as "g++ 12.2.0"; None without one."""
+    compiler = _compiler()
+    if compiler is None:
+        return None
+    with suppress(OSError, subprocess.SubprocessError):
+        return next(iter(_output([*compiler, "--version"]).splitlines()), "").strip() or None
+    return None
+
+
 def _compiler() -> list[str] | None:
     """The command of the C++ compiler: $CXX, or the first of the usual ones that is there."""
     command = shlex.split(os.environ.get("CXX", ""))
