@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures bench test lint format clean
+.PHONY: help setup reproduce figures verify bench test lint format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -30,6 +30,11 @@ figures: $(STAMP)  ## Draw figures and pages anew, of recorded and of your own q
 	  $(BIN)/python -m analysis $$runs || exit; done
 	@for file in $(wildcard runs/recorded/benchmark/benchmark.json); do \
 	  $(BIN)/python -m analysis.benchmark $$(dirname $$file) || exit; done
+
+verify: $(STAMP)  ## Train two recorded runs again and compare them with their record (3 minutes)
+	rm -rf runs/verify
+	$(BIN)/python -m resnet_study experiment=quick model.shortcut=A model.depth=56 threads=1 experiment_name=verify
+	$(BIN)/python -m analysis.verify runs/verify runs/recorded/quick
 
 bench: $(STAMP)  ## Measure how fast this machine trains, beside the conventional recipe
 	$(BIN)/python -m resnet_study.benchmark $(ARGS)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from analysis.agreement import curve, differing
 from analysis.protocol import settings_of
 from analysis.statistics import final_errors
 from analysis.study import Copy, Duplicate, Study, machine_of
@@ -18,8 +17,6 @@ from resnet_study.errors import StorageError, StudyError
 from resnet_study.runs import COMPLETE, RunFolder
 
 RANK = {"finished": 0, "diverged": 1}
-# What the same computation takes differs each time.
-TIMES = ("seconds", "images_per_second")
 
 
 class ConflictError(StudyError):
@@ -141,10 +138,13 @@ def _compared(part: Study, taken: Copy, other_part: Study, other: Copy) -> Copy:
     """A copy that was left out, with what its curve says beside that of the taken one."""
     if other.state != taken.state or other.state not in COMPLETE:
         return other
-    if _curve(taken).equals(_curve(other)):
+    if curve(RunFolder(taken.path)).equals(curve(RunFolder(other.path))):
         return replace(other, finding="same curve", difference=0.0)
-    differing = _differing(part.manifests[taken.path.name], other_part.manifests[other.path.name])
-    apart = f" (other: {', '.join(differing)})" if differing else ""
+    manifests = part.manifests[taken.path.name], other_part.manifests[other.path.name]
+    names = list(differing(*manifests))
+    if manifests[0].get("commit") != manifests[1].get("commit"):
+        names.append("commit")
+    apart = f" (other: {', '.join(names)})" if names else ""
     if other.state != "finished":
         return replace(other, finding=f"other curve{apart}")
     difference = _final_error(other_part, other) - _final_error(part, taken)
@@ -152,25 +152,9 @@ def _compared(part: Study, taken: Copy, other_part: Study, other: Copy) -> Copy:
     return replace(other, finding=finding, difference=difference)
 
 
-def _curve(copy: Copy) -> pd.DataFrame:
-    """A run's metrics as text, to the last digit, without the columns of time."""
-    text = RunFolder(copy.path).read_metrics()
-    return pd.read_csv(io.StringIO(text), dtype=str).drop(columns=list(TIMES))
-
-
 def _final_error(part: Study, copy: Copy) -> float:
     finals = final_errors(part.runs[part.runs["run_id"] == copy.path.name])
     return float(finals["train_error"].iloc[0])
-
-
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """What may explain that two copies of a run have different curves."""
-    names = ("device_name", "threads", "kernels", "commit")
-    facts = [
-        {name: manifest.get(name) for name in names} | (manifest.get("versions") or {})
-        for manifest in (one, other)
-    ]
-    return [name for name in facts[0] | facts[1] if facts[0].get(name) != facts[1].get(name)]
 
 
 def _damaged_copies(parts: Sequence[Study], names: set[str]) -> list[Copy]:

@@ -121,6 +121,23 @@ def interval(
     return float(sample.mean() - half), float(sample.mean() + half)
 
 
+def prediction_interval(
+    values: np.ndarray | pd.Series, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Where one more run would lie, by Student's t; None for one seed, which allows none.
+
+    Args:
+        values: One per seed, of normal spread.
+        confidence: 0 to 1.
+    """
+    sample = np.asarray(values, dtype=float)
+    if len(sample) < 2:
+        return None
+    spread = sample.std(ddof=1) * np.sqrt(1 + 1 / len(sample))
+    half = spread * stats.t.ppf((1 + confidence) / 2, len(sample) - 1)
+    return float(sample.mean() - half), float(sample.mean() + half)
+
+
 def bootstrap_interval(
     *samples: np.ndarray | pd.Series, confidence: float = 0.95
 ) -> tuple[float, float] | None:

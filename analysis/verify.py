@@ -1,0 +1,130 @@
+"""Command line: `python -m analysis.verify runs/verify runs/recorded/quick`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.agreement import curve, differing
+from analysis.load import read_study
+from analysis.statistics import final_errors, prediction_interval
+from analysis.study import Study
+from resnet_study.errors import StudyError
+from resnet_study.runs import COMPLETE, RunFolder
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the comparison of one run with its record has found.
+
+    Attributes:
+        run_id: The run.
+        agrees: Whether it confirms the record.
+        text: Why.
+    """
+
+    run_id: str
+    agrees: bool
+    text: str
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compares runs with their record; returns 0 where all agree, 1 where one does not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.verify",
+        description="Compares runs that were trained again with the record of them: bit for bit "
+        "on the same versions, processor and threads; elsewhere the final training error has "
+        "to lie where, by the recorded seeds, 95 % of further runs would. Trains nothing; "
+        "`make verify` does both.",
+    )
+    parser.add_argument("runs", type=Path, help="the runs trained again, such as runs/verify")
+    parser.add_argument("record", type=Path, help="the record, such as runs/recorded/quick")
+    options = parser.parse_args(arguments)
+    try:
+        findings = compare(read_study(options.runs), read_study(options.record))
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for finding in findings:
+        print(f"{finding.run_id}\n  {'agrees' if finding.agrees else 'DIFFERS'}: {finding.text}")
+    confirmed = all(finding.agrees for finding in findings)
+    print(f"{options.record}: {'confirmed' if confirmed else 'NOT confirmed'} by {options.runs}")
+    return 0 if confirmed else 1
+
+
+def compare(study: Study, record: Study) -> list[Finding]:
+    """Compares each run of a study with the record of it.
+
+    Args:
+        study: Runs that were trained again.
+        record: Runs of the same descriptions, and further seeds of them.
+
+    Raises:
+        StudyError: A curve cannot be read.
+    """
+    return [
+        *(_compared(run_id, study, record) for run_id in study.configs),
+        *(Finding(name, False, f"cannot be read: {why}") for name, why in study.damaged.items()),
+    ]
+
+
+def _compared(run_id: str, study: Study, record: Study) -> Finding:
+    if run_id in record.damaged:
+        return Finding(run_id, False, f"its record cannot be read: {record.damaged[run_id]}")
+    if run_id not in record.manifests:
+        return Finding(run_id, False, f"{record.folder} has no such run")
+    again, former = study.manifests[run_id], record.manifests[run_id]
+    for manifest, whose in ((again, "is"), (former, "is on record as")):
+        if manifest["state"] not in COMPLETE:
+            return Finding(run_id, False, f"{whose} {manifest['state']}, not finished")
+    if again["data"]["fingerprint"] != former["data"]["fingerprint"]:
+        return Finding(run_id, False, "was trained on other images than the record")
+    curves = [curve(RunFolder(part.place(run_id))) for part in (study, record)]
+    if curves[0].equals(curves[1]):
+        return Finding(run_id, True, f"bit for bit, {len(curves[0])} rows")
+    apart = differing(former, again)
+    if not apart:
+        place = _first_difference(*curves)
+        return Finding(run_id, False, f"{place}, though machine and versions are the same")
+    reasons = "; ".join(f"{name} {now}, recorded {then}" for name, (then, now) in apart.items())
+    return _within_the_spread(run_id, study, record, f"not bit for bit ({reasons})")
+
+
+def _first_difference(again: pd.DataFrame, former: pd.DataFrame) -> str:
+    """Where the curve leaves the recorded one."""
+    if len(again) != len(former):
+        return f"{len(again)} rows, recorded {len(former)}"
+    unequal = again.fillna("").ne(former.fillna(""))
+    row = int(unequal.any(axis=1).to_numpy().argmax())
+    column = list(unequal.columns)[int(unequal.iloc[row].to_numpy().argmax())]
+    return (
+        f"{column} {again[column][row]} at iteration {again['iteration'][row]}, "
+        f"recorded {former[column][row]}"
+    )
+
+
+def _within_the_spread(run_id: str, study: Study, record: Study, reason: str) -> Finding:
+    """Compares the end of a run with where further seeds of the recorded runs would end."""
+    runs = study.runs[study.runs["run_id"] == run_id]
+    finals = final_errors(runs)
+    if finals.empty:
+        same = record.manifests[run_id]["state"] == study.manifests[run_id]["state"]
+        return Finding(run_id, same, f"{reason}, diverged")
+    end = finals.iloc[0]
+    recorded = final_errors(record.runs[record.runs["settings"] == runs["settings"].iloc[0]])
+    cell = recorded[(recorded["family"] == end["family"]) & (recorded["depth"] == end["depth"])]
+    bounds = prediction_interval(cell["train_error"])
+    found = f"{reason}, training error {end['train_error']:.2f} %"
+    if bounds is None:
+        return Finding(run_id, False, f"{found}, and one recorded seed has no spread")
+    low, high = max(bounds[0], 0.0), min(bounds[1], 100.0)
+    words = f"of {len(cell)} recorded seeds 95 % of further runs lie in {low:.2f} to {high:.2f} %"
+    return Finding(run_id, low <= end["train_error"] <= high, f"{found}; {words}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
