@@ -26,8 +26,7 @@ reproduce: $(STAMP)  ## Train the quick grid, draw figures and tables, write the
 	$(BIN)/python -m analysis runs/quick
 
 figures: $(STAMP)  ## Draw figures and pages anew, of recorded and of your own quick runs; trains nothing
-	@for runs in $(filter-out %/benchmark, $(wildcard runs/recorded/* runs/quick)); do \
-	  $(BIN)/python -m analysis $$runs || exit; done
+	@$(BIN)/python -m analysis --each $(filter-out %/benchmark, $(wildcard runs/recorded/* runs/quick))
 	@for file in $(wildcard runs/recorded/benchmark/benchmark.json); do \
 	  $(BIN)/python -m analysis.benchmark $$(dirname $$file) || exit; done
 

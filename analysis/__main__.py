@@ -13,6 +13,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
+from joblib import Parallel, cpu_count, delayed
+
 from analysis.collect import ConflictError, collect, sources_of, summary_of_copies
 from analysis.load import names_of, read_studies, run_folders
 from analysis.protocol import protocols
@@ -48,6 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         "without it each folder is a study of its own, and they are compared",
     )
     parser.add_argument(
+        "--each",
+        action="store_true",
+        help="a report of its own for each folder, in RUNS/report, several at once",
+    )
+    parser.add_argument(
         "--watch",
         type=float,
         nargs="?",
@@ -66,6 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
+        if options.each:
+            if options.output or options.collect or options.watch is not None:
+                raise StudyError("each", True, "goes without --output, --collect and --watch")
+            names_of(options.runs)
+            return _each(options.runs, options.final)
         if options.output is None and (len(options.runs) > 1 or options.collect):
             purpose = "collect runs" if options.collect else "compare experiments"
             raise StudyError("output", None, f"is needed to {purpose}: --output DIR")
@@ -94,6 +106,25 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader, such as `head`, has seen enough; keep Python from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _each(folders: Sequence[Path], final: float) -> int:
+    """Draws the reports of several folders on all cores; returns the worst exit status."""
+    statuses = [0]
+    calls = (delayed(_drawn)(["--final", str(final), str(folder)]) for folder in folders)
+    workers = min(len(folders), cpu_count())
+    for status, words, errors in Parallel(workers, return_as="generator")(calls):
+        print(words, end="", flush=True)
+        print(errors, end="", file=sys.stderr, flush=True)
+        statuses.append(status)
+    return max(statuses)
+
+
+def _drawn(arguments: list[str]) -> tuple[int, str, str]:
+    """Draws one report; returns the exit status, and what it had to say and to warn of."""
+    with redirect_stdout(io.StringIO()) as words, redirect_stderr(io.StringIO()) as errors:
+        status = main(arguments)
+    return status, words.getvalue(), errors.getvalue()
 
 
 def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) -> None:

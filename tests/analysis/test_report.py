@@ -323,3 +323,20 @@ def test_an_output_that_cannot_be_written_is_one_line(folder, tmp_path, capsys):
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: file=")
+
+
+def test_each_folder_gets_a_report_of_its_own(folder, tmp_path, capsys):
+    other = shutil.copytree(folder, tmp_path / "other")
+    assert main(["--each", str(folder), str(other)]) == 0
+    for place in (folder, other):
+        assert (place / "report" / "index.html").exists()
+    words = capsys.readouterr().out
+    assert words.index(f"page: {folder}") < words.index(f"page: {other}")
+
+
+def test_of_several_folders_the_bad_one_is_named_and_the_others_are_drawn(folder, tmp_path, capsys):
+    assert main(["--each", str(tmp_path / "nowhere"), str(folder)]) == 2
+    assert (folder / "report" / "index.html").exists()
+    assert "nowhere" in capsys.readouterr().err
+    assert main(["--each", str(folder), "--output", str(tmp_path)]) == 2
+    assert main(["--each", str(folder), str(folder)]) == 2
