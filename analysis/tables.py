@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.paper import TABLE6_TEST_ERROR, figure6_curves
+from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
 from analysis.statistics import (
     DIFFERENCE,
     ERRORS,
@@ -186,6 +187,37 @@ def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
+def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Several studies in one table of text: a row per data set, network and error.
+
+    Args:
+        studies: As from `load_runs`, each of one protocol.
+
+    Returns:
+        `data, schedule, network, seeds, error` and a column for each depth, with means over
+        seeds in percent, ± the standard deviation where there are several. The paper's own
+        numbers stand below a study of its data and schedule, and nowhere else.
+    """
+    rows = []
+    for runs in studies:
+        table = results(final_errors(runs), of_the_papers_protocol(runs))
+        told = {name: ", ".join(sorted(runs[name].unique())) for name in ("data", "schedule")}
+        for family, cells in table.groupby("family", sort=False):
+            seeds = "–".join(f"{n}" for n in sorted({cells["n"].min(), cells["n"].max()}))
+            for source, who in (("", seeds), ("paper_", "the paper")):
+                for error, title in COMPARED.items():
+                    column = f"{source}{error}"
+                    if column not in cells or cells[column].isna().all():
+                        continue
+                    network = {"network": family_title(str(family)), "seeds": who, "error": title}
+                    shown = {int(row["depth"]): _text(row, column) for _, row in cells.iterrows()}
+                    rows.append(told | network | shown)
+    depths = sorted({key for row in rows for key in row if isinstance(key, int)})
+    names = ["data", "schedule", "network", "seeds", "error"]
+    frame = pd.DataFrame(rows, columns=[*names, *depths]).fillna("–")
+    return frame.rename(columns={depth: f"{depth} layers" for depth in depths})
+
+
 def _text(row: pd.Series, column: str) -> str:
     value = row[column]
     if pd.isna(value):
@@ -226,9 +258,10 @@ def markdown(table: pd.DataFrame) -> str:
     return text_as_markdown(readable(table))
 
 
-def text_as_markdown(text: pd.DataFrame) -> str:
-    """A table of text in Markdown, the first column to the left, the others to the right."""
-    lines = [" | ".join(text.columns), " | ".join(["---", *["---:"] * (len(text.columns) - 1)])]
+def text_as_markdown(text: pd.DataFrame, left: int = 1) -> str:
+    """A table of text in Markdown, so many columns to the left, the others to the right."""
+    rules = ["---"] * left + ["---:"] * (len(text.columns) - left)
+    lines = [" | ".join(text.columns), " | ".join(rules)]
     lines += [" | ".join(row) for row in text.itertuples(index=False)]
     return "".join(f"| {line} |\n" for line in lines)
 

@@ -17,16 +17,19 @@ from analysis.load import (
     load_runs,
     read_study,
 )
+from analysis.paper import figure6_curves
 from analysis.protocol import protocols
-from analysis.statistics import degradation, final_errors
+from analysis.statistics import by_cell, degradation, final_errors
 from analysis.tables import (
     changes,
     costs,
     differences,
     latex,
     markdown,
+    overview,
     readable,
     results,
+    text_as_markdown,
 )
 from resnet_study.runs import METRICS
 
@@ -150,6 +153,20 @@ def test_the_papers_numbers_stand_only_beside_its_own_protocol(runs):
     assert table.loc[("plain", 20), "paper_train_error"] == pytest.approx(1.30, abs=0.1)
     assert np.isnan(table.loc[("plain", 110), "paper_test_error"])
     assert np.isnan(table.loc[("residual-B", 20), "paper_test_error"])
+
+
+def test_several_studies_stand_in_one_table_and_the_paper_only_below_its_own_data(runs):
+    table = overview([runs, figure6_curves()])
+    ours, papers = table[table["data"] != "CIFAR-10"], table[table["data"] == "CIFAR-10"]
+    assert list(ours["network"].unique()) == ["plain", "residual A", "residual B"]
+    assert set(ours["seeds"]) == {"2"}
+    cell = by_cell(final_errors(runs), "test_error").iloc[0]
+    (shown,) = ours[(ours["network"] == "plain") & (ours["error"] == "test")]["8 layers"]
+    assert shown == f"{cell['mean']:.2f} ± {cell['std']:.2f}"
+    assert set(ours["110 layers"]) == {"–"}
+    published = papers[(papers["seeds"] == "the paper") & (papers["network"] == "residual A")]
+    assert list(published[published["error"] == "test"]["110 layers"]) == ["6.61"]
+    assert len(text_as_markdown(table, left=5).splitlines()) == len(table) + 2
 
 
 def test_costs_come_from_the_manifests():
