@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_each_group_file_composes(file: Path):
 RUNS = {
     "quick": 15, "figure6": 15, "identity": 10, "gradients": 12, "responses": 6, "span": 12,
     "initialization": 20, "colour": 12, "options": 20, "thousand": 2,
+    "short": 15, "short_rate": 6,
 }  # fmt: skip
 
 
@@ -64,10 +66,11 @@ def test_each_experiment_has_the_runs_that_it_should(experiment: str):
     assert {config.experiment_name for config in runs} == {experiment}
 
 
+STUDIES = {"quick", "figure6", "short", "short_rate"}
 PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
 
 
-@pytest.mark.parametrize("experiment", sorted(set(RUNS) - {"quick", "figure6"}))
+@pytest.mark.parametrize("experiment", sorted(set(RUNS) - STUDIES))
 def test_each_mechanism_has_a_twin_at_the_papers_scale(experiment: str):
     quick, paper = runs_of(experiment), runs_of(f"{experiment}_paper")
     assert len(quick) == len(paper)
@@ -108,3 +111,14 @@ def test_the_command_line_wins_over_the_experiment():
     )
     assert config.schedule.iterations == 64_000
     assert config.experiment_name == "quick"
+
+
+def test_the_short_rate_is_chosen_on_held_out_images_of_otherwise_equal_runs():
+    (short,) = {c.schedule for c in runs_of("short")}
+    tried = runs_of("short_rate")
+    assert {c.data.validation_images for c in tried} == {5000}
+    assert {c.data.validation_images for c in runs_of("short")} == {0}
+    assert {replace(c.schedule, learning_rate=0.1) for c in tried} == {
+        replace(short, learning_rate=0.1)
+    }
+    assert short.learning_rate in {c.schedule.learning_rate for c in tried}
