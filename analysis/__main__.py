@@ -165,8 +165,8 @@ def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) 
         }
         part = replace(study.part(ids), name=f"{study.name} {settings}".strip())
         found, written = write_report(part, place, links, refresh)
-        config = study.configs[ids[0]]
-        title = f"{config.data.title}, schedule {config.schedule.name}"
+        first = part.runs.iloc[0]
+        title = f"{first['data']}, schedule {first['schedule']}"
         print(f"\n{title}{f', {settings}' if settings else ''}: {len(ids)} runs")
         for line in summary(found):
             print(f"  {line}")

@@ -21,6 +21,7 @@ from analysis.statistics import (
     final_errors,
     study_difference,
 )
+from analysis.study import Study
 
 COMPARED = {"train_error": "training", "test_error": "test"}
 
@@ -216,6 +217,31 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
     names = ["data", "schedule", "network", "seeds", "error"]
     frame = pd.DataFrame(rows, columns=[*names, *depths]).fillna("–")
     return frame.rename(columns={depth: f"{depth} layers" for depth in depths})
+
+
+def rates(study: Study) -> pd.DataFrame:
+    """What learning rates are chosen by: the final error on held-out images at each, as text.
+
+    Args:
+        study: Runs that differ in network and learning rate, one or more seeds of each.
+
+    Returns:
+        `learning rate`, a column for each network, and `mean`, over networks, in percent.
+    """
+    finals = final_errors(study.runs)
+    found = pd.DataFrame(
+        {
+            "learning rate": finals["run_id"].map(
+                lambda run_id: study.configs[run_id].schedule.learning_rate
+            ),
+            "network": finals["family"].map(family_title) + " " + finals["depth"].astype(str),
+            "error": finals["test_error"],
+        }
+    )
+    table = found.pivot_table(index="learning rate", columns="network", values="error")
+    table["mean"] = table.mean(axis=1, skipna=False)
+    table = table.map("{:.2f}".format).reset_index()
+    return table.assign(**{"learning rate": table["learning rate"].map("{:g}".format)})
 
 
 def _text(row: pd.Series, column: str) -> str:
