@@ -159,8 +159,8 @@ def _machines(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """Where a run was trained before this start: hosts, device and processes, each once."""
     machines: list[dict[str, Any]] = list(manifest.get("former_machines") or [])
     names = ("hosts", "device_name", "processes")
-    last = {name: manifest[name] for name in names if name in manifest}
-    return machines if last in machines or len(last) < len(names) else [*machines, last]
+    last = {name: manifest[name] for name in (*names, "processor") if name in manifest}
+    return machines if last in machines or not last.keys() >= set(names) else [*machines, last]
 
 
 def now() -> str:
