@@ -32,7 +32,7 @@ figures: $(STAMP)  ## Draw figures and pages anew, of recorded and of your own q
 
 verify: $(STAMP)  ## Train two recorded runs again and compare them with their record (3 minutes)
 	rm -rf runs/verify
-	$(BIN)/python -m resnet_study experiment=quick model.shortcut=A model.depth=56 threads=1 experiment_name=verify
+	$(BIN)/python -m resnet_study experiment=quick model.shortcut=A model.depth=44 device=cpu threads=1 experiment_name=verify
 	$(BIN)/python -m analysis.verify runs/verify runs/recorded/quick
 
 bench: $(STAMP)  ## Measure how fast this machine trains, beside the conventional recipe

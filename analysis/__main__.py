@@ -73,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
+        if not 0 < options.final <= 1:
+            raise StudyError("final", options.final, "allowed is a share above 0, up to 1")
         if options.each:
             if options.output or options.collect or options.watch is not None:
                 raise StudyError("each", True, "goes without --output, --collect and --watch")
@@ -83,8 +85,6 @@ def main(arguments: list[str] | None = None) -> int:
             raise StudyError("output", None, f"is needed to {purpose}: --output DIR")
         if options.watch is not None and not options.watch > 0:
             raise StudyError("watch", options.watch, "allowed are seconds above 0")
-        if not 0 < options.final <= 1:
-            raise StudyError("final", options.final, "allowed is a share above 0, up to 1")
         # Before any waiting for runs, which would not mend it.
         names_of(options.runs)
 

@@ -13,6 +13,7 @@ from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_prot
 from analysis.statistics import (
     DIFFERENCE,
     ERRORS,
+    add_family,
     by_cell,
     degradation,
     depth_trend,
@@ -228,20 +229,23 @@ def rates(study: Study) -> pd.DataFrame:
     Returns:
         `learning rate`, a column for each network, and `mean`, over networks, in percent.
     """
-    finals = final_errors(study.runs)
-    found = pd.DataFrame(
-        {
-            "learning rate": finals["run_id"].map(
-                lambda run_id: study.configs[run_id].schedule.learning_rate
-            ),
-            "network": finals["family"].map(family_title) + " " + finals["depth"].astype(str),
-            "error": finals["test_error"],
-        }
+    ends = final_errors(study.runs).set_index("run_id")["test_error"]
+    runs = add_family(study.runs).drop_duplicates("run_id")
+    network = runs["family"].map(family_title) + " " + runs["depth"].astype(str)
+    rate = runs["run_id"].map(lambda run_id: study.configs[run_id].schedule.learning_rate)
+    found = runs.assign(network=network, rate=rate, error=runs["run_id"].map(ends))
+    # A run that diverged has no end, and its rate no mean.
+    table = found.pivot_table(
+        index="rate",
+        columns="network",
+        values="error",
+        aggfunc=lambda errors: errors.mean(skipna=False),
+        dropna=False,
     )
-    table = found.pivot_table(index="learning rate", columns="network", values="error")
     table["mean"] = table.mean(axis=1, skipna=False)
-    table = table.map("{:.2f}".format).reset_index()
-    return table.assign(**{"learning rate": table["learning rate"].map("{:g}".format)})
+    text = table.map(lambda error: "–" if pd.isna(error) else f"{error:.2f}")
+    text.insert(0, "learning rate", [f"{rate:g}" for rate in text.index])
+    return text.reset_index(drop=True)
 
 
 def _text(row: pd.Series, column: str) -> str:

@@ -16,6 +16,8 @@ from analysis.study import Study
 from resnet_study.errors import StudyError
 from resnet_study.runs import COMPLETE, RunFolder
 
+COMPARED = {"train_error": "training error", "test_error": "test error"}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -23,7 +25,7 @@ class Finding:
 
     Attributes:
         run_id: The run.
-        agrees: Whether it confirms the record.
+        agrees: Whether it agrees with the record.
         text: Why.
     """
 
@@ -37,23 +39,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.verify",
         description="Compares runs that were trained again with the record of them: bit for bit "
-        "on the same versions, processor and threads; elsewhere the final training error has "
-        "to lie where, by the recorded seeds, 95 % of further runs would. Trains nothing; "
-        "`make verify` does both.",
+        "on the same versions, processor and threads. Elsewhere their final training and test "
+        "errors have to lie where, by the recorded seeds, one more seed would end, at 95 % "
+        "confidence each: of honest runs, too, some will not. Trains nothing; `make verify` "
+        "does both.",
     )
     parser.add_argument("runs", type=Path, help="the runs trained again, such as runs/verify")
     parser.add_argument("record", type=Path, help="the record, such as runs/recorded/quick")
     options = parser.parse_args(arguments)
     try:
-        findings = compare(read_study(options.runs), read_study(options.record))
+        if options.runs.resolve() == options.record.resolve():
+            raise StudyError("runs", options.runs, "is the record itself; allowed is another")
+        record = read_study(options.record)
+        findings = compare(read_study(options.runs), record)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for finding in findings:
         print(f"{finding.run_id}\n  {'agrees' if finding.agrees else 'DIFFERS'}: {finding.text}")
-    confirmed = all(finding.agrees for finding in findings)
-    print(f"{options.record}: {'confirmed' if confirmed else 'NOT confirmed'} by {options.runs}")
-    return 0 if confirmed else 1
+    agreeing = sum(finding.agrees for finding in findings)
+    print(
+        f"of {len(record.manifests)} runs in {options.record} {len(findings)} trained again: "
+        f"{agreeing} agree, {len(findings) - agreeing} differ"
+    )
+    return 0 if agreeing == len(findings) else 1
 
 
 def compare(study: Study, record: Study) -> list[Finding]:
@@ -81,7 +90,7 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
     for manifest, whose in ((again, "is"), (former, "is on record as")):
         if manifest["state"] not in COMPLETE:
             return Finding(run_id, False, f"{whose} {manifest['state']}, not finished")
-    if again["data"]["fingerprint"] != former["data"]["fingerprint"]:
+    if _images(again) != _images(former):
         return Finding(run_id, False, "was trained on other images than the record")
     curves = [curve(RunFolder(part.place(run_id))) for part in (study, record)]
     if curves[0].equals(curves[1]):
@@ -91,7 +100,12 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
         place = _first_difference(*curves)
         return Finding(run_id, False, f"{place}, though machine and versions are the same")
     reasons = "; ".join(f"{name} {now}, recorded {then}" for name, (then, now) in apart.items())
-    return _within_the_spread(run_id, study, record, f"not bit for bit ({reasons})")
+    return _beside_the_seeds(run_id, study, record, f"not bit for bit ({reasons})")
+
+
+def _images(manifest: dict[str, object]) -> object:
+    data = manifest.get("data")
+    return data.get("fingerprint") if isinstance(data, dict) else None
 
 
 def _first_difference(again: pd.DataFrame, former: pd.DataFrame) -> str:
@@ -107,23 +121,26 @@ def _first_difference(again: pd.DataFrame, former: pd.DataFrame) -> str:
     )
 
 
-def _within_the_spread(run_id: str, study: Study, record: Study, reason: str) -> Finding:
-    """Compares the end of a run with where further seeds of the recorded runs would end."""
+def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> Finding:
+    """Compares the end of a run with where one more seed of the recorded runs would end."""
     runs = study.runs[study.runs["run_id"] == run_id]
     finals = final_errors(runs)
     if finals.empty:
-        same = record.manifests[run_id]["state"] == study.manifests[run_id]["state"]
-        return Finding(run_id, same, f"{reason}, diverged")
+        state = record.manifests[run_id]["state"]
+        return Finding(run_id, state == "diverged", f"{reason}, diverged; recorded {state}")
     end = finals.iloc[0]
     recorded = final_errors(record.runs[record.runs["settings"] == runs["settings"].iloc[0]])
     cell = recorded[(recorded["family"] == end["family"]) & (recorded["depth"] == end["depth"])]
-    bounds = prediction_interval(cell["train_error"])
-    found = f"{reason}, training error {end['train_error']:.2f} %"
-    if bounds is None:
-        return Finding(run_id, False, f"{found}, and one recorded seed has no spread")
-    low, high = max(bounds[0], 0.0), min(bounds[1], 100.0)
-    words = f"of {len(cell)} recorded seeds 95 % of further runs lie in {low:.2f} to {high:.2f} %"
-    return Finding(run_id, low <= end["train_error"] <= high, f"{found}; {words}")
+    agrees, words = True, []
+    for column, title in COMPARED.items():
+        found = f"{title} {end[column]:.2f} %"
+        bounds = prediction_interval(cell[column].dropna())
+        if bounds is None:
+            return Finding(run_id, False, f"{reason}; {found}, {len(cell)} recorded: no spread")
+        agrees &= bounds[0] <= end[column] <= bounds[1]
+        low, high = max(bounds[0], 0.0), min(bounds[1], 100.0)
+        words.append(f"{found}, by {len(cell)} recorded seeds {low:.2f} to {high:.2f} %")
+    return Finding(run_id, bool(agrees), "; ".join([reason, *words]))
 
 
 if __name__ == "__main__":

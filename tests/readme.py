@@ -20,10 +20,13 @@ from analysis.load import load_runs, read_study
 from analysis.study import Study
 from analysis.tables import overview, rates, text_as_markdown
 from analysis.verdict import verdict
+from resnet_study.files import write_text
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDED = CHECKOUT / "runs" / "recorded"
 PART = re.compile(r"<!-- (\w+)(?: (\d+))?: ([^>]+) -->\n(\n?)((?:(?!<!--).+\n)*)")
+# What a part begins with; anything else below a mark is somebody's prose.
+BEGINNING = {"answer": "**", "claim": "- "}
 RECORD = re.compile(r"^\| \[(\w+)\]\(recorded/\w+/report/results.md\) \| `(.*?)` \|.*$", re.M)
 
 
@@ -34,7 +37,7 @@ def filled(text: str) -> str:
 
 
 def _part(found: re.Match[str]) -> str:
-    kind, number, words, gap, _ = found.groups()
+    kind, number, words, gap, former = found.groups()
     mark = found[0].partition("\n")[0]
     makers = {
         "overview": lambda: _overview(words.split()),
@@ -44,6 +47,8 @@ def _part(found: re.Match[str]) -> str:
         "verdicts": lambda: _verdicts(words),
         "claim": lambda: _finding(int(number), CHECKOUT / words),
     }
+    if kind not in makers or not former.startswith(BEGINNING.get(kind, "|")):
+        raise ValueError(f"{mark} is followed by {former[:40]!r}, which is not its own")
     return f"{mark}\n{gap}{makers[kind]()}"
 
 
@@ -66,20 +71,20 @@ def _claim(number: int, folder: Path) -> Claim:
 
 
 def _verdicts(words: str) -> str:
-    """A row per claim: what each named record says to it, "–" for none."""
+    """A row per claim: what each named record says to it, and on how many seeds; "–" for none."""
     lines = ["| | claim of He et al. 2015 | embedded shapes | CIFAR-10 (JPEG) |\n"]
     lines += ["| ---: | --- | --- | --- |\n"]
     for row in words.split(";"):
         number, *names = row.split()
-        cells = [
-            "–"
-            if name == "-"
-            else f"[{_claim(int(number), RECORDED / name).verdict}]"
-            f"(runs/recorded/{name}/report/verdict.json), `{name}`"
-            for name in names
-        ]
+        cells = ["–" if name == "-" else _cell(int(number), name) for name in names]
         lines.append(f"| {number} | {CLAIMS[int(number) - 1][0]} | {' | '.join(cells)} |\n")
     return "".join(lines)
+
+
+def _cell(number: int, name: str) -> str:
+    claim = _claim(number, RECORDED / name)
+    seeds = f", {claim.n} seed{'s' * (claim.n > 1)}" if claim.n else ""
+    return f"[{claim.verdict}](runs/recorded/{name}/report/verdict.json) (`{name}`{seeds})"
 
 
 def _finding(number: int, folder: Path) -> str:
@@ -114,4 +119,4 @@ def record(study: Study, command: str) -> str:
 
 if __name__ == "__main__":
     for page in (CHECKOUT / "README.md", CHECKOUT / "runs" / "README.md"):
-        page.write_text(filled(page.read_text("utf-8")), "utf-8")
+        write_text(page, filled(page.read_text("utf-8")))

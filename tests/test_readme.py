@@ -23,17 +23,34 @@ def test_numbers_and_verdicts_are_those_of_the_recorded_runs(page):
     assert filled(text) == text, "python -m tests.readme makes it anew"
 
 
-@pytest.mark.parametrize(
-    "kind", ["overview", "rates", "benchmark", "answer", "verdicts", "claim 3", "claim 7"]
-)
+def marks(page: str) -> list[str]:
+    return re.findall(r"<!-- (\w+(?: \d+)?): ", page)
+
+
+def test_each_number_of_the_study_is_in_a_marked_part():
+    assert marks(README) == [
+        "answer", "overview", "rates", "verdicts", "claim 3", "claim 7", "claim 8", "claim 9",
+        "claim 3", "claim 6", "claim 7", "claim 8", "claim 9", "claim 10", "benchmark",
+    ]  # fmt: skip
+    assert len(list(PART.finditer(README))) == len(marks(README))
+
+
+@pytest.mark.parametrize("kind", ["answer", "overview", "rates", "verdicts", "claim 3"])
 def test_a_part_that_says_something_else_is_found(kind):
-    """None of the parts is passed over, such as by a mark that is not recognised."""
-    (start, end) = next(
-        part.span(5) for part in PART.finditer(README) if part[0].startswith(f"<!-- {kind}")
+    start, end = next(
+        part.span(5) for part in PART.finditer(README) if part[0].startswith(f"<!-- {kind}:")
     )
-    wrong = README[:start] + README[start:end].replace("e", "x", 1) + README[end:]
-    assert wrong != README
+    digit = re.compile(r"\d").search(README, start, end).start()
+    wrong = README[:digit] + str((int(README[digit]) + 1) % 10) + README[digit + 1 :]
     assert filled(wrong) == README
+
+
+def test_prose_below_a_mark_is_not_taken_for_a_part():
+    mark = "<!-- claim 3: runs/recorded/identity -->\n"
+    with pytest.raises(ValueError, match="is not its own"):
+        filled(f"{mark}\nSome prose.\n")
+    with pytest.raises(ValueError, match="is not its own"):
+        filled(mark.replace("claim", "clam") + "- Claim\n")
 
 
 def test_bf16_agrees_with_fp32_as_the_readme_says():

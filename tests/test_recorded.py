@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import metadata
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from analysis.load import read_study
-from analysis.tables import rates
+from analysis.protocol import protocols
+from analysis.report import tables_of
+from analysis.statistics import add_family
+from analysis.tables import markdown, rates
+from analysis.verdict import verdict
 from hydra_plugins.resnet_study_compose import Composer
 from resnet_study.__main__ import CONF, to_run_config
 from tests.readme import RECORD, RECORDED
@@ -25,8 +30,13 @@ NAMES = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchma
 COMMANDS = dict(RECORD.findall((RUNS / "README.md").read_text("utf-8")))
 
 
-def runs_of(command: str) -> list[str]:
-    """The ids of the runs that `python -m resnet_study COMMAND` would train."""
+def runs_of(command: str, auto: str) -> list[str]:
+    """The ids of the runs that `python -m resnet_study COMMAND` would train.
+
+    Args:
+        command: Overrides.
+        auto: What "precision=auto" stands for on the machine that recorded.
+    """
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         fixed, swept = [], {}
@@ -45,10 +55,13 @@ def runs_of(command: str) -> list[str]:
             override = parse(f"{key}={value}")
             values = override.sweep_string_iterator() if override.is_sweep_override() else [value]
             choices.append([f"{key}={choice}" for choice in values])
-        compose = Composer(loader, master).compose
-        return sorted(
-            {to_run_config(compose([*fixed, *point])).run_id for point in product(*choices)}
-        )
+        composer, found = Composer(loader, master), set()
+        for point in product(*choices):
+            config = composer.compose([*fixed, *point])
+            if config.precision == "auto":
+                config.precision = auto
+            found.add(to_run_config(config).run_id)
+        return sorted(found)
 
 
 def test_each_record_is_listed():
@@ -64,9 +77,30 @@ def test_a_record_is_made_by_its_command_and_is_whole(name):
     assert len(kernels) == 1
     precision = {config.precision for config in study.configs.values()}
     assert len(precision) == 1
-    # "auto" stands for what the recording machine computes in.
-    words = [word for word in command.split() if not word.startswith("precision=")]
-    assert sorted(study.configs) == runs_of(" ".join([*words, f"precision={precision.pop()}"]))
+    assert sorted(study.configs) == runs_of(command, precision.pop())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_shown_of_a_record_is_made_from_it(name):
+    study = read_study(RECORDED / name)
+    ids = next(iter(protocols(study.configs).values()))
+    study = study.part(ids)
+    report = RECORDED / name / "report"
+    written = json.loads((report / "verdict.json").read_text("utf-8"))
+    assert written == json.loads(json.dumps(verdict(add_family(study.runs), study.probes)))
+    for table, titled in tables_of(study).items():
+        assert (report / f"{table}.md").read_text("utf-8") == markdown(titled.frame)
+
+
+def test_the_quick_grid_is_recorded_with_the_version_that_ships():
+    study = read_study(RECORDED / "quick")
+    assert len(study.manifests) == 45
+    for manifest in study.manifests.values():
+        assert manifest["versions"]["resnet_study"] == metadata.version("resnet_study")
+        assert (manifest["kernels"], manifest["threads"], manifest["processes"]) == ("fused", 1, 1)
+        assert manifest["processor"].startswith(manifest["device_name"])
+        assert manifest["compiler"]
+        assert "+changes" not in manifest["commit"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -27,6 +27,7 @@ from analysis.tables import (
     latex,
     markdown,
     overview,
+    rates,
     readable,
     results,
     text_as_markdown,
@@ -167,6 +168,28 @@ def test_several_studies_stand_in_one_table_and_the_paper_only_below_its_own_dat
     published = papers[(papers["seeds"] == "the paper") & (papers["network"] == "residual A")]
     assert list(published[published["error"] == "test"]["110 layers"]) == ["6.61"]
     assert len(text_as_markdown(table, left=5).splitlines()) == len(table) + 2
+
+
+def test_rates_are_compared_by_their_means_and_one_that_diverged_has_none(folder):
+    """Seeds 0 of two families, as if they had been trained at two rates."""
+    for run in folder.iterdir():
+        config = run / "config.yaml"
+        kept = "-008-" in run.name and "residual-B" not in run.name
+        if not kept:
+            shutil.rmtree(run)
+        elif "-s1-" in run.name:
+            config.write_text(
+                config.read_text().replace("learning_rate: 0.05", "learning_rate: 0.2", 1)
+            )
+    study = read_study(folder)
+    table = rates(study).set_index("learning rate")
+    ends = final_errors(study.runs).set_index(["family", "seed"])["test_error"]
+    assert table.loc["0.05", "plain 8"] == f"{ends['plain', 0]:.2f}"
+    assert table.loc["0.05", "mean"] == f"{ends[:, 0].mean():.2f}"
+    assert table.loc["0.2", "mean"] == f"{ends[:, 1].mean():.2f}"
+    set_state(next(folder.glob("plain-*-s1-*")), "diverged")
+    table = rates(read_study(folder)).set_index("learning rate")
+    assert list(table.loc["0.2"]) == ["–", f"{ends['residual-A', 1]:.2f}", "–"]
 
 
 def test_costs_come_from_the_manifests():
