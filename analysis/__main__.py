@@ -22,7 +22,7 @@ from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
 from analysis.study import Study
 from analysis.verdict import summary
-from resnet_study.errors import StudyError
+from resnet_study.errors import StudyError, reader_has_left
 
 WATCH_SECONDS = 30
 
@@ -103,8 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; keep Python from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reader_has_left()
     return 0
 
 
@@ -167,7 +166,9 @@ def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) 
         found, written = write_report(part, place, links, refresh)
         first = part.runs.iloc[0]
         title = f"{first['data']}, schedule {first['schedule']}"
-        print(f"\n{title}{f', {settings}' if settings else ''}: {len(ids)} runs")
+        print(
+            f"\n{title}{f', {settings}' if settings else ''}: {len(ids)} run{'s' * (len(ids) > 1)}"
+        )
         for line in summary(found):
             print(f"  {line}")
         _say_where(written)

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError, StudyError, StudyWarning
+from resnet_study.errors import ConfigError, StudyError, StudyWarning, reader_has_left
 from resnet_study.interruption import Interrupted, StopRequest, leave_with_parent
 from resnet_study.processes import Processes
 
@@ -205,6 +205,8 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        reader_has_left()
     except (HydraException, CompactHydraException) as error:
         _reject(error)
     except Exception as error:

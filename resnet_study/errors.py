@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 
 
@@ -54,3 +56,8 @@ class StudyWarning(UserWarning):
 def warn(text: str) -> None:
     """Warns the user in one line."""
     warnings.warn(StudyWarning(text), stacklevel=3)
+
+
+def reader_has_left() -> None:
+    """Keeps Python from flushing into a pipe whose reader, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

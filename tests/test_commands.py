@@ -196,3 +196,16 @@ def test_the_analysis_names_a_folder_without_runs(arguments, command):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: runs={arguments[0]}:")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["resnet_study", "--help"], ["resnet_study", "--cfg", "job"]])
+def test_a_reader_that_has_seen_enough_is_no_error(words):
+    with subprocess.Popen(
+        [sys.executable, "-m", *words],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""

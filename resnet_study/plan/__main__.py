@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from typing import Any, NoReturn
 
 from resnet_study import __main__ as command_line
-from resnet_study.errors import ConfigError
+from resnet_study.errors import ConfigError, reader_has_left
 
 HELP = """\
 What a command would take, in runs, time and disk, before anything is started.
@@ -73,8 +72,7 @@ def main() -> None:
         command_line.main(_start_nothing)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; keep Python from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reader_has_left()
 
 
 def _start_nothing(_: Any) -> NoReturn:
