@@ -24,21 +24,26 @@ from resnet_study.groups import (
     CheckpointConfig,
     DataConfig,
     ModelConfig,
+    PlateauConfig,
     ProbesConfig,
     ScheduleConfig,
     StartConfig,
+    StreamConfig,
     WarmupConfig,
 )
+from resnet_study.groups.model import WIDTHS
 
 __all__ = [
     "AugmentConfig",
     "CheckpointConfig",
     "DataConfig",
     "ModelConfig",
+    "PlateauConfig",
     "ProbesConfig",
     "RunConfig",
     "ScheduleConfig",
     "StartConfig",
+    "StreamConfig",
     "WarmupConfig",
 ]
 
@@ -109,6 +114,7 @@ class RunConfig:
                 replace(self.model, depth=self.start.depth)
             except ConfigError as error:
                 raise ConfigError("start.depth", self.start.depth, error.allowed) from error
+            self.model.check_deepening(self.start.depth)
         if self.probes.at and max(self.probes.at) > self.schedule.iterations:
             raise ConfigError(
                 "probes.at",
@@ -152,7 +158,7 @@ class RunConfig:
     def canonical(self) -> dict[str, Any]:
         """What identifies the run: the settings that move its curve and are not default."""
         changed = differences(self, RunConfig())
-        if self.data.name == "image_folder":
+        if self.data.in_folder:
             # The folder is a place and may move; what the data are is their title.
             changed["data"]["label"] = self.data.title
         if self.start.run is not None:
@@ -172,9 +178,11 @@ class RunConfig:
         model, data, schedule = self.model, self.data, self.schedule
         default = RunConfig()
         words = []
+        if model.bottleneck_stride != default.model.bottleneck_stride:
+            words.append(f"stride{model.bottleneck_stride}")
         if model.layers_per_block != default.model.layers_per_block:
             words.append(f"span{model.layers_per_block}")
-        if model.width != default.model.width:
+        if model.width != WIDTHS[model.architecture]:
             words.append(f"w{model.width}")
         if model.init != default.model.init:
             words.append(model.init)
@@ -185,7 +193,7 @@ class RunConfig:
         elif self.start.run is not None:
             words.append("from_run")
         if data.name != default.data.name or data.label is not None:
-            name = data.title if data.name == "image_folder" else data.name
+            name = data.title if data.in_folder else data.name
             words.append(re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "data")
         if data.resolution is not None:
             words.append(f"r{data.resolution}")
@@ -201,4 +209,8 @@ class RunConfig:
             words.append(f"bn{self.batch_norm_parts}")
         if self.precision != default.precision:
             words.append(self.precision)
+        if model.architecture != default.model.architecture:
+            # Data and schedule have mostly the same name, which is then said once.
+            name = model.architecture
+            words = [name, *(word for word in words if word != name)]
         return words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,16 @@ import torch
 
 from resnet_study import machine
 from resnet_study.config import RunConfig, StartConfig
-from resnet_study.data import ImageSet, load_images
-from resnet_study.data.loader import DeviceImages, to_device
+from resnet_study.data import ImageSet, open_data, prepare_data
+from resnet_study.data.loader import Images
+from resnet_study.data.stream import StreamedFolder
 from resnet_study.errors import ConfigError, DataError
 from resnet_study.events import check_logger
 from resnet_study.files import check_writable
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.logs import ProbeLog
 from resnet_study.models import (
-    CifarNet,
+    StagedNet,
     build_network,
     count_multiply_adds,
     count_parameters,
@@ -36,7 +37,8 @@ from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder, RunRecord, check_space
 from resnet_study.start import check_start, put_start
 from resnet_study.training.checkpoint import Checkpoints, restore
-from resnet_study.training.loop import EVALUATION_BATCH, Evaluation, evaluate, first_row, train
+from resnet_study.training.evaluation import evaluate
+from resnet_study.training.loop import Evaluation, first_row, train
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import build_optimizer, build_step
 
@@ -103,7 +105,7 @@ def run(
 def _train(
     config: RunConfig,
     device: torch.device,
-    images: ImageSet,
+    images: ImageSet | StreamedFolder,
     folder: RunFolder,
     manifest: dict[str, Any],
     reporter: Reporter,
@@ -117,19 +119,12 @@ def _train(
     """
     threads = machine.set_up(config.threads, processes.local_size)
     machine.reset_peak_memory(device)
-    data = to_device(
-        images,
-        device,
-        config.schedule.batch_size,
-        config.seed,
-        config.data.augment,
-        config.schedule.eval_train_images,
-    )
+    data = prepare_data(images, config, device, threads)
     seen_in_parts = processes.parts_here(config.batch_norm_parts) != (1, None)
     # Parts are normalised by torch's.
     kernels = "torch" if seen_in_parts else kernels_for(device, config.kernels)
 
-    def build(in_parts: bool) -> CifarNet:
+    def build(in_parts: bool) -> StagedNet:
         network = build_network(
             config.model,
             data.classes,
@@ -144,7 +139,15 @@ def _train(
     network = build(seen_in_parts)
     manifest |= machine.describe(device, threads) | describe_kernels(kernels)
     manifest |= {"processes": processes.size, "hosts": processes.hosts()}
-    manifest["data"] = _describe_data(config, images)
+    manifest["data"] = {
+        "title": config.data.title,
+        "fingerprint": images.fingerprint(),
+        "evaluated_on": "validation" if config.data.validation_images else "test",
+        **images.describe(),
+    }
+    if isinstance(images, StreamedFolder):
+        # The list itself, which grows while the run goes on.
+        manifest["unreadable_images"] = images.going_on(manifest.get("unreadable_images", []))
     manifest["parameters"] = count_parameters(network)
     manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
 
@@ -194,11 +197,12 @@ def _train(
             folder, config, manifest, checkpoints, saved, state.iteration, device, reporter
         )
 
-    def evaluation(images: DeviceImages) -> Evaluation:
+    def evaluation(images: Images) -> Evaluation:
         def measure() -> tuple[float, float]:
             processes.average_statistics(network, config.batch_norm_parts)
-            chunks = images.chunks(EVALUATION_BATCH)
-            return evaluate(network, chunks, config.precision, processes)
+            chunks = images.chunks(data.chunk, processes.turns)
+            scores = evaluate(network, chunks, config.precision, processes)
+            return scores.loss, scores.error
 
         return measure
 
@@ -221,7 +225,7 @@ def _train(
                 whole.load_state_dict(network.state_dict())
                 whole.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             sample = data.clean_train.spread(config.probes.images)
-            everything = data.batches.source.chunks(EVALUATION_BATCH)
+            everything = data.train.chunks(data.chunk)
             return look(config.probes, whole, sample, everything)
 
         outputs.probe(iteration, find)
@@ -243,7 +247,7 @@ def _train(
             probe(0)
         outcome = train(
             step,
-            map(processes.share, data.batches.starting_at(state.iteration)),
+            data.batches.starting_at(state.iteration, processes.share),
             evaluations,
             config.schedule,
             len(images.train_labels),
@@ -254,11 +258,16 @@ def _train(
         )
         if outcome == "finished" and state.iteration % config.checkpoint.every:
             save()
+        if outcome == "finished" and data.views:
+            manifest["evaluation"] = {
+                view: asdict(evaluate(network, chunks(processes.turns), config.precision, processes))
+                for view, chunks in data.views.items()
+            }
         outputs.finish()
     return outcome
 
 
-def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
+def prepare(config: RunConfig) -> tuple[torch.device, ImageSet | StreamedFolder]:
     """Finds out whether a run can begin, and loads its data, before anything is created.
 
     Raises:
@@ -273,7 +282,7 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet]:
     check_writable(Path(config.runs_dir))
     # Compiled here if need be, before many processes would do so at once.
     kernels_for(device, config.kernels)
-    images = load_images(config.data)
+    images = open_data(config.data)
     if config.schedule.batch_size > len(images.train_labels):
         raise ConfigError(
             "schedule.batch_size",
@@ -319,29 +328,16 @@ def check_finished(config: RunConfig) -> None:
     if record is not None and record.state == "finished":
         end = config.schedule.iterations
         check_probes(config, folder, ProbeLog(folder.probes_file, end), end)
-    if record is None or config.data.name != "image_folder":
+    if record is None or not config.data.in_folder:
         return
     former = folder.read_config().data.root
     if former is not None and Path(former).resolve() == Path(config.data.root or "").resolve():
         return
     made_with = record.manifest.get("data", {}).get("fingerprint")
-    if load_images(config.data).fingerprint() != made_with:
+    if open_data(config.data).fingerprint() != made_with:
         raise DataError(
             "data.root",
             config.data.root,
             f"{record.folder} was made with other images of the same name, from {former}; "
             "allowed is a data.label, or experiment_name, of its own",
         )
-
-
-def _describe_data(config: RunConfig, images: ImageSet) -> dict[str, Any]:
-    return {
-        "title": config.data.title,
-        "fingerprint": images.fingerprint(),
-        "train_images": len(images.train_labels),
-        "test_images": len(images.test_labels),
-        "evaluated_on": "validation" if config.data.validation_images else "test",
-        "classes": len(images.classes),
-        "height": images.train_images.shape[2],
-        "width": images.train_images.shape[3],
-    }

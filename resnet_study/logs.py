@@ -29,13 +29,14 @@ class MetricsLog:
         write_text(path, self.text)
 
     def append(self, row: Mapping[str, float | int | None]) -> None:
-        """Appends a row; columns that it lacks stay empty.
+        """Appends a row; columns that it lacks stay empty, what is no column is left out.
 
         Raises:
             StorageError: The file cannot be written, or has been removed or changed.
         """
         stream = io.StringIO()
-        csv.DictWriter(stream, METRICS, lineterminator="\n").writerow(row)
+        writer = csv.DictWriter(stream, METRICS, extrasaction="ignore", lineterminator="\n")
+        writer.writerow(row)
         line = stream.getvalue().encode()
         try:
             # Not O_CREAT: a file that was removed under way must not come back without

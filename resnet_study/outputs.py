@@ -103,6 +103,7 @@ class FolderOutputs(Outputs):
         self.checkpoints.save(network, optimizer, state, self.metrics.text)
         self.manifest["metrics"] = self.metrics.seal()
         self.manifest["seconds"] = state.seconds
+        self.manifest["waiting_seconds"] = state.waited
         self._note_memory()
         self.folder.write_manifest(self.manifest)
 
@@ -126,6 +127,10 @@ class FolderOutputs(Outputs):
         self.manifest["peak_memory_bytes"] = peak
 
 
+# What a manifest says of the part of a run before this start.
+_KEPT = ("start", "probe_seconds", "unreadable_images")
+
+
 @contextmanager
 def recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
     """Keeps the folder's manifest true from the start of a run to its end, good or bad."""
@@ -138,7 +143,7 @@ def recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
         "ended": None,
         "resumed": former.get("resumed") or [],
         "former_machines": _machines(former),
-        **{key: former[key] for key in ("start", "probe_seconds") if key in former},
+        **{key: former[key] for key in _KEPT if key in former},
     }
     folder.failure_file.unlink(missing_ok=True)
     folder.write_config(config)

@@ -79,6 +79,8 @@ class RunReporter(Reporter):
         if row.get("test_error") is not None:
             errors += f", test error {row['test_error']:.2f} %"
         rate = f"{row['images_per_second']:.0f} images/s"
+        if (waiting := row.get("waiting") or 0.0) >= 0.5:
+            rate += f", {waiting:.0f} % of the time waiting for data"
         if self.progress is not None:
             self.progress.update(self.task, rate=rate, errors=errors)
         elif row.get("test_error") is not None:

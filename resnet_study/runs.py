@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from resnet_study.config import RunConfig
 from resnet_study.errors import StorageError
 from resnet_study.files import reason, remove_temporaries, write_text
+from resnet_study.groups import IMAGENET_BLOCKS
 
 # Both load plain values only; the one in C, where there is one, seven times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -254,10 +255,18 @@ class RunFolder:
 def checkpoint_bytes(config: RunConfig) -> int:
     """Disk that one checkpoint takes at most: a weight and its momentum per parameter."""
     model = config.model
-    per_stage = (model.depth - 2) // 3 * 9 * model.width**2
-    parameters = per_stage * (1 + 4 + 16) + 27 * model.width + 4 * model.width * 1000
+    if model.architecture == "imagenet":
+        # Projections of option C included.
+        per_block, last = (33, 32) if model.bottlenecks else (19, 8)
+        blocks = IMAGENET_BLOCKS[model.depth]
+        filters = sum(count * 4**stage for stage, count in enumerate(blocks))
+        stem, per_class = 147 * model.width, last * model.width
+        parameters = per_block * filters * model.width**2 + stem
+    else:
+        per_stage = (model.depth - 2) // 3 * 9 * model.width**2
+        parameters, per_class = per_stage * (1 + 4 + 16) + 27 * model.width, 4 * model.width
     tensors = 8 * model.depth * 1000
-    return 8 * parameters + tensors + _rows_bytes(config)
+    return 8 * (parameters + per_class * 1000) + tensors + _rows_bytes(config)
 
 
 def kept_bytes(config: RunConfig) -> int:

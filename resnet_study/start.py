@@ -8,7 +8,7 @@ from typing import Any
 
 from resnet_study.config import RunConfig
 from resnet_study.errors import ConfigError
-from resnet_study.models import CifarNet, build_network, deepen
+from resnet_study.models import StagedNet, build_network, deepen
 from resnet_study.runs import RunFolder
 from resnet_study.training.checkpoint import read
 
@@ -65,7 +65,7 @@ def _source(config: RunConfig) -> tuple[RunFolder, RunConfig]:
     return folder, source
 
 
-def put_start(config: RunConfig, network: CifarNet) -> dict[str, Any] | None:
+def put_start(config: RunConfig, network: StagedNet) -> dict[str, Any] | None:
     """Puts the weights that a run starts from into its network, on the CPU.
 
     Args:

@@ -46,6 +46,9 @@ Launch = Callable[[Sequence[Job], StopRequest], dict[str, str]]
 def relative_cost(config: RunConfig) -> float:
     """Training cost in arbitrary units, good enough to order runs and to guess time left."""
     side = config.data.resolution or 32
+    if config.model.architecture == "imagenet":
+        # What its stages see: stem and pooling have reduced it.
+        side = (config.data.stream.crop if config.data.streamed else side) / 4
     images = config.schedule.iterations * config.schedule.batch_size
     # Small networks are bound by memory traffic, which grows with width, not its square.
     return float(images * config.model.depth * config.model.width * side**2)

@@ -20,7 +20,7 @@ ORDER = [
     {"sweep"},
     {"benchmark"},
     {"__main__"},
-    {"plan"},
+    {"plan", "evaluate"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 SIBLINGS = {"runs", "models", "data", "probes"}

@@ -19,7 +19,7 @@ from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import build_network, kernels_for
 from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder
-from resnet_study.training.loop import EVALUATION_BATCH, evaluate
+from resnet_study.training.evaluation import evaluate
 
 MARKS = 3
 
@@ -170,7 +170,7 @@ def evaluation(config: RunConfig, seconds: float = 1.0) -> float:
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     count, began = 0, 0.0
     while not count or time.monotonic() - began < seconds:
-        evaluate(network, data.test.chunks(EVALUATION_BATCH), config.precision)
+        evaluate(network, data.test.chunks(data.chunk), config.precision)
         if not began:
             # The first pass is the warm-up.
             began = time.monotonic()

@@ -1,13 +1,55 @@
-"""Data sets: from a `DataConfig` to images in memory. Needs no torch but for CIFAR."""
+"""Data sets: from a `DataConfig` to images in memory or to the listing of a streamed folder.
+
+Needs no torch but for CIFAR and for what is streamed.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnet_study.config import DataConfig
+from resnet_study.config import DataConfig, RunConfig
 from resnet_study.data import images as select
 from resnet_study.data.cache import cached
 from resnet_study.data.images import ImageSet
+
+
+if TYPE_CHECKING:
+    import torch
+
+    from resnet_study.data.loader import RunData
+    from resnet_study.data.stream import StreamedFolder
+
+
+def open_data(config: DataConfig) -> ImageSet | StreamedFolder:
+    """Loads a data set, or lists it where it is streamed; arguments and errors as `load_images`."""
+    if not config.streamed:
+        return load_images(config)
+    from resnet_study.data.stream import StreamedFolder
+
+    return StreamedFolder(config)
+
+
+def prepare_data(
+    images: ImageSet | StreamedFolder, config: RunConfig, device: torch.device, threads: int
+) -> RunData:
+    """What a run reads, on its device or on its way there.
+
+    Args:
+        images: As from `open_data`.
+        config: The run.
+        device: What it trains on.
+        threads: As many processes decode what is streamed, unless the config has a number.
+    """
+    batch_size, seed = config.schedule.batch_size, config.seed
+    eval_train_images = config.schedule.eval_train_images
+    if isinstance(images, ImageSet):
+        from resnet_study.data.loader import to_device
+
+        return to_device(images, device, batch_size, seed, config.data.augment, eval_train_images)
+    from resnet_study.data.streaming import stream_to_device
+
+    return stream_to_device(images, device, batch_size, seed, eval_train_images, threads)
 
 
 def load_images(config: DataConfig) -> ImageSet:
@@ -61,4 +103,4 @@ def _load_all(config: DataConfig) -> ImageSet:
     )
 
 
-__all__ = ["ImageSet", "load_images"]
+__all__ = ["ImageSet", "load_images", "open_data", "prepare_data"]

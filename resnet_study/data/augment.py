@@ -40,6 +40,32 @@ def crop_and_flip(
     return crops.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
+class ColourMoments:
+    """Sums from which the principal components of RGB values are found."""
+
+    def __init__(self) -> None:
+        self.total, self.products, self.pixels = np.zeros(3), np.zeros((3, 3)), 0
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Adds images, uint8 `(N, 3, H, W)`."""
+        part = images.transpose(1, 0, 2, 3).reshape(3, -1)
+        values = part.astype(np.float64) / 255
+        self.total += values.sum(axis=1)
+        self.products += values @ values.T
+        self.pixels += values.shape[1]
+
+    def components(self) -> torch.Tensor:
+        """As `colour_components` of all images that were added."""
+        mean = self.total / self.pixels
+        covariance = self.products / self.pixels - np.outer(mean, mean)
+        variances, vectors = np.linalg.eigh(covariance)
+        components = (vectors * np.sqrt(np.clip(variances, 0, None))).T[::-1]
+        # An eigenvector's sign is the solver's whim; machines must agree.
+        largest = components[np.arange(3), np.abs(components).argmax(axis=1)]
+        components = components * np.where(largest < 0, -1, 1)[:, None]
+        return torch.from_numpy(components.copy()).float()
+
+
 def colour_components(images: NDArray[np.uint8]) -> torch.Tensor:
     """Principal components of a training set's RGB values, each as long as its deviation.
 
@@ -51,21 +77,11 @@ def colour_components(images: NDArray[np.uint8]) -> torch.Tensor:
         covariance over all pixels, times the square root of its eigenvalue, the largest
         first, each with a positive largest entry.
     """
-    total, products, pixels = np.zeros(3), np.zeros((3, 3)), 0
+    moments = ColourMoments()
     # In chunks: a float copy of 50,000 photographs would need gigabytes.
     for start in range(0, len(images), 2048):
-        part = images[start : start + 2048].transpose(1, 0, 2, 3).reshape(3, -1)
-        values = part.astype(np.float64) / 255
-        total += values.sum(axis=1)
-        products += values @ values.T
-        pixels += values.shape[1]
-    mean = total / pixels
-    variances, vectors = np.linalg.eigh(products / pixels - np.outer(mean, mean))
-    components = (vectors * np.sqrt(np.clip(variances, 0, None))).T[::-1]
-    # An eigenvector's sign is the solver's whim; machines must agree.
-    largest = components[np.arange(3), np.abs(components).argmax(axis=1)]
-    components = components * np.where(largest < 0, -1, 1)[:, None]
-    return torch.from_numpy(components.copy()).float()
+        moments.add(images[start : start + 2048])
+    return moments.components()
 
 
 def shift_colour(

@@ -1,30 +1,29 @@
-"""Image sets on disk: decoded or drawn once, whole or not at all, checked when read."""
+"""Arrays on disk: decoded, drawn or measured once, whole or not at all, checked when read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from resnet_study.data.images import ImageSet
 from resnet_study.errors import StorageError, warn
 from resnet_study.files import reason, remove_temporaries, writing
 
 
-def _read(path: Path, warning: bool = True) -> ImageSet | None:
-    """The cached set, or None where there is none or it is damaged."""
+Arrays = dict[str, NDArray[Any]]
+
+
+def _read(path: Path, names: Sequence[str], warning: bool = True) -> Arrays | None:
+    """The cached arrays, or None where there are none or they are damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             # The archive holds a CRC-32 of each array, which is checked here.
-            return ImageSet(
-                arrays["train_images"],
-                arrays["train_labels"],
-                arrays["test_images"],
-                arrays["test_labels"],
-                tuple(str(name) for name in arrays["classes"]),
-            )
+            return {name: arrays[name] for name in names}
     except FileNotFoundError:
         return None
     except Exception as error:  # noqa: BLE001 - a damaged archive can raise almost anything
@@ -33,40 +32,49 @@ def _read(path: Path, warning: bool = True) -> ImageSet | None:
         return None
 
 
-def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
-    """Reads an image set from `path`, or builds it and writes it there.
+def cached_arrays(path: Path, names: Sequence[str], build: Callable[[], Arrays]) -> Arrays:
+    """Reads arrays from `path`, or builds them and writes them there.
 
     Several processes may ask at the same time: one builds, the others wait for it.
 
     Args:
         path: The cache file, `.npz`.
-        build: Makes the set where the file is missing or damaged.
+        names: Of the arrays.
+        build: Makes them where the file is missing or damaged.
 
     Raises:
         StorageError: The cache folder cannot be written.
     """
     # Without the lock first: reading is the usual case, and may go on side by side.
-    found = _read(path, warning=False)
+    found = _read(path, names, warning=False)
     if found is not None:
         return found
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            if (found := _read(path)) is not None:
+            if (found := _read(path, names)) is not None:
                 return found
             remove_temporaries(path)
-            images = build()
+            arrays = build()
             with writing(path) as stream:
-                np.savez(
-                    stream,
-                    train_images=images.train_images,
-                    train_labels=images.train_labels,
-                    test_images=images.test_images,
-                    test_labels=images.test_labels,
-                    classes=np.asarray(images.classes),
-                )
-            return images
+                np.savez(stream, **arrays)  # type: ignore[arg-type]
+            return arrays
     except OSError as error:
         raise StorageError(
             "data.cache", path.parent, f"cannot be written ({reason(error)})"
         ) from error
+
+
+def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
+    """An image set as `cached_arrays` keeps it; arguments and errors as there."""
+
+    def arrays() -> Arrays:
+        images = build()
+        return {field: np.asarray(getattr(images, field)) for field in _FIELDS}
+
+    found = cached_arrays(path, _FIELDS, arrays)
+    classes = tuple(str(name) for name in found.pop("classes"))
+    return ImageSet(**found, classes=classes)
+
+
+_FIELDS = tuple(ImageSet.__dataclass_fields__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,16 @@ class ImageSet:
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:12]
+
+    def describe(self) -> dict[str, Any]:
+        """What a manifest says of the images' number and size."""
+        return {
+            "train_images": len(self.train_labels),
+            "test_images": len(self.test_labels),
+            "classes": len(self.classes),
+            "height": self.train_images.shape[2],
+            "width": self.train_images.shape[3],
+        }
 
 
 def balanced_indices(labels: NDArray[np.int64], count: int, field: str) -> NDArray[np.int64]:

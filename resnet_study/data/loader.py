@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,11 @@ from resnet_study.data.images import ImageSet, balanced_indices
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Tensors = tuple[torch.Tensor, ...]
+# A batch to evaluate on: one or more views of each image, and labels.
+Views = tuple[Sequence[torch.Tensor], torch.Tensor]
+T = TypeVar("T")
+# Which of several items are this process's.
+Turns = Callable[[Iterable[T]], Iterable[T]]
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,14 @@ class DeviceImages:
         """
         return images.float().div_(255).sub_(self.mean)
 
-    def chunks(self, size: int) -> Iterator[Batch]:
-        """All images in order, `(n, 3, H, W)` and `(n,)`, single view, unaugmented."""
-        for start in range(0, len(self), size):
+    def chunks(self, size: int, turns: Turns[int] = iter) -> Iterator[Batch]:
+        """All images in order, `(n, 3, H, W)` and `(n,)`, single view, unaugmented.
+
+        Args:
+            size: Images of a chunk.
+            turns: Chooses among the chunks.
+        """
+        for start in turns(range(0, len(self), size)):
             images = self.centered(self.images[start : start + size])
             yield images.permute(0, 3, 1, 2), self.labels[start : start + size]
 
@@ -88,11 +99,52 @@ class DeviceImages:
         return self.centered(self.images[chosen]).permute(0, 3, 1, 2), self.labels[chosen]
 
 
-class TrainingBatches:
-    """The endless, seeded stream of augmented mini-batches of one run.
+class DrawnBatches:
+    """What is drawn for each mini-batch of an endless, seeded stream.
 
     Epochs follow one another without a gap: every batch is full, and a batch at the end
     of an epoch is filled from the next one, so each epoch shows every image once.
+
+    Args:
+        images: In an epoch.
+        batch_size: Images per batch.
+        draw: All draws of an epoch, one entry per position in its order.
+    """
+
+    def __init__(self, images: int, batch_size: int, draw: Callable[[int], Tensors]) -> None:
+        self.images = images
+        self.batch_size = batch_size
+        self.draw = draw
+        self._draws: dict[int, Tensors] = {}
+
+    def _epoch(self, epoch: int) -> Tensors:
+        if epoch not in self._draws:
+            # A batch may span two epochs; older draws are never needed again.
+            self._draws = {e: d for e, d in self._draws.items() if e == epoch - 1}
+            self._draws[epoch] = self.draw(epoch)
+        return self._draws[epoch]
+
+    def draws(self, iteration: int) -> Tensors:
+        """What is drawn for the batch of an iteration, counted from 0."""
+        position, end = iteration * self.batch_size, (iteration + 1) * self.batch_size
+        pieces = []
+        while position < end:
+            epoch, first = divmod(position, self.images)
+            last = min(first + end - position, self.images)
+            pieces.append([drawn[first:last] for drawn in self._epoch(epoch)])
+            position += last - first
+        if len(pieces) == 1:
+            return tuple(pieces[0])
+        return tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
+
+
+def whole(draws: Tensors) -> Tensors:
+    """All of a mini-batch's draws, for a process that trains alone."""
+    return draws
+
+
+class TrainingBatches(DrawnBatches):
+    """The endless, seeded stream of augmented mini-batches of one run, made on the device.
 
     Args:
         source: The training images.
@@ -111,40 +163,18 @@ class TrainingBatches:
         components: torch.Tensor | None = None,
     ) -> None:
         self.source = source
-        self.batch_size = batch_size
-        self.seed = seed
         self.augment = augment
-        self.components = None if components is None else components.to(source.images.device)
-        self._draws: dict[int, Tensors] = {}
+        device = source.images.device
+        self.components = None if components is None else components.to(device)
 
-    def _epoch(self, epoch: int) -> Tensors:
-        """An epoch's draws, on the device."""
-        if epoch not in self._draws:
-            draws = draw_epoch(self.seed, epoch, len(self.source), self.augment)
-            # A batch may span two epochs; older draws are never needed again.
-            self._draws = {e: d for e, d in self._draws.items() if e == epoch - 1}
-            self._draws[epoch] = tuple(
-                torch.from_numpy(drawn).to(self.source.images.device)
+        def draw(epoch: int) -> Tensors:
+            draws = draw_epoch(seed, epoch, len(source), augment)
+            return tuple(
+                torch.from_numpy(drawn).to(device)
                 for drawn in (draws.order, draws.top, draws.left, draws.flip, draws.colour)
             )
-        return self._draws[epoch]
 
-    def draws(self, iteration: int) -> Tensors:
-        """What is drawn for the batch of an iteration, counted from 0.
-
-        Returns:
-            Order, top, left, flip and colour, as in `EpochDraws`, on the device.
-        """
-        position, end = iteration * self.batch_size, (iteration + 1) * self.batch_size
-        pieces = []
-        while position < end:
-            epoch, first = divmod(position, len(self.source))
-            last = min(first + end - position, len(self.source))
-            pieces.append([drawn[first:last] for drawn in self._epoch(epoch)])
-            position += last - first
-        if len(pieces) == 1:
-            return tuple(pieces[0])
-        return tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
+        super().__init__(len(source), batch_size, draw)
 
     def assemble(
         self,
@@ -170,11 +200,42 @@ class TrainingBatches:
         """The batch of an iteration, as `assemble` makes it."""
         return self.assemble(*self.draws(iteration))
 
-    def starting_at(self, iteration: int) -> Iterator[Tensors]:
-        """The draws of each batch from an iteration on, without end."""
+    def starting_at(
+        self, iteration: int, share: Callable[[Tensors], Tensors] = whole
+    ) -> Iterator[Tensors]:
+        """The draws of each batch from an iteration on, without end.
+
+        Args:
+            iteration: Counted from 0.
+            share: This process's part of a batch.
+        """
         while True:
-            yield self.draws(iteration)
+            yield share(self.draws(iteration))
             iteration += 1
+
+
+class Images(Protocol):
+    """Images that a network is evaluated on."""
+
+    def __len__(self) -> int: ...
+
+    def chunks(self, size: int, turns: Turns[int] = iter) -> Iterator[Batch]:
+        """As in `DeviceImages`."""
+
+    def spread(self, count: int) -> Batch:
+        """As in `DeviceImages`."""
+
+
+class Batches(Protocol):
+    """The training batches of a run."""
+
+    def starting_at(
+        self, iteration: int, share: Callable[[Tensors], Tensors] = whole
+    ) -> Iterator[Tensors]:
+        """As in `TrainingBatches`."""
+
+    def assemble(self, *tensors: torch.Tensor) -> Batch:
+        """Makes a batch, as it is trained on, of what `starting_at` gives, on the device."""
 
 
 @dataclass(frozen=True)
@@ -185,15 +246,22 @@ class RunData:
         batches: Augmented training batches.
         clean_train: Training images without augmentation, all or a balanced subset.
         test: Test images, or validation images where a split is asked for.
+        train: The training images that probes of responses see.
         classes: Number of classes.
-        side: Height and width of an image in pixels.
+        side: Height and width, in pixels, of what a network sees.
+        chunk: Images of an evaluation's batch.
+        views: The trained network's evaluations, by name: batches of views, of those chunks
+            that are a process's turn.
     """
 
-    batches: TrainingBatches
-    clean_train: DeviceImages
-    test: DeviceImages
+    batches: Batches
+    clean_train: Images
+    test: Images
+    train: Images
     classes: int
     side: tuple[int, int]
+    chunk: int = 1000
+    views: Mapping[str, Callable[[Turns[int]], Iterator[Views]]] = field(default_factory=dict)
 
 
 def to_device(
@@ -231,6 +299,7 @@ def to_device(
         ),
         clean_train=clean,
         test=DeviceImages(images.test_images, images.test_labels, mean, device),
+        train=train,
         classes=len(images.classes),
         side=(images.train_images.shape[2], images.train_images.shape[3]),
     )

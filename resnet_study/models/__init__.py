@@ -10,8 +10,10 @@ from resnet_study.models import kernels
 from resnet_study.models.blocks import ConvBN
 from resnet_study.models.cifar import CifarNet
 from resnet_study.models.deepen import deepen
+from resnet_study.models.imagenet import ImageNetNet
 from resnet_study.models.initialization import initialize
 from resnet_study.models.parts import normalise_in_parts
+from resnet_study.models.staged import StagedNet
 
 
 def build_network(
@@ -20,28 +22,40 @@ def build_network(
     seed: int = 0,
     activation_checkpointing: bool = False,
     fused: bool = True,
-) -> CifarNet:
+) -> StagedNet:
     """Builds a network on the CPU with its initial weights.
 
     Args:
         config: The network's description.
         classes: Number of classes, the head's outputs.
         seed: Seed of the initial weights.
-        activation_checkpointing: As in `CifarNet`.
+        activation_checkpointing: As in `StagedNet`.
         fused: Whether batch norm, addition and ReLU may be one on the CPU (`fused.py`).
 
     Returns:
         A module that maps images `(N, 3, H, W)`, float, to logits `(N, classes)`.
     """
-    network = CifarNet(
-        depth=config.depth,
-        classes=classes,
-        shortcut=config.shortcut,
-        width=config.width,
-        layers_per_block=config.layers_per_block,
-        norm=config.norm,
-        activation_checkpointing=activation_checkpointing,
-    )
+    network: StagedNet
+    if config.architecture == "imagenet":
+        network = ImageNetNet(
+            depth=config.depth,
+            classes=classes,
+            shortcut=config.shortcut,
+            width=config.width,
+            norm=config.norm,
+            stride_on=config.bottleneck_stride,
+            activation_checkpointing=activation_checkpointing,
+        )
+    else:
+        network = CifarNet(
+            depth=config.depth,
+            classes=classes,
+            shortcut=config.shortcut,
+            width=config.width,
+            layers_per_block=config.layers_per_block,
+            norm=config.norm,
+            activation_checkpointing=activation_checkpointing,
+        )
     for module in network.modules():
         if isinstance(module, ConvBN):
             module.fused = fused
@@ -109,6 +123,8 @@ def count_multiply_adds(network: nn.Module, height: int, width: int) -> int:
 
 __all__ = [
     "CifarNet",
+    "ImageNetNet",
+    "StagedNet",
     "build_network",
     "count_multiply_adds",
     "count_parameters",

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from resnet_study.models.blocks import BasicBlock, ConvBN
-from resnet_study.models.recompute import forward_again_in_backward
+from resnet_study.models.staged import StagedNet
 
 
-class CifarNet(nn.Module):
+class CifarNet(StagedNet):
     """Stem, three stages of 2n 3×3 convolutions each, global average pooling, head.
 
     The stages have `width`, 2·`width` and 4·`width` filters; the first convolution of
@@ -22,9 +22,7 @@ class CifarNet(nn.Module):
         width: Filters of the stem and the first stage; the paper has 16.
         layers_per_block: Convolutions that one shortcut spans; it divides 2n.
         norm: "batch", or "none" for the control without batch norm.
-        activation_checkpointing: Whether training keeps each block's input alone and
-            computes the rest again in the backward pass: about a quarter of the memory for
-            a third more time, with the same gradients.
+        activation_checkpointing: As in `StagedNet`.
     """
 
     def __init__(
@@ -37,10 +35,7 @@ class CifarNet(nn.Module):
         norm: str = "batch",
         activation_checkpointing: bool = False,
     ) -> None:
-        super().__init__()
         blocks_per_stage = (depth - 2) // 3 // layers_per_block
-        self.activation_checkpointing = activation_checkpointing
-        self.stem = ConvBN(3, width, norm=norm)
         stages = []
         channels = width
         for stage in range(3):
@@ -52,19 +47,16 @@ class CifarNet(nn.Module):
                     BasicBlock(channels, out_channels, stride, layers_per_block, shortcut, norm)
                 )
                 channels = out_channels
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
-        self.head = nn.Linear(channels, classes)
+            stages.append(blocks)
+        super().__init__(
+            ConvBN(3, width, norm=norm),
+            stages,
+            nn.Linear(channels, classes),
+            activation_checkpointing,
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps images `(N, 3, H, W)` to logits `(N, classes)`."""
-        x = self.stem.activated(x)
-        for stage in self.stages:
-            assert isinstance(stage, nn.Sequential)
-            if self.activation_checkpointing and self.training:
-                for block in stage:
-                    x = forward_again_in_backward(block, x)
-            else:
-                x = stage(x)
+        x = self.through_stages(self.stem.activated(x))
         logits: torch.Tensor = self.head(x.mean(dim=(2, 3)))
         return logits

@@ -9,13 +9,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from resnet_study.models.blocks import BasicBlock, ConvBN
-from resnet_study.models.cifar import CifarNet
+from resnet_study.models.blocks import Block, ConvBN
 from resnet_study.models.shortcuts import ProjectionShortcut
+from resnet_study.models.staged import StagedNet
 
 
 @torch.no_grad()
-def deepen(shallow: CifarNet, deep: CifarNet) -> None:
+def deepen(shallow: StagedNet, deep: StagedNet) -> None:
     """Makes a deeper network compute the shallow one's function, in place.
 
     The shallow network's layers are copied to the same places of the deeper one, and the
@@ -31,6 +31,8 @@ def deepen(shallow: CifarNet, deep: CifarNet) -> None:
     It is exact in evaluation mode only, to rounding. In training mode batch norm uses the
     statistics of the batch in place of the running ones, and so a plain layer does not pass
     its input but normalises it. A zero residual stays zero in either mode.
+
+    A plain bottleneck cannot be an identity: its first layer keeps a quarter of the channels.
 
     Args:
         shallow: The trained network.
@@ -49,11 +51,11 @@ def deepen(shallow: CifarNet, deep: CifarNet) -> None:
     deep.load_state_dict(shallow.state_dict(), strict=False)
     for shallow_stage, deep_stage in zip(shallow.stages, deep.stages, strict=True):
         for block in list(deep_stage.children())[len(list(shallow_stage.children())) :]:
-            assert isinstance(block, BasicBlock)
+            assert isinstance(block, Block)
             _make_identity(block)
 
 
-def _make_identity(block: BasicBlock) -> None:
+def _make_identity(block: Block) -> None:
     layers = [layer for layer in block.layers if isinstance(layer, ConvBN)]
     if block.shortcut is None:
         for layer in layers:

@@ -62,6 +62,11 @@ def _whole(data: DataConfig) -> tuple[int, int, int, int]:
         from resnet_study.data import shapes
 
         return shapes.TRAIN_IMAGES, shapes.TEST_IMAGES, len(shapes.FIGURES), shapes.SIDE
+    if data.streamed:
+        from resnet_study.data.stream import StreamedFolder
+
+        listed = StreamedFolder(replace(data, classes=None, train_images=None, validation_images=0))
+        return len(listed.train), len(listed.test), len(listed.classes), data.stream.crop
     from resnet_study.data.folders import ImageFolder
 
     folder = ImageFolder(Path(data.root or ""))

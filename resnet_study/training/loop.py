@@ -1,4 +1,4 @@
-"""Train and evaluate: one loop, read from top to bottom."""
+"""The training loop, read from top to bottom."""
 
 from __future__ import annotations
 
@@ -6,55 +6,17 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
 from resnet_study.config import ScheduleConfig
 from resnet_study.processes import ALONE, Processes
-from resnet_study.training.schedule import learning_rate, still_warming
+from resnet_study.training.schedule import follow_plateau, learning_rate, still_warming
 from resnet_study.training.state import TrainingState
-from resnet_study.training.step import Step, Tensors, forward
+from resnet_study.training.step import Step, Tensors
 
+# Not a column of metrics.csv: percent of the training time in which the loop waited for data.
+WAITING = "waiting"
 Row = dict[str, float | int | None]
 # Gives loss in nats and top-1 error in percent.
 Evaluation = Callable[[], tuple[float, float]]
-EVALUATION_BATCH = 1000
-
-
-@torch.no_grad()
-def evaluate(
-    network: nn.Module,
-    batches: Iterable[Tensors],
-    precision: str,
-    processes: Processes = ALONE,
-) -> tuple[float, float]:
-    """Loss and error in evaluation mode; the network returns in training mode.
-
-    Args:
-        network: Maps `(N, 3, H, W)` to logits `(N, classes)`.
-        batches: Images and labels, each image once.
-        precision: "fp32" or "bf16".
-        processes: Those among which the batches are shared out; all call this.
-
-    Returns:
-        Mean cross-entropy in nats, and top-1 error in percent.
-    """
-    network.eval()
-    losses, wrongs, images = [], [], 0
-    for inputs, labels in processes.turns(batches):
-        logits = forward(network, inputs, precision)
-        losses.append(F.cross_entropy(logits, labels, reduction="sum"))
-        wrongs.append((logits.argmax(dim=1) != labels).sum())
-        images += len(labels)
-    network.train()
-    if not images:
-        # More processes than batches.
-        device = next(network.parameters()).device
-        losses, wrongs = [torch.zeros((), device=device)], [torch.zeros(1, device=device).long()]
-    images = int(processes.total(torch.tensor(images)))
-    loss = float(processes.total(torch.stack(losses).double().sum())) / images
-    return loss, 100 * int(processes.total(torch.stack(wrongs).sum())) / images
 
 
 def first_row(evaluations: Mapping[str, Evaluation]) -> Row:
@@ -100,7 +62,10 @@ def train(
     # What the callbacks take is not training time; getting the batch is.
     started = time.perf_counter()
     for batch in batches:
-        rate = learning_rate(schedule, state.iteration, state.warming)
+        waited = time.perf_counter() - started
+        state.waited += waited
+        state.row_waited += waited
+        rate = learning_rate(schedule, state.iteration, state.warming, state.drops)
         step(batch, rate)
         state.images += schedule.batch_size
         state.iteration += 1
@@ -121,16 +86,18 @@ def train(
                 "train_loss": mean_loss,
                 "train_error": train_error,
                 "images_per_second": state.images / state.row_seconds,
+                WAITING: 100 * state.row_waited / state.row_seconds,
             }
             if evaluation_due and not diverged:
                 for name, evaluation in evaluations.items():
                     row[f"{name}_loss"], row[f"{name}_error"] = evaluation()
+                follow_plateau(schedule, state, float(row["test_error"] or 0.0))
             state.seconds += time.perf_counter() - started
             row["seconds"] = state.seconds
             state.loss_sum.zero_()
             state.wrong.zero_()
             state.images = 0
-            state.row_seconds = 0.0
+            state.row_seconds = state.row_waited = 0.0
             on_row(row)
             if diverged:
                 return "diverged"

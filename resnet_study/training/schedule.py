@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from resnet_study.config import ScheduleConfig
+from resnet_study.training.state import TrainingState
 
 
-def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool) -> float:
+def learning_rate(
+    schedule: ScheduleConfig, iteration: int, warming: bool, drops: int = 0
+) -> float:
     """The rate of one iteration.
 
     It is computed anew from the full rate each time, so neither the end of the warm-up
@@ -16,10 +19,11 @@ def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool) -> fl
         iteration: Counted from 0; a milestone of 32,000 first acts on iteration 32,000,
             the one after 32,000 have been completed.
         warming: Whether the warm-up has not ended yet.
+        drops: How often the rate has fallen at a plateau.
     """
     if warming:
         return schedule.warmup.learning_rate
-    passed = sum(iteration >= milestone for milestone in schedule.milestones)
+    passed = drops + sum(iteration >= milestone for milestone in schedule.milestones)
     # Division keeps 0.1/10 at 0.01 exactly, where multiplying by 0.1 would not.
     return schedule.learning_rate / (1 / schedule.gamma) ** passed
 
@@ -40,3 +44,25 @@ def still_warming(schedule: ScheduleConfig, completed: int, train_error: float |
         return False
     reached = warmup.until_error is not None and train_error is not None
     return not (reached and train_error < warmup.until_error)  # type: ignore[operator]
+
+
+def follow_plateau(schedule: ScheduleConfig, state: TrainingState, test_error: float) -> None:
+    """Takes note of an evaluation, and lets the rate fall where the error no longer does.
+
+    After a fall the lowest error so far still counts, and patience begins anew. A warm-up is
+    no plateau.
+
+    Args:
+        schedule: The run's schedule.
+        state: Changed in place.
+        test_error: Of the evaluation, in percent.
+    """
+    plateau = schedule.plateau
+    if plateau.patience is None or state.warming:
+        return
+    if test_error <= state.lowest - plateau.improvement:
+        state.lowest, state.stale = test_error, 0
+        return
+    state.stale += 1
+    if state.stale >= plateau.patience and state.drops < plateau.drops:
+        state.drops, state.stale = state.drops + 1, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,11 @@ class TrainingState:
         images: Images since the last row.
         seconds: Time spent in the loop, evaluations included.
         row_seconds: Time spent training since the last row, evaluations excluded.
+        waited: Time of `seconds` in which the loop waited for the next batch.
+        row_waited: The same since the last row.
+        drops: How often the rate has fallen at a plateau.
+        lowest: Lowest test error that counts, in percent.
+        stale: Evaluations since then, or since the rate fell.
     """
 
     iteration: int
@@ -30,6 +36,11 @@ class TrainingState:
     images: int = 0
     seconds: float = 0.0
     row_seconds: float = 0.0
+    waited: float = 0.0
+    row_waited: float = 0.0
+    drops: int = 0
+    lowest: float = math.inf
+    stale: int = 0
 
     @classmethod
     def initial(cls, schedule: ScheduleConfig, depth: int, device: torch.device) -> TrainingState:

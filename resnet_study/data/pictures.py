@@ -1,0 +1,153 @@
+"""Photographs of any size and mode, read from files and cut into squares."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Pixels = NDArray[np.uint8]
+
+# Of an image that is longer than this, as a multiple of its breadth, whole views show the
+# centre: a network's memory grows with what it sees.
+LONGEST = 4.0
+SCALES = (224, 256, 384, 480, 640)
+
+
+def quiet() -> None:
+    """Keeps Pillow from warning of odd metadata and large images; what is unreadable is named."""
+    warnings.filterwarnings("ignore", module=r"PIL\b")
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def read_rgb(path: str, upright: bool, short: int | None = None) -> Image.Image:
+    """Reads an image file as RGB.
+
+    Grey images and palettes are converted, 16-bit levels reduced to 8, what is transparent is
+    laid on white.
+
+    Args:
+        path: The file.
+        upright: Whether to turn the image as its EXIF orientation says.
+        short: What its shorter side will be reduced to: a JPEG of twice the size and more is
+            then decoded at a half, a quarter or an eighth, which is several times as fast.
+
+    Raises:
+        Exception: Of any kind, where the file is damaged or no image.
+    """
+    with Image.open(path) as image:
+        if short is not None and short < min(image.size):
+            factor = short / min(image.size)
+            image.draft(None, (round(image.width * factor), round(image.height * factor)))
+        image.load()
+        if upright:
+            # Metadata may be damaged where the image is not.
+            with suppress(Exception):
+                ImageOps.exif_transpose(image, in_place=True)
+        return _as_rgb(image)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy() if image.readonly else image
+    if image.mode.startswith("I"):
+        levels = np.asarray(image.convert("I")).clip(0, 2**16 - 1) >> 8
+        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        shown = image.convert("RGBA")
+        ground = Image.new("RGBA", shown.size, "white")
+        return Image.alpha_composite(ground, shown).convert("RGB")
+    return image.convert("RGB")
+
+
+def resized(size: tuple[int, int], short: int) -> tuple[int, int]:
+    """Width and height once the shorter side is `short`, as torchvision rounds them."""
+    width, height = size
+    if width <= height:
+        return short, int(short * height / width)
+    return int(short * width / height), short
+
+
+def window(
+    image: Image.Image, short: int, left: int, top: int, width: int, height: int
+) -> Image.Image:
+    """A rectangle of the image that has been resized so that its shorter side is `short`.
+
+    Only what lies in the rectangle is computed, so it costs the same of an image of any size;
+    pixels are those of resizing, bilinear with antialiasing, and cropping.
+
+    Args:
+        image: The image at its own size.
+        short: Shorter side after resizing, in pixels.
+        left: First column, in pixels of the resized image.
+        top: First row.
+        width: Of the rectangle.
+        height: Of the rectangle.
+    """
+    whole = resized(image.size, short)
+    across, down = image.width / whole[0], image.height / whole[1]
+    box = (
+        left * across,
+        top * down,
+        min((left + width) * across, image.width),
+        min((top + height) * down, image.height),
+    )
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def drawn_crop(
+    path: str, upright: bool, crop: int, short: int, left: float, top: float, mirrored: bool
+) -> Pixels:
+    """A training view: uint8 `(crop, crop, 3)`.
+
+    Args:
+        path: The file.
+        upright: As in `read_rgb`.
+        crop: Side of the square.
+        short: Shorter side that the image is resized to.
+        left: Place of the square among those there are, 0 up to, but not including, 1.
+        top: Likewise.
+        mirrored: Whether to mirror it left to right.
+    """
+    image = read_rgb(path, upright, short)
+    width, height = resized(image.size, short)
+    square = window(
+        image, short, int(left * (width - crop + 1)), int(top * (height - crop + 1)), crop, crop
+    )
+    pixels = np.asarray(square)
+    return pixels[:, ::-1] if mirrored else pixels
+
+
+def test_views(path: str, upright: bool, crop: int, short: int, kind: str) -> list[Pixels]:
+    """What a network is tested on, each view uint8 `(H, W, 3)`.
+
+    Args:
+        path: The file.
+        upright: As in `read_rgb`.
+        crop: Side of the square.
+        short: Shorter side that the image is resized to.
+        kind: "single": the centre. "ten_crop": four corners and the centre, and all five
+            mirrored (Krizhevsky et al. 2012, §4.1). "multi_scale": whole images whose shorter
+            sides are `SCALES` (He et al. 2015, §3.4).
+    """
+    image = read_rgb(path, upright)
+    if kind == "multi_scale":
+        return [_whole(image, scale) for scale in SCALES]
+    width, height = resized(image.size, short)
+    right, bottom = width - crop, height - crop
+    places = [(round(right / 2), round(bottom / 2))]
+    if kind == "ten_crop":
+        places = [(0, 0), (right, 0), (0, bottom), (right, bottom), *places]
+    views = [np.asarray(window(image, short, *place, crop, crop)) for place in places]
+    return views if kind == "single" else [*views, *(view[:, ::-1] for view in views)]
+
+
+def _whole(image: Image.Image, short: int) -> Pixels:
+    width, height = resized(image.size, short)
+    longest = int(LONGEST * short)
+    shown = min(width, longest), min(height, longest)
+    left, top = (width - shown[0]) // 2, (height - shown[1]) // 2
+    return np.asarray(window(image, short, left, top, *shown))

@@ -1,0 +1,206 @@
+"""Worker processes that decode and crop a streamed folder's images, through torch's DataLoader."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from resnet_study.config import StreamConfig
+from resnet_study.data import pictures
+from resnet_study.data.loader import Tensors
+from resnet_study.data.stream import Files
+from resnet_study.errors import ConfigError, DataError
+
+# So many files in a row that cannot be read are a damaged folder, not some damaged images.
+MOST_FAILURES = 100
+# Batches that each process has ready.
+PREFETCHED = 2
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Linux has what processes share
+
+Failure = tuple[str, str]
+
+
+class TrainingViews(Dataset[Any]):
+    """Training images by what is drawn for them.
+
+    Args:
+        files: The training images.
+        stream: How they are cut.
+    """
+
+    def __init__(self, files: Files, stream: StreamConfig) -> None:
+        self.files = files
+        self.stream = stream
+
+    def __getitem__(self, draw: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The view that is drawn, or the one of the next image that can be read.
+
+        Args:
+            draw: Index of the image, shorter side, left, top, mirrored, colour shift.
+
+        Returns:
+            uint8 `(crop, crop, 3)`, label, colour shift `(3,)`, and path and reason of each
+            image that could not be read; None in place of the view where these are too many.
+        """
+        index, short, left, top, mirrored, colour = draw
+        failures: list[Failure] = []
+        for place in range(index, index + min(len(self.files), MOST_FAILURES)):
+            chosen = place % len(self.files)
+            path = self.files.path(chosen)
+            try:
+                view = pictures.drawn_crop(
+                    path, self.stream.upright, self.stream.crop, short, left, top, mirrored
+                )
+            except Exception as error:  # noqa: BLE001 - a damaged file can raise almost anything
+                failures.append((path, _why(error)))
+                continue
+            return torch.from_numpy(view.copy()), int(self.files.labels[chosen]), colour, failures
+        return None, 0, colour, failures
+
+
+class TestViews(Dataset[Any]):
+    """Images as they are tested, by their index.
+
+    Args:
+        files: The images.
+        stream: How they are cut.
+        kind: As in `pictures.test_views`.
+    """
+
+    __test__ = False  # pytest takes it for one of its own
+
+    def __init__(self, files: Files, stream: StreamConfig, kind: str) -> None:
+        self.files = files
+        self.stream = stream
+        self.kind = kind
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """The views, each uint8 `(H, W, 3)`, the label, and the failure; no views after one."""
+        path, label = self.files.path(index), int(self.files.labels[index])
+        stream = self.stream
+        try:
+            views = pictures.test_views(
+                path, stream.upright, stream.crop, stream.test_scale, self.kind
+            )
+        except Exception as error:  # noqa: BLE001 - a damaged file can raise almost anything
+            return None, label, [(path, _why(error))]
+        return [torch.from_numpy(view.copy()) for view in views], label, []
+
+
+def _why(error: Exception) -> str:
+    """A decoder's reason in a few words, without the path, which is told beside it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = " ".join(str(error).split()).split(" '/")[0].split(" <_io")[0]
+    return text[:80] or type(error).__name__
+
+
+def collate_training(items: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Views `(N, crop, crop, 3)`, labels, colour shifts, and all failures of a batch.
+
+    None in place of the views where one of them is missing.
+    """
+    views, labels, colours, failures = zip(*items, strict=True)
+    return (
+        None if any(view is None for view in views) else default_collate(list(views)),
+        torch.tensor(labels),
+        torch.from_numpy(np.stack(colours)),
+        [failure for each in failures for failure in each],
+    )
+
+
+def collate_test(items: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Views, each `(n, H, W, 3)`, labels and failures; what could not be read is left out."""
+    kept = [(views, label) for views, label, _ in items if views is not None]
+    failures = [failure for _, _, each in items for failure in each]
+    views = [default_collate(list(same)) for same in zip(*(v for v, _ in kept), strict=True)]
+    return views, torch.tensor([label for _, label in kept], dtype=torch.int64), failures
+
+
+def read(
+    dataset: Dataset[Any],
+    batches: Iterable[list[Any]],
+    collate: Callable[[list[Any]], Any],
+    workers: int,
+    device: torch.device,
+) -> Iterator[Any]:
+    """Batches of a data set, read ahead by worker processes, in pinned memory for a GPU.
+
+    Args:
+        dataset: What is read.
+        batches: The items of each batch; may be endless.
+        collate: Makes a batch of its items.
+        workers: Processes; 0 reads in this one.
+        device: Where the batches will go.
+
+    Raises:
+        DataError: A worker process was killed.
+    """
+    pictures.quiet()
+    loader = DataLoader(
+        dataset,
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_begin,
+        prefetch_factor=PREFETCHED if workers else None,
+        # Of its own: nothing here shall move the global one.
+        generator=torch.Generator(),
+    )
+    iterator = iter(loader)
+    try:
+        yield from iterator
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            "data.stream.workers",
+            workers,
+            "a process that decodes was killed, perhaps for want of memory; allowed are fewer",
+        ) from error
+    finally:
+        if workers:
+            # The processes end here, not whenever the iterator is collected.
+            iterator._shutdown_workers()  # type: ignore[union-attr]
+
+
+def _begin(_: int) -> None:
+    """A worker ends with its run, not at a signal that asks the run to save its state."""
+    pictures.quiet()
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def check_shared_memory(stream: StreamConfig, batch_size: int, workers: int) -> None:
+    """Finds out whether the batches that are read ahead fit where processes share memory.
+
+    Raises:
+        ConfigError: They do not; a worker would be killed in mid-run.
+    """
+    try:
+        place = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return
+    needed = workers * (PREFETCHED + 1) * batch_size * stream.crop**2 * 3
+    free = place.f_bavail * place.f_frsize
+    if needed > free:
+        raise ConfigError(
+            "data.stream.workers",
+            workers,
+            f"they need {needed / 1e6:,.0f} MB of shared memory, and {SHARED_MEMORY} has "
+            f"{free / 1e6:,.0f}; allowed are fewer, or 0",
+        )
+
+
+def draws_of(tensors: Tensors) -> list[tuple[Any, ...]]:
+    """What is drawn for a batch, image by image."""
+    order, short, left, top, mirrored, colour = tensors
+    columns = (t.tolist() for t in (order, short, left, top, mirrored))
+    return list(zip(*columns, colour.numpy(), strict=True))

@@ -1,0 +1,176 @@
+"""The data set of a run, and how its images are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from resnet_study.errors import ConfigError
+from resnet_study.fields import check, setting
+
+DATA_SETS = ("shapes", "cifar10", "cifar100", "image_folder", "streamed_folder")
+# Those whose images lie in a folder that the user names.
+FOLDERS = {
+    "image_folder": "a folder with train/<class>/ and test/<class>/",
+    "streamed_folder": "a folder with train/<class>/ and val/<class>/",
+}
+VIEWS = ("single", "ten_crop", "multi_scale")
+NORMALIZATIONS = ("per_pixel_mean", "per_channel_mean", "torchvision")
+LABELS = {"shapes": "embedded shapes", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Training augmentation (He et al. 2015, §4.2); off with padding 0 and flip false.
+
+    Attributes:
+        padding: Zero pixels on each side before the random crop.
+        flip: Whether half of the images are mirrored left to right.
+        colour: Standard deviation of the shift along the principal components of the
+            training set's RGB values, in units of each component's own deviation; 0 for
+            none. Krizhevsky et al. 2012 have 0.1.
+    """
+
+    padding: int = setting(4, int, minimum=0, maximum=1024)
+    flip: bool = setting(True, bool)
+    colour: float = setting(0.0, float, minimum=0, maximum=10)
+
+    def __post_init__(self) -> None:
+        check(self, "data.augment.")
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """How large images are read while a network trains (He et al. 2015, §3.4).
+
+    Attributes:
+        crop: Side of the square that a network sees, in pixels.
+        scale: An image is resized so that its shorter side is a number drawn between these
+            two, both included, and a square is cropped at random.
+        test_scale: Shorter side for evaluation, of which the centre is cropped, or ten crops.
+        normalization: What is subtracted, in units of 255 levels: the "per_pixel_mean" or the
+            "per_channel_mean" of the training images' centres; or "torchvision", the mean of
+            ImageNet's channels, and a division by their deviations, as for its weights.
+        statistics_images: Training images, class-balanced, that means and principal
+            components are measured on.
+        upright: Whether an image is turned as its EXIF orientation says.
+        views: What a trained network is evaluated on: the "single" centre crop, the standard
+            "ten_crop" (four corners and the centre, mirrored too), "multi_scale": whole
+            images at five scales.
+        workers: Processes that decode; 0 for none, null for one per core.
+        unreadable: What happens at an image that cannot be read: "stop", or "skip": it is
+            named, and while training the next readable one stands in for it.
+    """
+
+    crop: int = setting(224, int, minimum=32, maximum=4096)
+    scale: tuple[int, ...] = setting((256, 480), int, minimum=32, maximum=8192, many=True)
+    test_scale: int = setting(256, int, minimum=32, maximum=8192)
+    normalization: str = setting("per_pixel_mean", str, choices=NORMALIZATIONS)
+    statistics_images: int = setting(10_000, int, minimum=1)
+    upright: bool = setting(True, bool)
+    views: tuple[str, ...] = setting(
+        ("single", "ten_crop"), str, choices=VIEWS, many=True, identity=False
+    )
+    workers: int | None = setting(None, int, minimum=0, maximum=512, optional=True, identity=False)
+    unreadable: str = setting("stop", str, choices=("stop", "skip"), identity=False)
+
+    def __post_init__(self) -> None:
+        check(self, "data.stream.")
+        if len(self.scale) != 2 or not self.crop <= self.scale[0] <= self.scale[1]:
+            raise ConfigError(
+                "data.stream.scale",
+                list(self.scale),
+                f"allowed are two sides, from data.stream.crop={self.crop} on, the smaller first",
+            )
+        if self.test_scale < self.crop:
+            raise ConfigError(
+                "data.stream.test_scale",
+                self.test_scale,
+                f"allowed is data.stream.crop={self.crop} or more",
+            )
+        if "multi_scale" in self.views and self.normalization == "per_pixel_mean":
+            raise ConfigError(
+                "data.stream.views",
+                list(self.views),
+                "multi_scale has no fixed pixels; allowed with it are "
+                "data.stream.normalization=per_channel_mean and torchvision",
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """A data set, held on the device or streamed.
+
+    Attributes:
+        name: "shapes", "cifar10", "cifar100" or "image_folder", held on the device; or
+            "streamed_folder", which is read while a network trains.
+        root: Folder of downloads and caches, or the image folder itself.
+        label: What figures call the data; an image folder's name if null.
+        resolution: Images are reduced to this side, by area; null keeps the original.
+        train_images: Size of a class-balanced subset of the training set; null for all.
+        validation_images: Taken off the training set, class-balanced, and evaluated in
+            place of the test set; 0 for none. The paper's split is 5,000.
+        classes: Only the first so many classes; null for all.
+        cache: Folder of decoded and generated arrays.
+        augment: Of the training images.
+        stream: Of a streamed folder alone.
+    """
+
+    name: str = setting("cifar10", str, choices=DATA_SETS)
+    root: str | None = setting(None, str, optional=True, identity=False)
+    label: str | None = setting(None, str, optional=True, maximum=80)
+    resolution: int | None = setting(None, int, minimum=4, maximum=4096, optional=True)
+    train_images: int | None = setting(None, int, minimum=1, optional=True)
+    validation_images: int = setting(0, int, minimum=0)
+    classes: int | None = setting(None, int, minimum=2, optional=True)
+    cache: str = setting("data/cache", str, identity=False)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+
+    def __post_init__(self) -> None:
+        check(self, "data.")
+        if self.name in FOLDERS and self.root is None:
+            raise ConfigError("data.root", None, f"allowed is {FOLDERS[self.name]}")
+        if self.streamed:
+            self._check_streamed()
+        else:
+            object.__setattr__(self, "stream", StreamConfig())
+        if not self.title or len(self.title) > 80:
+            raise ConfigError(
+                "data.label",
+                self.label,
+                f"data.root={self.root} gives no short name; allowed is one",
+            )
+
+    def _check_streamed(self) -> None:
+        if self.resolution is not None:
+            raise ConfigError(
+                "data.resolution",
+                self.resolution,
+                "allowed for streamed images is null: data.stream.crop is what a network sees",
+            )
+        if self.augment.padding:
+            raise ConfigError(
+                "data.augment.padding",
+                self.augment.padding,
+                "allowed for streamed images is 0: they are larger than their crops",
+            )
+
+    @property
+    def streamed(self) -> bool:
+        """Whether images are read from disk while a network trains."""
+        return self.name == "streamed_folder"
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether the images lie in a folder that the user names."""
+        return self.name in FOLDERS
+
+    @property
+    def title(self) -> str:
+        """The name on figures, such as "CIFAR-10" or an image folder's label."""
+        if self.label is not None:
+            return self.label
+        if self.in_folder:
+            return PurePath(self.root or "").name
+        return LABELS[self.name]

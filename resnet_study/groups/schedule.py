@@ -1,0 +1,139 @@
+"""How long and how fast a run is trained, and when it is saved."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from resnet_study.errors import ConfigError
+from resnet_study.fields import check, setting
+
+
+@dataclass(frozen=True)
+class WarmupConfig:
+    """A low rate at the start (He et al. 2015, §4.2: for 110 layers).
+
+    It ends, for good, at `iterations` or at the first logged row whose training error is
+    below `until_error`, whichever comes first, and at the first milestone at the latest.
+
+    Attributes:
+        learning_rate: Rate during the warm-up.
+        iterations: Its length; null for no limit of this kind.
+        until_error: Training error in percent that ends it; null for no such end.
+        min_depth: Networks with fewer layers have no warm-up.
+    """
+
+    learning_rate: float = setting(0.01, float, minimum=0, exclusive=True)
+    iterations: int | None = setting(None, int, minimum=1, optional=True)
+    until_error: float | None = setting(
+        80.0, float, minimum=0, maximum=100, exclusive=True, optional=True
+    )
+    min_depth: int = setting(110, int, minimum=0)
+
+    def __post_init__(self) -> None:
+        check(self, "schedule.warmup.")
+
+    def applies_to(self, depth: int) -> bool:
+        """Whether a network of this depth starts with the warm-up."""
+        limited = self.iterations is not None or self.until_error is not None
+        return limited and depth >= self.min_depth
+
+
+@dataclass(frozen=True)
+class PlateauConfig:
+    """A rate that falls when the test error no longer does (He et al. 2015, §3.4).
+
+    The paper does not say how it saw a plateau. Here it is so many evaluations one after
+    another without an error that is lower than the lowest before by `improvement` or more.
+
+    Attributes:
+        patience: Evaluations; null for no such falls.
+        improvement: Points of the test error that count as one.
+        drops: How often the rate falls at most.
+    """
+
+    patience: int | None = setting(None, int, minimum=1, optional=True)
+    improvement: float = setting(0.1, float, minimum=0, maximum=100)
+    drops: int = setting(3, int, minimum=1, maximum=20)
+
+    def __post_init__(self) -> None:
+        check(self, "schedule.plateau.")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How long and how fast to train; all times are iterations, not epochs.
+
+    Attributes:
+        name: What figures call it.
+        iterations: Mini-batches in all.
+        batch_size: Images of a mini-batch.
+        learning_rate: Rate before the first milestone.
+        milestones: Iterations after which the rate is multiplied by `gamma`.
+        gamma: Factor at a milestone, or at a plateau.
+        momentum: Of SGD, not Nesterov's.
+        weight_decay: On all parameters, as in the paper.
+        eval_every: Iterations between evaluations; the last iteration always has one.
+        eval_train_images: Training images in an evaluation, class-balanced; null for all.
+        log_every: Iterations between logged rows.
+        warmup: See `WarmupConfig`.
+        plateau: See `PlateauConfig`; in place of milestones.
+    """
+
+    name: str = setting("paper", str, maximum=40)
+    iterations: int = setting(64_000, int, minimum=1, maximum=10**9)
+    batch_size: int = setting(128, int, minimum=2, maximum=10**7)
+    learning_rate: float = setting(0.1, float, minimum=0, exclusive=True)
+    milestones: tuple[int, ...] = setting((32_000, 48_000), int, minimum=1, many=True)
+    gamma: float = setting(0.1, float, minimum=1e-6, maximum=1)
+    momentum: float = setting(0.9, float, minimum=0, maximum=1)
+    weight_decay: float = setting(1e-4, float, minimum=0)
+    eval_every: int = setting(500, int, minimum=1)
+    eval_train_images: int | None = setting(10_000, int, minimum=1, optional=True)
+    log_every: int = setting(100, int, minimum=1)
+    warmup: WarmupConfig = field(default_factory=WarmupConfig)
+    plateau: PlateauConfig = field(default_factory=PlateauConfig)
+
+    def __post_init__(self) -> None:
+        check(self, "schedule.")
+        if not re.fullmatch(r"[\w-]+", self.name):
+            raise ConfigError("schedule.name", self.name, "allowed are letters, digits, - and _")
+        if self.plateau.patience is None:
+            # Without a plateau there is nothing that its other settings could move.
+            object.__setattr__(self, "plateau", PlateauConfig())
+        elif self.milestones:
+            raise ConfigError(
+                "schedule.milestones",
+                list(self.milestones),
+                f"allowed with schedule.plateau.patience={self.plateau.patience} is []",
+            )
+        previous = 0
+        for milestone in self.milestones:
+            if not previous < milestone < self.iterations:
+                raise ConfigError(
+                    "schedule.milestones",
+                    list(self.milestones),
+                    "allowed are increasing iterations before the end at "
+                    f"schedule.iterations={self.iterations}",
+                )
+            previous = milestone
+        if self.warmup.iterations is not None and self.warmup.iterations >= self.iterations:
+            raise ConfigError(
+                "schedule.warmup.iterations",
+                self.warmup.iterations,
+                f"allowed is less than schedule.iterations={self.iterations}",
+            )
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When a run's state is saved.
+
+    Attributes:
+        every: Iterations between checkpoints.
+    """
+
+    every: int = setting(1000, int, minimum=1, identity=False)
+
+    def __post_init__(self) -> None:
+        check(self, "checkpoint.")
