@@ -32,7 +32,7 @@ DESCRIPTION = (
     "settings",
 )
 
-COSTS = ("parameters", "multiply_adds", "seconds", "peak_memory_bytes")
+COSTS = ("parameters", "multiply_adds", "seconds", "waiting_seconds", "peak_memory_bytes")
 
 
 # A folder, or several that are parts of one study.
@@ -168,10 +168,20 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
         whole &= isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
     if not whole:
         raise StudyError("manifest", path, "is damaged: versions, resumed or machines are odd")
+    for scores in _values(manifest.get("evaluation") or {}):
+        if not (isinstance(scores, dict) and {"error", "top5_error"} <= scores.keys()):
+            raise StudyError("manifest", path, "is damaged: its evaluation is odd")
+        if not all(isinstance(scores[key] or 0.0, int | float) for key in ("error", "top5_error")):
+            raise StudyError("manifest", path, "is damaged: its evaluation is odd")
     for part in [*(manifest.get("former_machines") or []), manifest]:
         processes, hosts = part.get("processes", 1), part.get("hosts", [])
         if type(processes) is not int or not isinstance(hosts, list):
             raise StudyError("manifest", path, "is damaged: processes or hosts are odd")
+
+
+def _values(mapping: object) -> list[object]:
+    """A mapping's values; of something else that thing, which will not pass."""
+    return list(mapping.values()) if isinstance(mapping, dict) else [mapping]
 
 
 def read_studies(paths: Sequence[str | Path]) -> list[Study]:
@@ -294,7 +304,8 @@ def costs_of(study: Study) -> pd.DataFrame:
 
     Returns:
         `run_id, family, depth, seed, state, parameters, multiply_adds` (of one image),
-        `seconds` (training time), `peak_memory_bytes, device_name, host`; a number is
+        `seconds` (training time), `waiting_seconds` (of it, waiting for data),
+        `peak_memory_bytes, device_name, host`; a number is
         missing where the run has not come so far.
     """
     names = ("state", *COSTS, "device_name", "host")

@@ -17,6 +17,33 @@ FIGURE6_FILE = Path(__file__).resolve().parent / "data" / "he2015_figure6_curves
 # five runs (± 0.16), which compares with means over seeds; the best of them is 6.43.
 TABLE6_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
 
+# ImageNet, validation errors (%), top-1 and top-5. 10-crop: Table 2 (top-1 alone) and Table 3.
+TABLE2_TOP1 = {
+    ("plain", 18): 27.94,
+    ("plain", 34): 28.54,
+    ("residual-A", 18): 27.88,
+    ("residual-A", 34): 25.03,
+}
+TABLE3 = {
+    ("plain", 34): (28.54, 10.02),
+    ("residual-A", 34): (25.03, 7.76),
+    ("residual-B", 34): (24.52, 7.46),
+    ("residual-C", 34): (24.19, 7.40),
+    ("residual-B", 50): (22.85, 6.71),
+    ("residual-B", 101): (21.75, 6.05),
+    ("residual-B", 152): (21.43, 5.71),
+}
+# Table 4: fully convolutional, scores averaged over shorter sides of 224, 256, 384, 480, 640.
+TABLE4 = {
+    ("residual-B", 34): (21.84, 5.71),
+    ("residual-C", 34): (21.53, 5.60),
+    ("residual-B", 50): (20.74, 5.25),
+    ("residual-B", 101): (19.87, 4.60),
+    ("residual-B", 152): (19.38, 4.49),
+}
+# Training and validation images and classes of ILSVRC 2012 (§4.1).
+IMAGENET = {"train_images": 1_281_167, "test_images": 50_000, "classes": 1000}
+
 # Figure 7, standard deviation of layer responses, mean over layers.
 FIGURE7_RESPONSES = {
     ("plain", 20): 1.82,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from resnet_study.config import RunConfig
+from resnet_study.config import WIDTHS, RunConfig
 
 
 def variant_of(config: RunConfig) -> str:
@@ -15,6 +15,8 @@ def variant_of(config: RunConfig) -> str:
     words = []
     if model.layers_per_block != usual.model.layers_per_block:
         words.append(f"span {model.layers_per_block}")
+    if model.bottleneck_stride != usual.model.bottleneck_stride:
+        words.append(f"stride on {model.bottleneck_stride}")
     if model.init != usual.model.init:
         words.append(model.init.capitalize())
     if model.norm != usual.model.norm:
@@ -28,6 +30,11 @@ def variant_of(config: RunConfig) -> str:
     return ", ".join(words)
 
 
+_NETWORK = (
+    "kind", "shortcut", "depth", "layers_per_block", "init", "norm", "bottleneck_stride"
+)  # fmt: skip
+
+
 def settings_of(config: RunConfig) -> str:
     """All settings that are neither the paper's protocol nor the network's or the seed's.
 
@@ -37,8 +44,18 @@ def settings_of(config: RunConfig) -> str:
     identity = config.canonical()
     for key in ("seed", "start"):
         identity.pop(key, None)
-    for key in ("kind", "shortcut", "depth", "layers_per_block", "init", "norm"):
+    for key in (
+        "kind",
+        "shortcut",
+        "depth",
+        "layers_per_block",
+        "init",
+        "norm",
+        "bottleneck_stride",
+    ):
         identity.get("model", {}).pop(key, None)
+    if config.model.width == WIDTHS[config.model.architecture]:
+        identity.get("model", {}).pop("width", None)
     identity.get("data", {}).get("augment", {}).pop("colour", None)
     return " ".join(f"{key}={value}" for key, value in _flat(identity).items())
 

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.collect import copies_of, sources_of
+from analysis.evaluations import evaluation_tables
 from analysis.figures import (
     constructed_sibling,
     error_by_depth,
@@ -190,6 +191,7 @@ def tables_of(study: Study) -> dict[str, Titled]:
             f"{' of one device' * ('device' in cost)}.",
         ),
     }
+    tables |= evaluation_tables(study)
     if study.collected or study.of_several_machines:
         tables["sources"] = Titled("Where the runs come from", sources_of(study))
     if study.duplicates:

@@ -24,6 +24,8 @@ from analysis.statistics import (
 )
 from analysis.study import Study
 
+# Percent of the training time that a run waits for data.
+WORTH_TELLING = 0.5
 COMPARED = {"train_error": "training", "test_error": "test"}
 
 TITLES = {
@@ -49,6 +51,10 @@ TITLES = {
     "test_error": "test error (%)",
     "paper_train_error": "training error in the paper (%)",
     "paper_test_error": "test error in the paper (%)",
+    "top1_error": "top-1 error (%)",
+    "top5_error": "top-5 error (%)",
+    "paper_top1_error": "top-1 error in the paper (%)",
+    "paper_top5_error": "top-5 error in the paper (%)",
     "difference": "difference (points)",
     "interval": "95 % interval",
     "bootstrap_interval": "95 % bootstrap interval",
@@ -56,6 +62,7 @@ TITLES = {
     "parameters": "parameters",
     "multiply_adds": "multiply-adds",
     "seconds": "training time (s)",
+    "waiting": "of it waiting for data (%)",
     "peak_memory_mb": "peak memory (MB)",
 }
 
@@ -102,7 +109,8 @@ def costs(manifests: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `family, depth, device` (only where there are several), `n, parameters,
-        multiply_adds` (of one image), `seconds` (mean training time of a run) and
+        multiply_adds` (of one image), `seconds` (mean training time of a run), `waiting`
+        (percent of it, only where some run waited for data for half a percent or more) and
         `peak_memory_mb` (of the process on a CPU, which includes the libraries; of the
         device on a GPU), over finished runs. Devices of one name count as one.
     """
@@ -118,12 +126,14 @@ def costs(manifests: pd.DataFrame) -> pd.DataFrame:
             parameters=("parameters", "first"),
             multiply_adds=("multiply_adds", "first"),
             seconds=("seconds", "mean"),
+            waiting=("waiting_seconds", "mean"),
             peak_memory_mb=("peak_memory_bytes", "mean"),
         )
         .reset_index()
     )
     table["peak_memory_mb"] /= 1e6
-    return table
+    table["waiting"] *= 100 / table["seconds"]
+    return table if (table["waiting"] >= WORTH_TELLING).any() else table.drop(columns="waiting")
 
 
 def changes(finals: pd.DataFrame) -> pd.DataFrame:

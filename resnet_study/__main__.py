@@ -158,7 +158,7 @@ def _worker_stop() -> StopRequest:
 
 def task(composed: DictConfig) -> Any:
     """One run, alone or as a job of a sweep."""
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    show_warnings()
     try:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             _worker_stop()
@@ -168,6 +168,11 @@ def task(composed: DictConfig) -> Any:
         return _run_alone(to_run_config(composed))
     except StudyError as error:
         fail(error)
+
+
+def show_warnings() -> None:
+    """Has warnings shown in one line each."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

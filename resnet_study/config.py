@@ -20,6 +20,7 @@ from typing import Any
 from resnet_study.errors import ConfigError
 from resnet_study.fields import check, differences, from_mapping, setting
 from resnet_study.groups import (
+    WIDTHS,
     AugmentConfig,
     CheckpointConfig,
     DataConfig,
@@ -31,9 +32,9 @@ from resnet_study.groups import (
     StreamConfig,
     WarmupConfig,
 )
-from resnet_study.groups.model import WIDTHS
 
 __all__ = [
+    "WIDTHS",
     "AugmentConfig",
     "CheckpointConfig",
     "DataConfig",

@@ -37,7 +37,7 @@ from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder, RunRecord, check_space
 from resnet_study.start import check_start, put_start
 from resnet_study.training.checkpoint import Checkpoints, restore
-from resnet_study.training.evaluation import evaluate
+from resnet_study.training.evaluation import Scores, evaluate
 from resnet_study.training.loop import Evaluation, first_row, train
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import build_optimizer, build_step
@@ -198,11 +198,10 @@ def _train(
         )
 
     def evaluation(images: Images) -> Evaluation:
-        def measure() -> tuple[float, float]:
+        def measure() -> Scores:
             processes.average_statistics(network, config.batch_norm_parts)
             chunks = images.chunks(data.chunk, processes.turns)
-            scores = evaluate(network, chunks, config.precision, processes)
-            return scores.loss, scores.error
+            return evaluate(network, chunks, config.precision, processes)
 
         return measure
 
@@ -240,14 +239,15 @@ def _train(
         if iteration % config.checkpoint.every == 0:
             save()
 
-    with closing(outputs):
+    batches = data.batches.starting_at(state.iteration, processes.share)
+    with closing(outputs), closing(batches):
         if saved is None:
             if config.start != StartConfig():
                 outputs.row(first_row(evaluations))
             probe(0)
         outcome = train(
             step,
-            data.batches.starting_at(state.iteration, processes.share),
+            batches,
             evaluations,
             config.schedule,
             len(images.train_labels),
@@ -260,7 +260,9 @@ def _train(
             save()
         if outcome == "finished" and data.views:
             manifest["evaluation"] = {
-                view: asdict(evaluate(network, chunks(processes.turns), config.precision, processes))
+                view: asdict(
+                    evaluate(network, chunks(processes.turns), config.precision, processes)
+                )
                 for view, chunks in data.views.items()
             }
         outputs.finish()

@@ -259,7 +259,7 @@ def checkpoint_bytes(config: RunConfig) -> int:
         # Projections of option C included.
         per_block, last = (33, 32) if model.bottlenecks else (19, 8)
         blocks = IMAGENET_BLOCKS[model.depth]
-        filters = sum(count * 4**stage for stage, count in enumerate(blocks))
+        filters = sum(count * (1, 4, 16, 64)[stage] for stage, count in enumerate(blocks))
         stem, per_class = 147 * model.width, last * model.width
         parameters = per_block * filters * model.width**2 + stem
     else:

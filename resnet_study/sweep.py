@@ -45,7 +45,7 @@ Launch = Callable[[Sequence[Job], StopRequest], dict[str, str]]
 
 def relative_cost(config: RunConfig) -> float:
     """Training cost in arbitrary units, good enough to order runs and to guess time left."""
-    side = config.data.resolution or 32
+    side: float = config.data.resolution or 32
     if config.model.architecture == "imagenet":
         # What its stages see: stem and pooling have reduced it.
         side = (config.data.stream.crop if config.data.streamed else side) / 4

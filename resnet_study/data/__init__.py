@@ -13,7 +13,6 @@ from resnet_study.data import images as select
 from resnet_study.data.cache import cached
 from resnet_study.data.images import ImageSet
 
-
 if TYPE_CHECKING:
     import torch
 

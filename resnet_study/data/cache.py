@@ -14,7 +14,6 @@ from resnet_study.data.images import ImageSet
 from resnet_study.errors import StorageError, warn
 from resnet_study.files import reason, remove_temporaries, writing
 
-
 Arrays = dict[str, NDArray[Any]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -202,7 +202,7 @@ class TrainingBatches(DrawnBatches):
 
     def starting_at(
         self, iteration: int, share: Callable[[Tensors], Tensors] = whole
-    ) -> Iterator[Tensors]:
+    ) -> Generator[Tensors]:
         """The draws of each batch from an iteration on, without end.
 
         Args:
@@ -231,10 +231,11 @@ class Batches(Protocol):
 
     def starting_at(
         self, iteration: int, share: Callable[[Tensors], Tensors] = whole
-    ) -> Iterator[Tensors]:
+    ) -> Generator[Tensors]:
         """As in `TrainingBatches`."""
 
-    def assemble(self, *tensors: torch.Tensor) -> Batch:
+    @property
+    def assemble(self) -> Callable[..., Batch]:
         """Makes a batch, as it is trained on, of what `starting_at` gives, on the device."""
 
 

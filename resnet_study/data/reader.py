@@ -19,6 +19,8 @@ from resnet_study.errors import ConfigError, DataError
 
 # So many files in a row that cannot be read are a damaged folder, not some damaged images.
 MOST_FAILURES = 100
+# Seconds that a process outlives a request to end, for its run to save the state.
+GRACE = 60
 # Batches that each process has ready.
 PREFETCHED = 2
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Linux has what processes share
@@ -145,7 +147,7 @@ def read(
     pictures.quiet()
     loader = DataLoader(
         dataset,
-        batch_sampler=batches,  # type: ignore[arg-type]
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=device.type == "cuda",
@@ -166,16 +168,20 @@ def read(
             "a process that decodes was killed, perhaps for want of memory; allowed are fewer",
         ) from error
     finally:
-        if workers:
-            # The processes end here, not whenever the iterator is collected.
-            iterator._shutdown_workers()  # type: ignore[union-attr]
+        # Not when the iterator is collected: a traceback may hold it until the process ends.
+        getattr(iterator, "_shutdown_workers", lambda: None)()
 
 
 def _begin(_: int) -> None:
-    """A worker ends with its run, not at a signal that asks the run to save its state."""
+    """A worker ends with its run, not at a signal that asks the run to save its state.
+
+    SIGTERM also comes from Python where a process ends without having ended its workers: then
+    there is nobody left to wait for.
+    """
     pictures.quiet()
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
 
 
 def check_shared_memory(stream: StreamConfig, batch_size: int, workers: int) -> None:

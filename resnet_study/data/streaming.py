@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class StreamedBatches(DrawnBatches):
 
     def starting_at(
         self, iteration: int, share: Callable[[Tensors], Tensors] = whole
-    ) -> Iterator[Tensors]:
+    ) -> Generator[Tensors]:
         """The views of each batch from an iteration on, without end, on the device.
 
         Args:
@@ -130,9 +130,7 @@ class StreamedBatches(DrawnBatches):
                 at += 1
 
         dataset = reader.TrainingViews(self.folder.train, self.folder.config.stream)
-        batches = reader.read(
-            dataset, drawn(), reader.collate_training, self.workers, self.device
-        )
+        batches = reader.read(dataset, drawn(), reader.collate_training, self.workers, self.device)
         for views, labels, colour, failures in batches:
             self.folder.note(failures)
             if views is None:
@@ -252,9 +250,7 @@ def normalization_of(
     count = min(stream.statistics_images, len(folder.train))
     how = f"{stream.crop}-{stream.test_scale}-{int(stream.upright)}-{count}"
     path = Path(config.cache) / f"statistics-{folder.signature()}-{how}.npz"
-    found = cached_arrays(
-        path, ("mean", "components"), lambda: _measured(folder, count, workers)
-    )
+    found = cached_arrays(path, ("mean", "components"), lambda: _measured(folder, count, workers))
     components = torch.from_numpy(found["components"]) if config.augment.colour else None
     if given:
         return Normalization(
@@ -275,9 +271,7 @@ def _measured(folder: StreamedFolder, count: int, workers: int) -> Arrays:
     dataset = reader.TestViews(chosen, folder.config.stream, "single")
     batches = [list(range(at, min(at + CHUNK, count))) for at in range(0, count, CHUNK)]
     cpu = torch.device("cpu")
-    for views, labels, failures in reader.read(
-        dataset, batches, reader.collate_test, workers, cpu
-    ):
+    for views, labels, failures in reader.read(dataset, batches, reader.collate_test, workers, cpu):
         folder.note(failures)
         if len(labels):
             levels = views[0].numpy()

@@ -87,7 +87,8 @@ class ModelConfig:
             raise ConfigError(
                 "model.depth",
                 self.depth,
-                f"allowed with model.architecture=imagenet are {', '.join(map(str, IMAGENET_BLOCKS))}",
+                "allowed with model.architecture=imagenet are "
+                + ", ".join(map(str, IMAGENET_BLOCKS)),
             )
         if self.layers_per_block != 2:
             raise ConfigError(
@@ -107,20 +108,16 @@ class ModelConfig:
         Raises:
             ConfigError: It cannot; the field named is `start.depth`.
         """
-        alike = self.architecture == "cifar" or (
-            depth in IMAGENET_BLOCKS
-            and (depth in BOTTLENECK_DEPTHS) == self.bottlenecks
-            and all(
-                one <= other
-                for one, other in zip(
-                    IMAGENET_BLOCKS[depth], IMAGENET_BLOCKS[self.depth], strict=True
-                )
+        if self.architecture == "cifar":
+            return
+        family = BOTTLENECK_DEPTHS if self.bottlenecks else (18, 34)
+        if depth not in family:
+            raise ConfigError(
+                "start.depth",
+                depth,
+                f"it has other blocks than {self.depth} layers; allowed are "
+                + ", ".join(str(known) for known in family if known <= self.depth),
             )
-        )
-        if not alike:
-            known = BOTTLENECK_DEPTHS if self.bottlenecks else (18, 34)
-            allowed = f"{self.depth} layers can be deepened from {' and '.join(map(str, known))} alone"
-            raise ConfigError("start.depth", depth, allowed)
         if self.bottlenecks and self.kind == "plain" and depth != self.depth:
             raise ConfigError("start.depth", depth, "a plain bottleneck cannot be an identity")
 

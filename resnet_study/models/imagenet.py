@@ -65,8 +65,8 @@ class ImageNetNet(StagedNet):
             nn.Linear(channels, classes),
             activation_checkpointing,
         )
-        self.register_state_dict_post_hook(_as_torchvision)
-        self.register_load_state_dict_pre_hook(_from_torchvision)
+        self.register_state_dict_post_hook(_as_torchvision)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_from_torchvision)  # type: ignore[no-untyped-call]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps images `(N, 3, H, W)`, of any size, to logits `(N, classes)`."""
@@ -76,38 +76,49 @@ class ImageNetNet(StagedNet):
         return logits
 
 
-# What our names become in torchvision's state dicts, and back.
-_TO = (
-    (r"^stem\.(conv|bn)\.", lambda m: f"{m[1]}1."),
-    (r"^stages\.(\d+)\.", lambda m: f"layer{int(m[1]) + 1}."),
-    (r"\.layers\.(\d+)\.(conv|bn)\.", lambda m: f".{m[2]}{int(m[1]) + 1}."),
-    (r"\.shortcut\.", lambda m: ".downsample."),
-    (r"^head\.", lambda m: "fc."),
-)
-_FROM = (
-    (r"^(conv|bn)1\.", lambda m: f"stem.{m[1]}."),
-    (r"^layer(\d+)\.", lambda m: f"stages.{int(m[1]) - 1}."),
-    (r"^(stages\.\d+\.\d+)\.(conv|bn)(\d)\.", lambda m: f"{m[1]}.layers.{int(m[3]) - 1}.{m[2]}."),
-    (r"\.downsample\.", lambda m: ".shortcut."),
-    (r"^fc\.", lambda m: "head."),
-)
+# What our names become in torchvision's state dicts, and back; theirs count from 1.
+_TO = {
+    r"^stem\.(?P<kind>conv|bn)\.": "{kind}1.",
+    r"^stages\.(?P<stage>\d+)\.": "layer{stage}.",
+    r"\.layers\.(?P<layer>\d+)\.(?P<kind>conv|bn)\.": ".{kind}{layer}.",
+    r"\.shortcut\.": ".downsample.",
+    r"^head\.": "fc.",
+}
+_FROM = {
+    r"^(?P<kind>conv|bn)1\.": "stem.{kind}.",
+    r"^layer(?P<stage>\d+)\.": "stages.{stage}.",
+    r"(?<=\d)\.(?P<kind>conv|bn)(?P<layer>\d)\.": ".layers.{layer}.{kind}.",
+    r"\.downsample\.": ".shortcut.",
+    r"^fc\.": "head.",
+}
 
 
-def _rename(state: dict[str, Any], prefix: str, rules: Any) -> None:
-    """Renames a state dict's entries in place; their order stays."""
+def _rename(state: dict[str, Any], prefix: str, rules: dict[str, str], step: int) -> None:
+    """Renames a state dict's entries in place; their order stays.
+
+    Args:
+        state: The state dict.
+        prefix: What stands before the network's own names.
+        rules: Patterns and what they become.
+        step: Added to each number.
+    """
     for key in list(state):
         name = key
         if key.startswith(prefix):
             name = key[len(prefix) :]
-            for pattern, replacement in rules:
-                name = re.sub(pattern, replacement, name)
+            for pattern, new in rules.items():
+                if found := re.search(pattern, name):
+                    groups = {
+                        k: int(v) + step if v.isdigit() else v for k, v in found.groupdict().items()
+                    }
+                    name = name[: found.start()] + new.format(**groups) + name[found.end() :]
             name = prefix + name
         state[name] = state.pop(key)
 
 
 def _as_torchvision(_: nn.Module, state: dict[str, Any], prefix: str, __: Any) -> None:
-    _rename(state, prefix, _TO)
+    _rename(state, prefix, _TO, 1)
 
 
 def _from_torchvision(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
-    _rename(state, prefix, _FROM)
+    _rename(state, prefix, _FROM, -1)

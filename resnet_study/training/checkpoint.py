@@ -93,6 +93,12 @@ def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
         ) from error
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file begins as a checkpoint of ours; OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        return stream.read(len(_MAGIC)) == _MAGIC
+
+
 class Checkpoints:
     """The last two checkpoints of a run.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from resnet_study.config import ScheduleConfig
 from resnet_study.processes import ALONE, Processes
+from resnet_study.training.evaluation import Scores
 from resnet_study.training.schedule import follow_plateau, learning_rate, still_warming
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import Step, Tensors
@@ -15,16 +16,21 @@ from resnet_study.training.step import Step, Tensors
 # Not a column of metrics.csv: percent of the training time in which the loop waited for data.
 WAITING = "waiting"
 Row = dict[str, float | int | None]
-# Gives loss in nats and top-1 error in percent.
-Evaluation = Callable[[], tuple[float, float]]
+Evaluation = Callable[[], Scores]
 
 
 def first_row(evaluations: Mapping[str, Evaluation]) -> Row:
     """The row before the first iteration: what a network that was trained before can do."""
     row: Row = {"iteration": 0, "epoch": 0.0, "seconds": 0.0}
-    for name, evaluation in evaluations.items():
-        row[f"{name}_loss"], row[f"{name}_error"] = evaluation()
+    _evaluate(evaluations, row)
     return row
+
+
+def _evaluate(evaluations: Mapping[str, Evaluation], row: Row) -> None:
+    """Puts what is found into a row."""
+    for name, evaluation in evaluations.items():
+        scores = evaluation()
+        row[f"{name}_loss"], row[f"{name}_error"] = scores.loss, scores.error
 
 
 def train(
@@ -89,8 +95,7 @@ def train(
                 WAITING: 100 * state.row_waited / state.row_seconds,
             }
             if evaluation_due and not diverged:
-                for name, evaluation in evaluations.items():
-                    row[f"{name}_loss"], row[f"{name}_error"] = evaluation()
+                _evaluate(evaluations, row)
                 follow_plateau(schedule, state, float(row["test_error"] or 0.0))
             state.seconds += time.perf_counter() - started
             row["seconds"] = state.seconds

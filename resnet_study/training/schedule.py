@@ -6,9 +6,7 @@ from resnet_study.config import ScheduleConfig
 from resnet_study.training.state import TrainingState
 
 
-def learning_rate(
-    schedule: ScheduleConfig, iteration: int, warming: bool, drops: int = 0
-) -> float:
+def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool, drops: int = 0) -> float:
     """The rate of one iteration.
 
     It is computed anew from the full rate each time, so neither the end of the warm-up

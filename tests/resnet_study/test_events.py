@@ -43,6 +43,8 @@ def rows(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def assert_same(folder: Path) -> None:
     expected = rows(folder)
     found = points(folder)
+    # What no checkpoint has: of a run that goes on, only its own rows.
+    found.pop("waiting")
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert [step for step, _ in found[name]] == [step for step, _ in values], name

@@ -125,7 +125,9 @@ def test_the_conventional_recipe_trains(tmp_path, cache, monkeypatch):
 def test_ours_is_a_run_with_its_rows_and_checkpoints(tmp_path, cache):
     config = Subject(8, "quick").config(str(tmp_path), "fp32", "cpu", 1)
     config = replace(config, data=replace(config.data, cache=str(cache)))
-    found = ours(config, Window.of(1.0, 0.2), 250)
+    # Else a slow machine could spend the window drawing them.
+    load_images(config.data)
+    found = ours(config, Window.of(3.0, 0.2), 250)
     assert found["peak_memory_bytes"] > 10_000_000
     assert 0 < found["checkpoint_seconds"] < 5
     (folder,) = (tmp_path / "benchmark").iterdir()

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnet_study.config import ScheduleConfig, WarmupConfig
-from resnet_study.training.loop import evaluate, train
+from resnet_study.training.evaluation import evaluate
+from resnet_study.training.loop import train
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import Step, build_optimizer
 
@@ -114,14 +115,14 @@ def test_evaluation_equals_one_pass_and_leaves_batch_norm_alone():
     net = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(48, 5)).train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     uneven = [(x[: 8 - i], y[: 8 - i]) for i, (x, y) in enumerate(batches(3))]
-    loss, error = evaluate(net, uneven, "fp32")
+    found = evaluate(net, uneven, "fp32")
     assert net.training
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
     net.eval()
     images, labels = (torch.cat(parts) for parts in zip(*uneven, strict=True))
     logits = net(images)
-    assert loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
-    assert error == pytest.approx(100 * (logits.argmax(1) != labels).float().mean().item())
+    assert found.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert found.error == pytest.approx(100 * (logits.argmax(1) != labels).float().mean().item())
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_its_curve():
@@ -146,7 +147,7 @@ def test_warmup_by_error_ends_at_a_logged_row():
 
 def test_bf16_computes_in_bf16_and_stays_close():
     net = network()
-    full, _ = evaluate(net, batches(3), "fp32")
-    half, _ = evaluate(net, batches(3), "bf16")
+    full = evaluate(net, batches(3), "fp32").loss
+    half = evaluate(net, batches(3), "bf16").loss
     assert full != half
     assert half == pytest.approx(full, rel=0.02)

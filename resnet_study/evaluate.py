@@ -1,0 +1,212 @@
+"""Command line: `python -m resnet_study.evaluate`. What a file's weights score on a data set."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from resnet_study import __main__ as command_line
+from resnet_study import machine
+from resnet_study.config import ModelConfig, RunConfig
+from resnet_study.data import load_images
+from resnet_study.data.loader import RunData, Turns, Views, to_device
+from resnet_study.errors import ConfigError, StudyError, reader_has_left, warn
+from resnet_study.models import StagedNet, build_network, count_parameters
+from resnet_study.training.evaluation import Scores, evaluate
+from resnet_study.training.weights import Weights, read_weights
+
+HELP = """\
+What a file's weights score on the test images of a data set.
+
+  python -m resnet_study.evaluate weights=FILE [OVERRIDES] [--json]
+
+weights=FILE  a checkpoint.pt of a run, or a state dict as torch.save writes it, such as
+              torchvision's published weights; nothing in it is run
+OVERRIDES     what python -m resnet_study takes: model=residual_imagenet model.depth=50
+              data=imagenet data.root=FOLDER precision=bf16; of a streamed folder
+              data.stream.views=[single,ten_crop,multi_scale] are the views
+--json        print the scores as JSON
+
+A run's checkpoint knows its network. Of published weights of ImageNet's family the strides
+and the normalisation are torchvision's, unless model.bottleneck_stride or
+data.stream.normalization say otherwise; the data need no train/ then.
+  python -m resnet_study.evaluate weights=resnet50.pth model=residual_imagenet model.depth=50
+      data=imagenet
+"""
+
+
+def rewrite(arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    """The file that is named, and the command line of the run that describes the rest.
+
+    Raises:
+        ConfigError: No file is named, or a sweep is asked for.
+    """
+    named = [word.partition("=")[2] for word in arguments if word.startswith("weights=")]
+    if len(named) != 1 or not named[0]:
+        raise ConfigError("weights", named or None, "allowed is one file: weights=FILE")
+    if {"-m", "--multirun"} & set(arguments):
+        raise ConfigError("weights", named[0], "are evaluated alone: leave out -m")
+    rest = [word for word in arguments if not word.startswith("weights=") and word != "--json"]
+    # Experiments are sweeps, whose data and views may be named all the same.
+    return Path(named[0]), [*rest, "hydra.mode=RUN"]
+
+
+def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
+    """The run that the weights are evaluated as.
+
+    Args:
+        composed: As from Hydra.
+        weights: What is evaluated.
+        typed: The keys that the command line sets.
+
+    Raises:
+        ConfigError: A value is not allowed, or not that of the weights' network.
+    """
+    if weights.checkpoint is None:
+        if composed.model.architecture == "imagenet":
+            if "model.shortcut" not in typed and weights.projects:
+                composed.model.shortcut = "B"
+            if "model.bottleneck_stride" not in typed:
+                composed.model.bottleneck_stride = "3x3"
+            if "stream" in composed.data and "data.stream.normalization" not in typed:
+                composed.data.stream.normalization = "torchvision"
+        composed.data.augment.colour = 0.0
+        return command_line.to_run_config(composed)
+    config = command_line.to_run_config(composed)
+    own = ModelConfig(**weights.checkpoint.config.get("model", {}))
+    if any(key.partition(".")[0] == "model" for key in typed) and config.model != own:
+        raise ConfigError(
+            "model",
+            f"{config.model.family} {config.model.depth} layers",
+            f"{weights.path} is of {own.family}, {own.depth} layers, width {own.width}; "
+            "allowed is to leave model out",
+        )
+    return replace(config, model=own)
+
+
+def score(config: RunConfig, weights: Weights) -> tuple[StagedNet, dict[str, Scores]]:
+    """Evaluates weights on a data set's test images.
+
+    Args:
+        config: Network, data, device and precision.
+        weights: Of that network.
+
+    Returns:
+        The network, and what was found, by view.
+
+    Raises:
+        StudyError: The weights do not fit, or the data are missing or unfit.
+    """
+    device = machine.choose_device(config.device)
+    threads = machine.set_up(config.threads)
+    data, fingerprint = _data(config, device, threads)
+    if weights.classes != data.classes:
+        raise ConfigError(
+            "weights",
+            weights.path,
+            f"are of {weights.classes} classes, {config.data.title} has {data.classes}",
+        )
+    if weights.checkpoint is not None and weights.checkpoint.data != fingerprint:
+        warn(f"{weights.path} was trained on other images than {config.data.title}")
+    # torch's own kernels: published weights shall score here what they score there.
+    network = build_network(config.model, data.classes, fused=False)
+    weights.put_into(network)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    views = data.views or {"single": functools.partial(_only_view, data)}
+    return network, {
+        name: evaluate(network, _shown(name, chunks(iter), len(data.test)), config.precision)
+        for name, chunks in views.items()
+    }
+
+
+def _data(config: RunConfig, device: torch.device, threads: int) -> tuple[RunData, str]:
+    """The data, of which only those are needed that the network is tested on, and its mean."""
+    batch_size, seed = config.schedule.batch_size, config.seed
+    if not config.data.streamed:
+        images = load_images(config.data)
+        return to_device(
+            images, device, batch_size, seed, config.data.augment, None
+        ), images.fingerprint()
+    from resnet_study.data.stream import StreamedFolder
+    from resnet_study.data.streaming import stream_to_device
+
+    given = config.data.stream.normalization == "torchvision"
+    needs_train = not given or bool(config.data.validation_images)
+    folder = StreamedFolder(config.data, train=needs_train)
+    return stream_to_device(folder, device, 2, seed, None, threads), folder.fingerprint()
+
+
+def _only_view(data: RunData, turns: Turns[int]) -> Iterator[Views]:
+    return (([images], labels) for images, labels in data.test.chunks(data.chunk, turns))
+
+
+def _shown(name: str, batches: Iterator[Views], images: int) -> Iterator[Views]:
+    """The batches, with a bar on a terminal: ten crops of a large set take a while."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=images)
+        for views, labels in batches:
+            yield views, labels
+            progress.advance(task, len(labels))
+
+
+def text(config: RunConfig, weights: Weights, network: StagedNet, scores: dict[str, Scores]) -> str:
+    """What was found, for a reader."""
+    model = config.model
+    images = max(found.images for found in scores.values())
+    lines = [
+        f"weights   {weights.path}",
+        f"network   {model.family}, {model.depth} layers, {count_parameters(network):,} parameters",
+        f"data      {config.data.title}, {images:,} images",
+        "",
+        f"{'view':<12}{'top-1 error (%)':>17}{'top-5 error (%)':>17}{'loss (nats)':>14}",
+    ]
+    for name, found in scores.items():
+        top5 = "–" if found.top5_error is None else f"{found.top5_error:.2f}"
+        lines.append(f"{name:<12}{found.error:>17.2f}{top5:>17}{found.loss:>14.4f}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Entry point; reads the command line."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(HELP, end="")
+        return
+    typed = {word.partition("=")[0].lstrip("+~") for word in arguments}
+
+    def carry_out(composed: Any) -> None:
+        command_line.show_warnings()
+        try:
+            weights = read_weights(path)
+            config = described(composed, weights, typed)
+            network, scores = score(config, weights)
+        except StudyError as error:
+            command_line.fail(error)
+        if "--json" in arguments:
+            print(json.dumps({name: asdict(found) for name, found in scores.items()}, indent=2))
+        else:
+            print(text(config, weights, network, scores), end="")
+
+    try:
+        path, sys.argv[1:] = rewrite(arguments)
+    except ConfigError as error:
+        command_line.fail(error)
+    try:
+        command_line.main(carry_out)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        reader_has_left()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Weights from a file: of a checkpoint of ours, or published; no code in them is run."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnet_study.errors import CheckpointError, ConfigError, StudyError
+from resnet_study.files import reason
+from resnet_study.training.checkpoint import Checkpoint, is_checkpoint, read
+
+# Where training scripts keep a network's weights among other things.
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file's weights.
+
+    Attributes:
+        path: The file.
+        tensors: By name.
+        checkpoint: Ours, if it is one.
+    """
+
+    path: Path
+    tensors: Mapping[str, torch.Tensor]
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def classes(self) -> int | None:
+        """Outputs of the last layer, the only one whose weights have two dimensions."""
+        matrices = [t for t in self.tensors.values() if t.ndim == 2]
+        return len(matrices[-1]) if matrices else None
+
+    @property
+    def projects(self) -> bool:
+        """Whether a shortcut has weights, by torchvision's names."""
+        return any(".downsample." in name for name in self.tensors)
+
+    def put_into(self, network: nn.Module) -> None:
+        """Puts them into a network, all of them.
+
+        Raises:
+            ConfigError: They are of another network.
+        """
+        wanted = network.state_dict()
+        for name in self.tensors:
+            if name not in wanted:
+                raise self._misfit(f"this network has no {name}")
+        for name, tensor in wanted.items():
+            if name not in self.tensors:
+                # Batch norm has counted mini-batches only since torch 0.4.1.
+                if name.endswith("num_batches_tracked"):
+                    continue
+                raise self._misfit(f"they have no {name}")
+            if (shape := tuple(self.tensors[name].shape)) != tuple(tensor.shape):
+                raise self._misfit(f"{name} is {shape}, in this network {tuple(tensor.shape)}")
+        network.load_state_dict(dict(self.tensors), strict=False)
+
+    def _misfit(self, why: str) -> ConfigError:
+        return ConfigError("weights", self.path, f"are of another network than model.*: {why}")
+
+
+def read_weights(path: Path) -> Weights:
+    """Reads a checkpoint of ours, or a state dict as `torch.save` writes it.
+
+    Of the latter those are found too that lie beside an optimiser's state, and those of
+    networks that were trained in `DataParallel`.
+
+    Raises:
+        StudyError: The file is not there, is damaged, or holds something else.
+    """
+    try:
+        if is_checkpoint(path):
+            checkpoint = read(path)
+            return Weights(path, checkpoint.network, checkpoint)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise StudyError("weights", path, f"cannot be read ({reason(error)})") from error
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise CheckpointError(
+            "weights", path, "is damaged, or holds more than numbers and text"
+        ) from error
+    tensors = _tensors(content)
+    if tensors is None:
+        raise CheckpointError("weights", path, "holds no network's state dict")
+    return Weights(path, tensors)
+
+
+def _tensors(content: Any) -> dict[str, torch.Tensor] | None:
+    if not isinstance(content, Mapping):
+        return None
+    for name in _WRAPPERS:
+        if isinstance(content.get(name), Mapping):
+            return _tensors(content[name])
+    if not content or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        return None
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}

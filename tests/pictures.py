@@ -1,0 +1,138 @@
+"""A folder of images of all kinds that people have: `python -m tests.pictures FOLDER`.
+
+The figures of the embedded shapes, enlarged to many sizes and written in many modes and
+formats; some files are no images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from resnet_study.data import shapes
+
+Writer = Callable[[Image.Image, Path], Path]
+ORIENTATION = 0x0112
+
+
+def _saved(image: Image.Image, path: Path, suffix: str, **options: object) -> Path:
+    path = path.with_suffix(suffix)
+    image.save(path, **options)
+    return path
+
+
+def _turned(image: Image.Image, path: Path) -> Path:
+    """Stored on its side, with the EXIF orientation that says so."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    return _saved(image.transpose(Image.Transpose.ROTATE_90), path, ".jpg", exif=exif)
+
+
+def _deep(image: Image.Image, path: Path) -> Path:
+    levels = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    return _saved(Image.fromarray(levels), path, ".png")
+
+
+def _transparent(image: Image.Image, path: Path) -> Path:
+    shown = image.convert("RGBA")
+    shown.putalpha(Image.linear_gradient("L").resize(image.size))
+    return _saved(shown, path, ".png")
+
+
+def _see_through_palette(image: Image.Image, path: Path) -> Path:
+    return _saved(image.convert("P"), path, ".png", transparency=bytes([0, 128, *[255] * 254]))
+
+
+KINDS: dict[str, Writer] = {
+    "jpeg": lambda i, p: _saved(i, p, ".JPEG", quality=90),
+    "progressive": lambda i, p: _saved(i, p, ".jpg", progressive=True),
+    "grey": lambda i, p: _saved(i.convert("L"), p, ".jpg"),
+    "cmyk": lambda i, p: _saved(i.convert("CMYK"), p, ".jpg", quality=95),
+    "turned": _turned,
+    "alpha": _transparent,
+    "palette": lambda i, p: _saved(i.convert("P"), p, ".png"),
+    "see-through palette": _see_through_palette,
+    "deep": _deep,
+    "two levels": lambda i, p: _saved(i.convert("1"), p, ".png"),
+    "tiff": lambda i, p: _saved(i, p, ".tif"),
+    "webp": lambda i, p: _saved(i, p, ".webp"),
+    "tiny": lambda i, p: _saved(i.resize((1, 1)), p, ".png"),
+    "long": lambda i, p: _saved(i.resize((900, 20)), p, ".png"),
+}
+
+
+def _written(content: bytes) -> Writer:
+    def write(_: Image.Image, path: Path) -> Path:
+        path = path.with_suffix(".jpg")
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def _cut(image: Image.Image, path: Path) -> Path:
+    path = KINDS["jpeg"](image, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    return path
+
+
+BROKEN: dict[str, Writer] = {
+    "empty": _written(b""),
+    "text": _written(b"this is no image\n" * 20),
+    "cut": _cut,
+}
+
+
+def make_folder(
+    root: Path, train: int, val: int, broken: int = 0, largest: int = 700, classes: int = 10
+) -> list[Path]:
+    """Makes `train/<class>/*` and `val/<class>/*`.
+
+    Args:
+        root: The folder.
+        train: Training images, those that are broken among them.
+        val: Validation images, none of them broken.
+        broken: Training images that cannot be read.
+        largest: Longest side of most of them, in pixels.
+        classes: How many of the figures there are.
+
+    Returns:
+        The broken files.
+    """
+    rng = np.random.default_rng(9)
+    found = shapes.generate(10 * train // classes + 10, 10 * val // classes + 10)
+    damaged = []
+    for part, count, images, labels in (
+        ("train", train, found.train_images, found.train_labels),
+        ("val", val, found.test_images, found.test_labels),
+    ):
+        chosen = np.flatnonzero(labels < classes)[:count]
+        spoiled = set(chosen[:broken]) if part == "train" else set()
+        for number, index in enumerate(chosen):
+            folder = root / part / found.classes[labels[index]].replace(" ", "_")
+            folder.mkdir(parents=True, exist_ok=True)
+            size = tuple(int(side) for side in rng.integers(24, largest + 1, 2))
+            image = Image.fromarray(images[index].transpose(1, 2, 0))
+            image = image.resize(size, Image.Resampling.BICUBIC)
+            writers = BROKEN if index in spoiled else KINDS
+            writer = list(writers.values())[number % len(writers)]
+            path = writer(image, folder / f"{number:05d}")
+            if index in spoiled:
+                damaged.append(path)
+    return damaged
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--train", type=int, default=3000)
+    parser.add_argument("--val", type=int, default=500)
+    parser.add_argument("--broken", type=int, default=0)
+    given = parser.parse_args()
+    for damaged_file in make_folder(given.folder, given.train, given.val, given.broken):
+        print(f"cannot be read: {damaged_file}")
