@@ -109,7 +109,7 @@ def score(config: RunConfig, weights: Weights) -> tuple[StagedNet, dict[str, Sco
     device = machine.choose_device(config.device)
     threads = machine.set_up(config.threads)
     data, fingerprint = _data(config, device, threads)
-    if weights.classes != data.classes:
+    if weights.classes not in (None, data.classes):
         raise ConfigError(
             "weights",
             weights.path,

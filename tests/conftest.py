@@ -24,6 +24,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def varied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 training and 24 validation images of all kinds, in four classes."""
+    from tests.pictures import make_folder
+
+    root = tmp_path_factory.mktemp("varied")
+    make_folder(root, 60, 24, largest=120, classes=4)
+    return root
+
+
 @pytest.fixture
 def tiny(tmp_path: Path, cache: Path) -> Callable[..., RunConfig]:
     """Makes the description of a run of 12 iterations on 8×8 shapes."""

@@ -81,10 +81,11 @@ def read_weights(path: Path) -> Weights:
         if is_checkpoint(path):
             checkpoint = read(path)
             return Weights(path, checkpoint.network, checkpoint)
-        content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise StudyError("weights", path, f"cannot be read ({reason(error)})") from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise CheckpointError(
             "weights", path, "is damaged, or holds more than numbers and text"
         ) from error

@@ -28,13 +28,6 @@ CPU = torch.device("cpu")
 SMALL = StreamConfig(crop=32, scale=(34, 48), test_scale=36, views=("single", "ten_crop"))
 
 
-@pytest.fixture(scope="session")
-def varied(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("varied")
-    make_folder(root, 60, 24, largest=120, classes=4)
-    return root
-
-
 @pytest.fixture
 def spoiled(tmp_path: Path) -> tuple[Path, list[Path]]:
     broken = make_folder(tmp_path / "spoiled", 30, 12, broken=3, largest=60, classes=3)
