@@ -41,7 +41,7 @@ def test_each_group_file_composes(file: Path):
 RUNS = {
     "quick": 15, "figure6": 15, "identity": 10, "gradients": 12, "responses": 6, "span": 12,
     "initialization": 20, "colour": 12, "options": 20, "thousand": 2,
-    "short": 15, "short_rate": 6, "imagenet": 4,
+    "short": 15, "short_rate": 6, "imagenet": 4, "imagenet_trial": 2,
 }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_each_experiment_has_the_runs_that_it_should(experiment: str):
     assert {config.experiment_name for config in runs} == {experiment}
 
 
-STUDIES = {"quick", "figure6", "short", "short_rate", "imagenet"}
+STUDIES = {"quick", "figure6", "short", "short_rate", "imagenet", "imagenet_trial"}
 PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
 
 
