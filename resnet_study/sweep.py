@@ -50,7 +50,8 @@ def relative_cost(config: RunConfig) -> float:
         # What its stages see: stem and pooling have reduced it.
         side = (config.data.stream.crop if config.data.streamed else side) / 4
     images = config.schedule.iterations * config.schedule.batch_size
-    # Small networks are bound by memory traffic, which grows with width, not its square.
+    # CIFAR's networks are bound by memory traffic, which grows with width, not its square; and
+    # within ImageNet's family all are of one width.
     return float(images * config.model.depth * config.model.width * side**2)
 
 

@@ -61,7 +61,19 @@ def estimate(config: RunConfig, images: Images, place: Place, benchmark: Benchma
     schedule, notes = config.schedule, []
     speeds, slower, note = recipe(benchmark, config, place)
     notes += note
-    speeds, scale = nearest_scale(speeds, config.model.width, images.side)
+    side: float = images.side
+    if config.model.architecture == "imagenet":
+        # Stem and pooling reduce it before the stages.
+        side /= 4
+        notes.append(
+            "no network of ImageNet's family was measured: these times are scaled from CIFAR's by "
+            "multiply-adds and may be wrong by a multiple; reading images and the last "
+            "evaluation's views are not counted"
+        )
+    speeds, scale = nearest_scale(speeds, config.model.width, side)
+    if config.model.architecture == "imagenet":
+        # Wide layers are bound by arithmetic, which grows with the square of the width.
+        scale *= config.model.width / speeds[0].width
     depth = config.model.depth
     train = slower * scale * over_depth([(s.depth, s.train) for s in speeds], depth)
     evaluate = slower * scale * over_depth([(s.depth, s.evaluate) for s in speeds], depth)
@@ -158,7 +170,7 @@ def _nearest(speeds: list[Speed], of: Callable[[Speed], float], value: float) ->
     return [speed for speed in speeds if of(speed) == best]
 
 
-def nearest_scale(speeds: Sequence[Speed], width: int, side: int) -> tuple[list[Speed], float]:
+def nearest_scale(speeds: Sequence[Speed], width: int, side: float) -> tuple[list[Speed], float]:
     """The measurements at the nearest width and side, and the factor from there to here.
 
     Cost grows with width and with the square of the side, as in `sweep.relative_cost`.

@@ -37,7 +37,7 @@ def images_of(data: DataConfig) -> Images:
     Raises:
         DataError: An image folder is not there, or has another layout.
     """
-    return _images_of(replace(data, augment=AugmentConfig()))
+    return _images_of(replace(data, augment=AugmentConfig(padding=data.augment.padding)))
 
 
 @functools.cache

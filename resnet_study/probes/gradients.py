@@ -25,7 +25,7 @@ def gradient_norms(
         labels: int64 `(N,)`.
 
     Yields:
-        Measure, layer's name, its position from 1, and value, of each 3×3 layer in turn:
+        Measure, layer's name, its position from 1, and value, of each layer in turn:
         "weight_gradient_norm", the L2 norm of the mean cross-entropy's gradient with respect
         to the kernel; "activation_gradient_norm", the same with respect to the layer's
         output, after batch norm and before the non-linearity, over the whole batch;

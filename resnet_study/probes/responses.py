@@ -16,7 +16,7 @@ def response_deviations(
 ) -> Iterator[tuple[str, float]]:
     """Standard deviation of each layer's responses over images, channels and positions.
 
-    A response is a 3×3 layer's output after batch norm and before the non-linearity and the
+    A response is a layer's output after batch norm and before the non-linearity and the
     addition, in evaluation mode.
 
     Args:

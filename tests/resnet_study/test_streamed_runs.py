@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_study.config import (
     AugmentConfig,
@@ -169,3 +170,16 @@ def test_a_missing_folder_is_one_line(command, tmp_path):
     assert done.stderr.startswith(f"error: data.root={tmp_path / 'nowhere'}: is not there; allowed")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_trains_on_a_stream_what_a_cpu_does(streamed, tmp_path):
+    """With pinned memory, copies that nothing waits for, and captured iterations."""
+    stream = replace(SMALL, crop=64, scale=(68, 80), test_scale=72)
+    slow = replace(streamed().schedule, learning_rate=0.001)
+    config = streamed(stream=stream, schedule=slow, kernels="torch", device="cpu")
+    alone = run(replace(config, runs_dir=str(tmp_path / "alone")))
+    record = run(replace(config, device="cuda"))
+    assert_same_to_rounding(alone.folder, record.folder)
+    assert record.manifest["evaluation"]["ten_crop"]["images"] == 24
