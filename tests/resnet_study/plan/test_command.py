@@ -149,3 +149,19 @@ def test_words_are_handed_on_as_they_are():
         "--multirun", "seed=0,1", "hydra/launcher=slurm", "data.label=launcher=x",
         "hydra/sweeper=study_plan",
     ]  # fmt: skip
+
+
+def test_imagenets_family_is_planned_and_said_to_be_scaled(call, varied):
+    given = ("experiment=imagenet", f"data.root={varied}", "precision=fp32")
+    status, text, errors = call(*given)
+    assert (status, errors) == (0, "")
+    assert text.startswith("4 runs in runs/imagenet: 0 finished, 4 not begun\nImageNet, 600,000 it")
+    assert "no network of ImageNet's family was measured" in text
+    # 34 layers take twice the time of 18, and both weeks.
+    plan = json.loads(call(*given, "--json")[1])
+    seconds = {each["run_id"][:9]: each["seconds"] for each in plan["each"]}
+    assert 1.5 < seconds["plain-034"] / seconds["plain-018"] < 2.5
+    assert seconds["plain-018"] > 1e6
+    status, _, errors = call("experiment=imagenet")
+    assert status == 2
+    assert errors.startswith("error: data.root=data/imagenet: is not there; allowed is a folder")
