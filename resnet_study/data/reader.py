@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -145,18 +146,21 @@ def read(
         DataError: A worker process was killed.
     """
     pictures.quiet()
+    on_gpu = device.type == "cuda"
     loader = DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        pin_memory=device.type == "cuda",
+        pin_memory=on_gpu,
         worker_init_fn=_begin,
         prefetch_factor=PREFETCHED if workers else None,
         # Of its own: nothing here shall move the global one.
         generator=torch.Generator(),
     )
-    iterator = iter(loader)
+    # The thread that pins takes the device that is current now.
+    with torch.cuda.device(device) if on_gpu else nullcontext():
+        iterator = iter(loader)
     try:
         yield from iterator
     except RuntimeError as error:
