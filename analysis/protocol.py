@@ -21,7 +21,7 @@ def variant_of(config: RunConfig) -> str:
         words.append(model.init.capitalize())
     if model.norm != usual.model.norm:
         words.append("no batch norm")
-    if config.data.augment.colour:
+    if config.data.augment.colour != (0.1 if config.data.streamed else 0.0):
         words.append(f"colour {config.data.augment.colour:g}")
     if start.depth is not None:
         words.append(f"from {start.depth} layers")
@@ -44,15 +44,7 @@ def settings_of(config: RunConfig) -> str:
     identity = config.canonical()
     for key in ("seed", "start"):
         identity.pop(key, None)
-    for key in (
-        "kind",
-        "shortcut",
-        "depth",
-        "layers_per_block",
-        "init",
-        "norm",
-        "bottleneck_stride",
-    ):
+    for key in _NETWORK:
         identity.get("model", {}).pop(key, None)
     if config.model.width == WIDTHS[config.model.architecture]:
         identity.get("model", {}).pop("width", None)

@@ -19,10 +19,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_plugins.resnet_study_compose import Composer
 from resnet_study.__main__ import fail, to_run_config
+from resnet_study.config import RunConfig
 from resnet_study.errors import ConfigError, StudyError
 from resnet_study.interruption import StopRequest
 from resnet_study.processes import Processes
-from resnet_study.sweep import Job, execute, workers_and_threads
+from resnet_study.sweep import Job, execute, runs_per_gpu, workers_and_threads
 
 
 class StudySweeper(BasicSweeper):
@@ -75,7 +76,7 @@ class StudySweeper(BasicSweeper):
 
     def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> dict[str, str]:
         assert self.launcher is not None
-        threads, gpus = self._shares(jobs[0].config.device)
+        threads, gpus = self._shares([job.config for job in jobs])
         overrides = [
             [
                 *job.overrides,
@@ -95,7 +96,7 @@ class StudySweeper(BasicSweeper):
             if outcome.startswith("failed: ")
         }
 
-    def _shares(self, device: str) -> tuple[int | str, int]:
+    def _shares(self, configs: Sequence[RunConfig]) -> tuple[int | str, int]:
         """Threads of a run, and GPUs of this machine; tells the launcher how many workers.
 
         The launcher was made before anything was known of the runs.
@@ -104,10 +105,12 @@ class StudySweeper(BasicSweeper):
         settings = self.config.hydra.launcher
         if self._elsewhere:
             return settings.get("cpus_per_task") or "null", 0
-        gpus = _gpus(device)
+        gpus = _gpus(configs[0].device)
         setting = "n_jobs" if "n_jobs" in settings else "array_parallelism"
         asked, cores = int(settings.get(setting, 1)), int(joblib.cpu_count())
-        workers, threads = workers_and_threads(asked, self.runs, cores, gpus, setting)
+        workers, threads = workers_and_threads(
+            asked, self.runs, cores, gpus, setting, runs_per_gpu(configs)
+        )
         if "n_jobs" in settings:
             self.launcher.joblib["n_jobs"] = workers  # type: ignore[union-attr]
         elif "array_parallelism" in settings:

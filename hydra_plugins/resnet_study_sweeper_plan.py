@@ -19,6 +19,7 @@ from resnet_study.errors import StudyError
 from resnet_study.plan.place import gpus_here, is_cluster, name_of_device, place_of
 from resnet_study.plan.plan import make_plan
 from resnet_study.plan.text import show
+from resnet_study.sweep import runs_per_gpu
 
 
 class PlanSweeper(StudySweeper):
@@ -69,7 +70,8 @@ class PlanSweeper(StudySweeper):
             cores = int(joblib.cpu_count())
             place = place_of(name, settings, runs, cores, gpus=0)
             if not place.cluster and (gpus := gpus_here(jobs[0].config.device)):
-                place = place_of(name, settings, runs, cores, gpus)
+                shared = runs_per_gpu(job.config for job in jobs)
+                place = place_of(name, settings, runs, cores, gpus, shared)
             device = "cpu" if place.cluster else place.device
             show(make_plan(jobs, place, self.benchmark, name_of_device(device)), self.as_json)
         except StudyError as error:

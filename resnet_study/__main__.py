@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError, StudyError, StudyWarning, reader_has_left
+from resnet_study.errors import ConfigError, ImageError, StudyError, StudyWarning, reader_has_left
 from resnet_study.interruption import Interrupted, StopRequest, leave_with_parent
 from resnet_study.processes import Processes
 
@@ -69,7 +69,7 @@ def _fastest_precision(device: str) -> str:
 
 def fail(error: StudyError) -> NoReturn:
     """Ends the process with the error's one line and status 2."""
-    if Processes.here().first:
+    if Processes.here().first or isinstance(error, ImageError):
         print(f"error: {error}", file=sys.stderr)
     # Hydra turns exceptions into tracebacks, but lets this one pass.
     raise SystemExit(2)

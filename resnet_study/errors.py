@@ -37,6 +37,10 @@ class DataError(StudyError):
     """The data set is missing, inconsistent or unreadable."""
 
 
+class ImageError(DataError):
+    """An image cannot be read; of several processes only the one that met it knows."""
+
+
 class DeviceError(StudyError):
     """The requested device is not there."""
 

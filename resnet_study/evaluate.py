@@ -16,18 +16,19 @@ from rich.progress import Progress
 
 from resnet_study import __main__ as command_line
 from resnet_study import machine
-from resnet_study.config import ModelConfig, RunConfig
+from resnet_study.config import DataConfig, ModelConfig, RunConfig
 from resnet_study.data import load_images
 from resnet_study.data.loader import RunData, Turns, Views, to_device
 from resnet_study.errors import ConfigError, StudyError, reader_has_left, warn
 from resnet_study.models import StagedNet, build_network, count_parameters
+from resnet_study.runs import RunFolder
 from resnet_study.training.evaluation import Scores, evaluate
 from resnet_study.training.weights import Weights, read_weights
 
 HELP = """\
 What a file's weights score on the test images of a data set.
 
-  python -m resnet_study.evaluate weights=FILE [OVERRIDES] [--json]
+  python -m resnet_study.evaluate weights=FILE [OVERRIDES] [--json] [--record]
 
 weights=FILE  a checkpoint.pt of a run, or a state dict as torch.save writes it, such as
               torchvision's published weights; nothing in it is run
@@ -35,8 +36,10 @@ OVERRIDES     what python -m resnet_study takes: model=residual_imagenet model.d
               data=imagenet data.root=FOLDER precision=bf16; of a streamed folder
               data.stream.views=[single,ten_crop,multi_scale] are the views
 --json        print the scores as JSON
+--record      add them to the run that a checkpoint lies in, for its report
 
-A run's checkpoint knows its network. Of published weights of ImageNet's family the strides
+A run's checkpoint knows its network, and how images were shown to it: name the data, and
+what shall be otherwise. Of published weights of ImageNet's family the strides
 and the normalisation are torchvision's, unless model.bottleneck_stride or
 data.stream.normalization say otherwise; the data need no train/ then.
   python -m resnet_study.evaluate weights=resnet50.pth model=residual_imagenet model.depth=50
@@ -55,7 +58,8 @@ def rewrite(arguments: Sequence[str]) -> tuple[Path, list[str]]:
         raise ConfigError("weights", named or None, "allowed is one file: weights=FILE")
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError("weights", named[0], "are evaluated alone: leave out -m")
-    rest = [word for word in arguments if not word.startswith("weights=") and word != "--json"]
+    flags = {"--json", "--record"}
+    rest = [word for word in arguments if not word.startswith("weights=") and word not in flags]
     # Experiments are sweeps, whose data and views may be named all the same.
     return Path(named[0]), [*rest, "hydra.mode=RUN"]
 
@@ -81,6 +85,7 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
                 composed.data.stream.normalization = "torchvision"
         composed.data.augment.colour = 0.0
         return command_line.to_run_config(composed)
+    composed.data.augment.colour = 0.0
     config = command_line.to_run_config(composed)
     own = ModelConfig(**weights.checkpoint.config.get("model", {}))
     if any(key.partition(".")[0] == "model" for key in typed) and config.model != own:
@@ -90,15 +95,35 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
             f"{weights.path} is of {own.family}, {own.depth} layers, width {own.width}; "
             "allowed is to leave model out",
         )
-    return replace(config, model=own)
+    trained = weights.checkpoint.config
+    if "precision" not in typed:
+        config = replace(config, precision=trained.get("precision", config.precision))
+    return replace(config, model=own, data=_as_trained(config.data, trained.get("data", {}), typed))
 
 
-def score(config: RunConfig, weights: Weights) -> tuple[StagedNet, dict[str, Scores]]:
+def _as_trained(data: DataConfig, trained: dict[str, Any], typed: set[str]) -> DataConfig:
+    """The data with the settings of a run's description, but for those that were typed."""
+    usual = DataConfig()
+    if data.name == trained.get("name", usual.name):
+        names = ("resolution", "train_images", "validation_images", "classes")
+        own = {name: trained.get(name, getattr(usual, name)) for name in names}
+        data = replace(data, **{k: v for k, v in own.items() if f"data.{k}" not in typed})
+    if data.streamed and "stream" in trained:
+        stream = trained["stream"].items()
+        kept = {k: v for k, v in stream if f"data.stream.{k}" not in typed}
+        data = replace(data, stream=replace(data.stream, **kept))
+    return data
+
+
+def score(
+    config: RunConfig, weights: Weights, recording: bool = False
+) -> tuple[StagedNet, dict[str, Scores]]:
     """Evaluates weights on a data set's test images.
 
     Args:
         config: Network, data, device and precision.
         weights: Of that network.
+        recording: Whether the images must be those of the run that the weights are from.
 
     Returns:
         The network, and what was found, by view.
@@ -108,14 +133,20 @@ def score(config: RunConfig, weights: Weights) -> tuple[StagedNet, dict[str, Sco
     """
     device = machine.choose_device(config.device)
     threads = machine.set_up(config.threads)
-    data, fingerprint = _data(config, device, threads)
+    data, fingerprint = _data(config, device, threads, whole=recording)
     if weights.classes not in (None, data.classes):
         raise ConfigError(
             "weights",
             weights.path,
             f"are of {weights.classes} classes, {config.data.title} has {data.classes}",
         )
-    if weights.checkpoint is not None and weights.checkpoint.data != fingerprint:
+    if weights.checkpoint is not None and fingerprint not in (None, weights.checkpoint.data):
+        if recording:
+            raise ConfigError(
+                "data.root",
+                config.data.root,
+                "allowed with --record are the images that it was trained on",
+            )
         warn(f"{weights.path} was trained on other images than {config.data.title}")
     # torch's own kernels: published weights shall score here what they score there.
     network = build_network(config.model, data.classes, fused=False)
@@ -128,8 +159,14 @@ def score(config: RunConfig, weights: Weights) -> tuple[StagedNet, dict[str, Sco
     }
 
 
-def _data(config: RunConfig, device: torch.device, threads: int) -> tuple[RunData, str]:
-    """The data, of which only those are needed that the network is tested on, and its mean."""
+def _data(
+    config: RunConfig, device: torch.device, threads: int, whole: bool
+) -> tuple[RunData, str | None]:
+    """The data, of which only those are needed that the network is tested on, and its mean.
+
+    Returns:
+        The data, and their fingerprint; None where not all of them are needed.
+    """
     batch_size, seed = config.schedule.batch_size, config.seed
     if not config.data.streamed:
         images = load_images(config.data)
@@ -140,9 +177,10 @@ def _data(config: RunConfig, device: torch.device, threads: int) -> tuple[RunDat
     from resnet_study.data.streaming import stream_to_device
 
     given = config.data.stream.normalization == "torchvision"
-    needs_train = not given or bool(config.data.validation_images)
+    needs_train = whole or not given or bool(config.data.validation_images)
     folder = StreamedFolder(config.data, train=needs_train)
-    return stream_to_device(folder, device, 2, seed, None, threads), folder.fingerprint()
+    fingerprint = folder.fingerprint() if needs_train else None
+    return stream_to_device(folder, device, 0, seed, None, threads), fingerprint
 
 
 def _only_view(data: RunData, turns: Turns[int]) -> Iterator[Views]:
@@ -157,6 +195,21 @@ def _shown(name: str, batches: Iterator[Views], images: int) -> Iterator[Views]:
         for views, labels in batches:
             yield views, labels
             progress.advance(task, len(labels))
+
+
+def record(weights: Weights, scores: dict[str, Scores]) -> None:
+    """Adds scores to the manifest of the run whose checkpoint was evaluated.
+
+    Raises:
+        StudyError: It is no checkpoint of a finished run.
+    """
+    folder = RunFolder(weights.path.parent)
+    finished = folder.completed()
+    if weights.checkpoint is None or finished is None:
+        raise ConfigError("weights", weights.path, "allowed with --record is a finished run's")
+    former = finished.manifest.get("evaluation") or {}
+    found = {name: asdict(score) for name, score in scores.items()}
+    folder.write_manifest(finished.manifest | {"evaluation": former | found})
 
 
 def text(config: RunConfig, weights: Weights, network: StagedNet, scores: dict[str, Scores]) -> str:
@@ -182,6 +235,7 @@ def main() -> None:
     if {"-h", "--help"} & set(arguments):
         print(HELP, end="")
         return
+    flags = {word for word in arguments if word.startswith("--")}
     typed = {word.partition("=")[0].lstrip("+~") for word in arguments}
 
     def carry_out(composed: Any) -> None:
@@ -189,10 +243,12 @@ def main() -> None:
         try:
             weights = read_weights(path)
             config = described(composed, weights, typed)
-            network, scores = score(config, weights)
+            network, scores = score(config, weights, "--record" in flags)
+            if "--record" in flags:
+                record(weights, scores)
         except StudyError as error:
             command_line.fail(error)
-        if "--json" in arguments:
+        if "--json" in flags:
             print(json.dumps({name: asdict(found) for name, found in scores.items()}, indent=2))
         else:
             print(text(config, weights, network, scores), end="")

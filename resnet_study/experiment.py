@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,13 +14,13 @@ import torch
 from resnet_study import machine
 from resnet_study.config import RunConfig, StartConfig
 from resnet_study.data import ImageSet, open_data, prepare_data
-from resnet_study.data.loader import Images
+from resnet_study.data.loader import Images, Tensors
 from resnet_study.data.stream import StreamedFolder
-from resnet_study.errors import ConfigError, DataError
+from resnet_study.errors import ConfigError, ImageError
 from resnet_study.events import check_logger
 from resnet_study.files import check_writable
+from resnet_study.finished import check_finished
 from resnet_study.interruption import Interrupted, StopRequest
-from resnet_study.logs import ProbeLog
 from resnet_study.models import (
     StagedNet,
     build_network,
@@ -30,7 +30,7 @@ from resnet_study.models import (
     kernels_for,
     normalise_in_parts,
 )
-from resnet_study.outputs import FolderOutputs, Outputs, check_probes, now, recorded
+from resnet_study.outputs import FolderOutputs, Outputs, now, recorded
 from resnet_study.probes import Measurement, look
 from resnet_study.processes import Processes
 from resnet_study.progress import Reporter
@@ -40,7 +40,7 @@ from resnet_study.training.checkpoint import Checkpoints, restore
 from resnet_study.training.evaluation import Scores, evaluate
 from resnet_study.training.loop import Evaluation, first_row, train
 from resnet_study.training.state import TrainingState
-from resnet_study.training.step import build_optimizer, build_step
+from resnet_study.training.step import AHEAD, build_optimizer, build_step
 
 
 def run(
@@ -117,7 +117,7 @@ def _train(
     Returns:
         "finished" or "diverged".
     """
-    threads = machine.set_up(config.threads, processes.local_size)
+    threads = machine.set_up(config.threads, processes.local_size, device)
     machine.reset_peak_memory(device)
     data = prepare_data(images, config, device, threads)
     seen_in_parts = processes.parts_here(config.batch_norm_parts) != (1, None)
@@ -190,6 +190,7 @@ def _train(
         state,
         data.batches.assemble,
         1 / processes.size,
+        ahead=AHEAD if config.data.streamed else None,
     )
     outputs = Outputs()
     if processes.first:
@@ -208,6 +209,8 @@ def _train(
     evaluations = {"clean_train": evaluation(data.clean_train), "test": evaluation(data.test)}
 
     def save() -> None:
+        if isinstance(images, StreamedFolder):
+            images.going_on(processes.union(images.unreadable.paths))
         processes.average_statistics(network, config.batch_norm_parts)
         loss_sum, wrong = processes.total(state.loss_sum), processes.total(state.wrong)
         outputs.save(network, optimizer, replace(state, loss_sum=loss_sum, wrong=wrong))
@@ -239,7 +242,16 @@ def _train(
         if iteration % config.checkpoint.every == 0:
             save()
 
-    batches = data.batches.starting_at(state.iteration, processes.share)
+    def read() -> Generator[Tensors]:
+        try:
+            yield from data.batches.starting_at(state.iteration, processes.share)
+        except ImageError:
+            # Between two iterations; of several processes the others do not know of it.
+            if processes.size == 1:
+                save()
+            raise
+
+    batches = read()
     with closing(outputs), closing(batches):
         if saved is None:
             if config.start != StartConfig():
@@ -312,34 +324,4 @@ def _train_start(
             "start.depth",
             config.start.depth,
             f"{record.folder} {record.state}; a finished run is needed",
-        )
-
-
-def check_finished(config: RunConfig) -> None:
-    """Finds out whether a finished run is what is now asked for: its probes and its images.
-
-    An image folder is known by its title, so another folder of the same title would find
-    the finished runs of the first. Where the path differs, the images are compared.
-
-    Raises:
-        ConfigError: It was trained without the probes.
-        DataError: The images are others.
-    """
-    folder = RunFolder.of(config)
-    record = folder.completed()
-    if record is not None and record.state == "finished":
-        end = config.schedule.iterations
-        check_probes(config, folder, ProbeLog(folder.probes_file, end), end)
-    if record is None or not config.data.in_folder:
-        return
-    former = folder.read_config().data.root
-    if former is not None and Path(former).resolve() == Path(config.data.root or "").resolve():
-        return
-    made_with = record.manifest.get("data", {}).get("fingerprint")
-    if open_data(config.data).fingerprint() != made_with:
-        raise DataError(
-            "data.root",
-            config.data.root,
-            f"{record.folder} was made with other images of the same name, from {former}; "
-            "allowed is a data.label, or experiment_name, of its own",
         )

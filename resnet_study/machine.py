@@ -56,13 +56,17 @@ def fastest_precision(device: torch.device) -> str:
     return "bf16" if words & fast else "fp32"
 
 
-def set_up(threads: int | None, sharers: int = 1) -> int:
+def set_up(threads: int | None, sharers: int = 1, device: torch.device | None = None) -> int:
     """Sets threads, and kernels that give the same result each time; returns the threads.
 
     Args:
         threads: CPU threads; None for all cores this process may use.
         sharers: Processes that share these cores evenly.
+        device: What this process trains on; a GPU becomes the current one, on whose stream
+            graphs are captured.
     """
+    if device is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
     threads = threads or max(1, int(joblib.cpu_count()) // sharers)
     torch.set_num_threads(threads)
     _keep_freed_memory()

@@ -84,6 +84,9 @@ class FolderOutputs(Outputs):
         self.metrics = MetricsLog(folder.metrics_file, saved.metrics if saved else "")
         self.probes = ProbeLog(folder.probes_file, iteration)
         if saved:
+            # Of a run that has nothing left to train, too.
+            self.manifest["seconds"] = saved.state["seconds"]
+            self.manifest["waiting_seconds"] = saved.state.get("waited", 0.0)
             check_probes(config, folder, self.probes, iteration)
         self.events = EventLog(config.logger, folder.path, self.metrics.text)
         folder.write_manifest(manifest)
@@ -118,6 +121,7 @@ class FolderOutputs(Outputs):
 
     def finish(self) -> None:
         self.manifest["metrics"] = self.metrics.seal()
+        self._note_memory()
 
     def close(self) -> None:
         self.events.close()

@@ -190,6 +190,16 @@ class Processes:
         dist.all_reduce(result)
         return result
 
+    def union(self, texts: list[str]) -> list[str]:
+        """Everyone's texts, each once, sorted."""
+        if self.size == 1:
+            return texts
+        import torch.distributed as dist
+
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, texts)
+        return sorted(set().union(*found))
+
     def share(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """This process's share of what is drawn for a mini-batch: consecutive images."""
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -56,7 +56,12 @@ def relative_cost(config: RunConfig) -> float:
 
 
 def workers_and_threads(
-    asked: int, runs: int, cores: int, gpus: int, setting: str = "n_jobs"
+    asked: int,
+    runs: int,
+    cores: int,
+    gpus: int,
+    setting: str = "n_jobs",
+    per_gpu: int = RUNS_PER_GPU,
 ) -> tuple[int, int]:
     """How many runs go on side by side, and on how many threads each.
 
@@ -72,6 +77,7 @@ def workers_and_threads(
         cores: That this process may use.
         gpus: That runs are trained on; 0 on a CPU.
         setting: The launcher's setting, for the error.
+        per_gpu: Runs that share a GPU, as from `runs_per_gpu`.
 
     Raises:
         ConfigError: No worker was asked for.
@@ -81,9 +87,15 @@ def workers_and_threads(
         raise ConfigError(f"hydra.launcher.{setting}", 0, allowed)
     most = asked if asked > 0 else max(1, cores + 1 + asked)
     if gpus and asked == -1:
-        most = min(cores, RUNS_PER_GPU * gpus)
+        most = min(cores, per_gpu * gpus)
     workers = min(most, runs)
     return workers, max(1, cores // workers)
+
+
+def runs_per_gpu(configs: Iterable[RunConfig]) -> int:
+    """How many of these runs share a GPU: one of ImageNet's networks fills it."""
+    filling = any(config.model.architecture == "imagenet" for config in configs)
+    return 1 if filling else RUNS_PER_GPU
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
@@ -184,9 +196,9 @@ def _prepare(configs: Sequence[RunConfig], elsewhere: bool) -> None:
 
 def _check_finished(configs: Sequence[RunConfig]) -> None:
     """Finished runs must have what is asked for: these images, not namesakes, and probes."""
-    folders = [c for c in configs if c.data.name == "image_folder" or c.probes.active]
+    folders = [c for c in configs if c.data.in_folder or c.probes.active]
     if folders:
-        from resnet_study.experiment import check_finished
+        from resnet_study.finished import check_finished
 
         for config in folders:
             check_finished(config)

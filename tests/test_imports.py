@@ -16,6 +16,7 @@ ORDER = [
     {"runs", "models", "data", "probes"},
     {"slurm", "training", "progress", "events", "logs", "machine"},
     {"start", "outputs"},
+    {"finished"},
     {"experiment"},
     {"sweep"},
     {"benchmark"},

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
@@ -87,15 +87,14 @@ def rivals(
             loader = DataLoader(
                 files,
                 batch_size,
-                shuffle=True,
-                drop_last=True,
+                # Endless, as ours is: no rival's processes begin anew with each epoch.
+                sampler=RandomSampler(files, replacement=True, num_samples=10**7),
                 num_workers=workers,
                 pin_memory=device.type == "cuda",
                 prefetch_factor=PREFETCHED if workers else None,
             )
-            while True:
-                for images, labels in loader:
-                    yield images.to(device, non_blocking=True), labels.to(device)
+            for images, labels in loader:
+                yield images.to(device, non_blocking=True), labels.to(device)
 
         return batches
 

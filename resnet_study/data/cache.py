@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,28 @@ def cached_arrays(path: Path, names: Sequence[str], build: Callable[[], Arrays])
     found = _read(path, names, warning=False)
     if found is not None:
         return found
-    try:
+    with _writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if (found := _read(path, names)) is not None:
-                return found
+        lock = FileLock(path.with_suffix(".lock"))
+        lock.acquire()
+    try:
+        if (found := _read(path, names)) is not None:
+            return found
+        # Its errors are not the cache's.
+        arrays = build()
+        with _writable(path):
             remove_temporaries(path)
-            arrays = build()
             with writing(path) as stream:
                 np.savez(stream, **arrays)  # type: ignore[arg-type]
-            return arrays
+        return arrays
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StorageError(
             "data.cache", path.parent, f"cannot be written ({reason(error)})"

@@ -53,7 +53,11 @@ def read_rgb(path: str, upright: bool, short: int | None = None) -> Image.Image:
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image.copy() if image.readonly else image
-    if image.mode.startswith("I"):
+    # Older versions of Pillow read 16-bit PNG as 32 bits.
+    deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+    if image.mode in ("I", "F") and not deep:
+        raise ValueError(f"mode {image.mode}: levels without a known range")
+    if deep:
         levels = np.asarray(image.convert("I")).clip(0, 2**16 - 1) >> 8
         return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:

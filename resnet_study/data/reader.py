@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -20,7 +21,7 @@ from resnet_study.errors import ConfigError, DataError
 
 # So many files in a row that cannot be read are a damaged folder, not some damaged images.
 MOST_FAILURES = 100
-# Seconds that a process outlives a request to end, for its run to save the state.
+# Seconds that a process outlives its run's request to end: the run may be saving its state.
 GRACE = 60
 # Batches that each process has ready.
 PREFETCHED = 2
@@ -179,17 +180,34 @@ def read(
 def _begin(_: int) -> None:
     """A worker ends with its run, not at a signal that asks the run to save its state.
 
-    SIGTERM also comes from Python where a process ends without having ended its workers: then
-    there is nobody left to wait for.
+    SIGTERM from the run itself is Python's: a process ends that has not ended its workers, and
+    waits for them. From elsewhere it has come to the run as well.
     """
     pictures.quiet()
     for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    if not hasattr(signal, "sigwaitinfo"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+        return
+    parent = os.getppid()
+
+    def listen() -> None:
+        while True:
+            if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent:
+                signal.alarm(GRACE)
+
+    # Blocked in all threads, so that the one that waits for it is told who sent it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=listen, daemon=True).start()
 
 
-def check_shared_memory(stream: StreamConfig, batch_size: int, workers: int) -> None:
+def check_shared_memory(stream: StreamConfig, images: int, workers: int) -> None:
     """Finds out whether the batches that are read ahead fit where processes share memory.
+
+    Args:
+        stream: How large images are.
+        images: Of a training batch and one of an evaluation, which are read side by side.
+        workers: Processes that decode.
 
     Raises:
         ConfigError: They do not; a worker would be killed in mid-run.
@@ -198,7 +216,7 @@ def check_shared_memory(stream: StreamConfig, batch_size: int, workers: int) -> 
         place = os.statvfs(SHARED_MEMORY)
     except OSError:
         return
-    needed = workers * (PREFETCHED + 1) * batch_size * stream.crop**2 * 3
+    needed = workers * (PREFETCHED + 1) * images * stream.crop**2 * 3
     free = place.f_bavail * place.f_frsize
     if needed > free:
         raise ConfigError(

@@ -48,8 +48,14 @@ class Normalization:
         return self.divided(self.centered(views))
 
     def centered(self, views: torch.Tensor) -> torch.Tensor:
-        """uint8 to float in units of 255 levels, mean subtracted."""
-        return views.float().div_(255).sub_(self.mean)
+        """uint8 to float in units of 255 levels, mean subtracted.
+
+        A per-pixel mean has one size; of views of another its channels' means are subtracted.
+        """
+        mean = self.mean
+        if mean.ndim == 3 and mean.shape != views.shape[1:]:
+            mean = mean.mean(dim=(0, 1))
+        return views.float().div_(255).sub_(mean)
 
     def divided(self, views: torch.Tensor) -> torch.Tensor:
         """Divides by the deviations, where there are any."""
@@ -208,12 +214,16 @@ class StreamedImages:
     def _read(self, batches: Iterator[list[int]], kind: str) -> Iterator[Views]:
         dataset = reader.TestViews(self.files, self.folder.config.stream, kind)
         read = reader.read(dataset, batches, reader.collate_test, self.workers, self.device)
+        met, readable = 0, 0
         for views, labels, failures in read:
             self.folder.note(failures)
+            met, readable = met + len(failures) + len(labels), readable + len(labels)
             if len(labels):
                 moved = (view.to(self.device, non_blocking=True) for view in views)
                 shown = [self.normalization(view).permute(0, 3, 1, 2) for view in moved]
                 yield shown, labels.to(self.device, non_blocking=True)
+        if met and not readable:
+            raise self.folder.nothing_readable()
 
     def spread(self, count: int) -> Batch:
         """So many images evenly apart in the order, so that sorted classes all take part."""
@@ -303,7 +313,7 @@ def stream_to_device(
     """
     stream = folder.config.stream
     workers = workers if stream.workers is None else stream.workers
-    reader.check_shared_memory(stream, batch_size, workers)
+    reader.check_shared_memory(stream, batch_size + CHUNK, workers)
     normalization, components = normalization_of(folder, workers)
     normalization = normalization.to(device)
     clean = folder.train

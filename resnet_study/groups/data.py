@@ -49,7 +49,8 @@ class StreamConfig:
             two, both included, and a square is cropped at random.
         test_scale: Shorter side for evaluation, of which the centre is cropped, or ten crops.
         normalization: What is subtracted, in units of 255 levels: the "per_pixel_mean" or the
-            "per_channel_mean" of the training images' centres; or "torchvision", the mean of
+            "per_channel_mean" of the training images' centres (of views that have another size
+            the latter); or "torchvision", the mean of
             ImageNet's channels, and a division by their deviations, as for its weights.
         statistics_images: Training images, class-balanced, that means and principal
             components are measured on.
@@ -57,7 +58,7 @@ class StreamConfig:
         views: What a trained network is evaluated on: the "single" centre crop, the standard
             "ten_crop" (four corners and the centre, mirrored too), "multi_scale": whole
             images at five scales.
-        workers: Processes that decode; 0 for none, null for one per core.
+        workers: Processes that decode; 0 for none, null for as many as the run's threads.
         unreadable: What happens at an image that cannot be read: "stop", or "skip": it is
             named, and while training the next readable one stands in for it.
     """
@@ -87,13 +88,6 @@ class StreamConfig:
                 "data.stream.test_scale",
                 self.test_scale,
                 f"allowed is data.stream.crop={self.crop} or more",
-            )
-        if "multi_scale" in self.views and self.normalization == "per_pixel_mean":
-            raise ConfigError(
-                "data.stream.views",
-                list(self.views),
-                "multi_scale has no fixed pixels; allowed with it are "
-                "data.stream.normalization=per_channel_mean and torchvision",
             )
 
 

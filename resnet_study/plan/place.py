@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_study.errors import ConfigError
-from resnet_study.sweep import workers_and_threads
+from resnet_study.sweep import RUNS_PER_GPU, workers_and_threads
 
 # Without one of these files there is no GPU to ask torch for: NVIDIA's, WSL's and AMD's.
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -62,7 +62,14 @@ def is_cluster(settings: Mapping[str, Any]) -> bool:
     return "Slurm" in str(settings.get("_target_"))
 
 
-def place_of(name: str, settings: Mapping[str, Any], runs: int, cores: int, gpus: int) -> Place:
+def place_of(
+    name: str,
+    settings: Mapping[str, Any],
+    runs: int,
+    cores: int,
+    gpus: int,
+    per_gpu: int = RUNS_PER_GPU,
+) -> Place:
     """Where runs are trained by a launcher with these settings.
 
     Args:
@@ -71,6 +78,7 @@ def place_of(name: str, settings: Mapping[str, Any], runs: int, cores: int, gpus
         runs: Distinct runs of the sweep, finished ones included.
         cores: Of this machine.
         gpus: Of this machine, that runs would be trained on.
+        per_gpu: Runs that share one, as from `runs_per_gpu`.
 
     Raises:
         ConfigError: A setting is not a number, or allows no run.
@@ -81,7 +89,7 @@ def place_of(name: str, settings: Mapping[str, Any], runs: int, cores: int, gpus
     asked = _number(settings, key, 1)
     if asked == 0:
         raise ConfigError(f"hydra.launcher.{key}", 0, "allowed is 1 or more, or -1 for all cores")
-    workers, threads = workers_and_threads(asked, runs, cores, gpus)
+    workers, threads = workers_and_threads(asked, runs, cores, gpus, per_gpu=per_gpu)
     return Place(
         name, workers, threads, gpus, cores, own_process=key != "n_jobs", minutes=_limit(settings)
     )

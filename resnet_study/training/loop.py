@@ -73,6 +73,7 @@ def train(
         state.row_waited += waited
         rate = learning_rate(schedule, state.iteration, state.warming, state.drops)
         step(batch, rate)
+        step.hold_back()
         state.images += schedule.batch_size
         state.iteration += 1
         last = state.iteration == schedule.iterations

@@ -58,7 +58,7 @@ def follow_plateau(schedule: ScheduleConfig, state: TrainingState, test_error: f
     plateau = schedule.plateau
     if plateau.patience is None or state.warming:
         return
-    if test_error <= state.lowest - plateau.improvement:
+    if test_error < state.lowest and test_error <= state.lowest - plateau.improvement:
         state.lowest, state.stale = test_error, 0
         return
     state.stale += 1

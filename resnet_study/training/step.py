@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,8 @@ from resnet_study.errors import warn
 from resnet_study.training.state import TrainingState
 
 Tensors = tuple[torch.Tensor, ...]
+# Iterations that a GPU may lie behind where batches are streamed.
+AHEAD = 2
 # Before a capture libraries must have set themselves up and momentum must exist.
 EAGER_ITERATIONS = 3
 
@@ -46,6 +49,9 @@ class Step:
         assemble: Makes images `(N, 3, H, W)` and labels `(N,)` of the tensors that a batch
             consists of; by default they are these two.
         share: Of the mini-batch, where several processes have one each.
+        ahead: How many iterations may wait for a GPU at most; None for any number. What is read
+            while a network trains takes memory until it is used, and only with a limit does
+            the time until a next batch is there say whether the GPU waits for it.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Step:
         state: TrainingState,
         assemble: Callable[..., Tensors] | None = None,
         share: float = 1,
+        ahead: int | None = None,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -63,11 +70,23 @@ class Step:
         self.state = state
         self.assemble = assemble
         self.share = share
+        self.ahead = ahead
+        self._launched: deque[torch.cuda.Event] = deque()
 
     def __call__(self, batch: Tensors, rate: float) -> None:
         """Trains on one batch at a learning rate."""
         self._set(rate)
         self._iterate(batch)
+
+    def hold_back(self) -> None:
+        """Waits for the iteration that is `ahead` iterations back, where a GPU has not done it."""
+        if self.ahead is None or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            return
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        self._launched.append(event)
+        if len(self._launched) > self.ahead:
+            self._launched.popleft().synchronize()
 
     def _set(self, rate: float) -> None:
         for group in self.optimizer.param_groups:
@@ -145,9 +164,10 @@ def build_step(
     state: TrainingState,
     assemble: Callable[..., Tensors] | None = None,
     share: float = 1,
+    ahead: int | None = None,
 ) -> Step:
     """The step for the device that a network is on; arguments as in `Step`."""
     on_gpu = next(network.parameters()).device.type == "cuda"
     # What several processes tell each other is no part of a graph.
     step = CapturedStep if on_gpu and share == 1 else Step
-    return step(network, optimizer, precision, state, assemble, share)
+    return step(network, optimizer, precision, state, assemble, share, ahead)

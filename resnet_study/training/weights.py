@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,8 @@ def read_weights(path: Path) -> Weights:
         raise StudyError("weights", path, f"cannot be read ({reason(error)})") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:
+        # A damaged file can raise almost anything.
         raise CheckpointError(
             "weights", path, "is damaged, or holds more than numbers and text"
         ) from error

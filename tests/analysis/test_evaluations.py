@@ -14,6 +14,7 @@ from analysis.load import costs_of, read_study
 from analysis.paper import IMAGENET
 from analysis.report import tables_of, write_report
 from analysis.tables import costs, markdown
+from analysis.verdict import verdict
 from resnet_study.config import RunConfig
 from resnet_study.errors import StudyError
 from tests.conftest import FIXTURES
@@ -37,7 +38,8 @@ def make(folder: Path, title: str = "ImageNet", seeds: int = 1, **data: int) -> 
                     },
                     "data": {
                         "name": "streamed_folder", "root": "photos", "label": title,
-                        "augment": {"padding": 0},
+                        # As experiment=imagenet has it.
+                        "augment": {"padding": 0, "colour": 0.1},
                     },
                     "schedule": {"iterations": 12, "milestones": []},
                     "seed": seed,
@@ -82,6 +84,13 @@ def test_they_stand_beside_no_other_images(tmp_path, other):
     tables = evaluation_tables(read_study(make(tmp_path / "runs", **other)))
     assert not any("paper" in column for t in tables.values() for column in t.frame)
     assert not any("paper's numbers" in table.note for table in tables.values())
+
+
+def test_claims_are_judged_of_its_networks(tmp_path):
+    study = read_study(make(tmp_path / "runs"))
+    claims = verdict(study.runs, study.probes)["claims"]
+    assert "not run" not in json.dumps(claims[0])
+    assert set(study.runs["variant"]) == {""}
 
 
 def test_seeds_are_summed_up(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,9 @@ import torchvision
 from torch import nn
 
 from resnet_study import evaluate as command_line
+from resnet_study.errors import ConfigError
 from resnet_study.experiment import run
+from tests.resnet_study.conftest import SMALL
 
 
 @pytest.fixture
@@ -115,17 +117,37 @@ def test_weights_need_no_training_images(evaluate, published, varied, tmp_path):
     assert "photos, 24 images" in done.stdout
 
 
-def test_a_runs_checkpoint_scores_what_its_manifest_says(evaluate, streamed):
-    record = run(streamed())
-    done = evaluate(
-        f"weights={record.folder / 'checkpoint.pt'}", "data.stream.crop=32",
-        "data.stream.scale=[34,48]", "data.stream.test_scale=36", "--json",
-    )  # fmt: skip
+@pytest.mark.parametrize("normalization", ["per_pixel_mean", "torchvision"])
+def test_a_runs_checkpoint_scores_what_its_manifest_says(evaluate, streamed, normalization):
+    """Crops, scales and normalisation are the run's own."""
+    record = run(streamed(stream=replace(SMALL, normalization=normalization, upright=False)))
+    done = evaluate(f"weights={record.folder / 'checkpoint.pt'}", "--json")
     assert done.returncode == 0, done.stderr
+    assert not done.stderr
     found = json.loads(done.stdout)
     for view, scores in record.manifest["evaluation"].items():
         assert found[view]["loss"] == pytest.approx(scores["loss"], rel=1e-4)
         assert found[view]["error"] == pytest.approx(scores["error"], abs=4.2)
+
+
+def test_views_are_added_to_a_finished_run(evaluate, streamed):
+    record = run(streamed(stream=replace(SMALL, views=("single",))))
+    assert list(record.manifest["evaluation"]) == ["single"]
+    more = streamed(stream=replace(SMALL, views=("single", "multi_scale")))
+    with pytest.raises(ConfigError, match="--record adds these"):
+        run(more)
+    views = "data.stream.views=[multi_scale]"
+    words = [f"weights={record.folder / 'checkpoint.pt'}", views, "--record"]
+    assert evaluate(*words).returncode == 0
+    assert set(run(more).manifest["evaluation"]) == {"single", "multi_scale"}
+    elsewhere = record.folder.parent.parent / "checkpoint.pt"
+    shutil.copy(record.folder / "checkpoint.pt", elsewhere)
+    done = evaluate(f"weights={elsewhere}", views, "--record")
+    assert done.returncode == 2
+    assert "allowed with --record is a finished run's" in done.stderr
+    done = evaluate(*words, "data.validation_images=4")
+    assert done.returncode == 2
+    assert "allowed with --record are the images that it was trained on" in done.stderr
 
 
 class _Runs:
@@ -143,6 +165,7 @@ class _Runs:
     [
         (lambda path: path.unlink(), "cannot be read (No such file or directory)"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "is damaged, or holds more"),
+        (lambda path: _cut_legacy(path), "is damaged, or holds more than numbers"),
         (lambda path: path.write_text("weights"), "is damaged, or holds more than numbers"),
         (lambda path: torch.save([1, 2], path), "holds no network's state dict"),
         (lambda path: torch.save({"x": _Runs(path.with_name("run"))}, path), "holds more than"),
@@ -157,6 +180,12 @@ def test_a_file_that_is_no_weights_is_one_line(evaluate, published, spoil, words
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not published.with_name("run").exists()
+
+
+def _cut_legacy(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:3000])
 
 
 def _without(path: Path, name: str) -> None:

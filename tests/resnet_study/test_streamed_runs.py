@@ -89,7 +89,7 @@ def test_a_run_that_meets_a_broken_image_fails_and_goes_on_where_that_is_wanted(
         )
         return replace(config, data=data)
 
-    with pytest.raises(DataError, match="cannot be read as an image"):
+    with pytest.raises(DataError, match="cannot be read"):
         run(spoiled("stop"))
     folder = RunFolder.of(spoiled("stop"))
     assert folder.read_manifest()["state"] == "failed"

@@ -87,8 +87,8 @@ def test_a_window_is_torchvisions_resize_and_crop(size: tuple[int, int], short: 
     for left, top in [(0, 0), (width - 224, height - 224), ((width - 224) // 2, 0)]:
         expected = levels(whole)[top : top + 224, left : left + 224]
         found = levels(pictures.window(image, short, left, top, 224, 224))
-        # One level, where the two round a place between pixels differently.
-        assert np.abs(found - expected).max() <= 1
+        # A level in each of two passes, where a place between pixels is rounded differently.
+        assert np.abs(found - expected).max() <= 2
 
 
 @pytest.mark.parametrize("size", SIZES)

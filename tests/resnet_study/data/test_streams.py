@@ -99,8 +99,8 @@ def test_subsets_are_balanced_and_validation_images_are_held_out(varied, cache):
     ("harm", "words"),
     [
         (lambda root: shutil.rmtree(root), "is not there; allowed is a folder with train/<class>"),
-        (lambda root: shutil.rmtree(root / "train"), "train/<class>/<image> and val/<class>"),
-        (lambda root: shutil.rmtree(root / "val"), "train/<class>/<image> and val/<class>"),
+        (lambda root: shutil.rmtree(root / "train"), "has no train/; allowed is a folder"),
+        (lambda root: shutil.rmtree(root / "val"), "has no val/; allowed is a folder with train/"),
         (lambda root: shutil.rmtree(root / "val/ring"), "only one of them has ring"),
         (lambda root: _emptied(root / "train/ring"), "valid file for the classes ring"),
         (lambda root: _emptied(root / "train"), "class folder in"),
@@ -148,7 +148,6 @@ def test_settings_of_images_in_memory_are_refused(changes, words):
         ({"scale": (200, 480)}, "from data.stream.crop=224 on"),
         ({"scale": (480, 256)}, "the smaller first"),
         ({"test_scale": 200}, "data.stream.crop=224 or more"),
-        ({"views": ("single", "multi_scale")}, "normalization=per_channel_mean and torchvision"),
         ({"views": ("twenty",)}, "allowed are single, ten_crop, multi_scale"),
         ({"unreadable": "hide"}, "allowed are stop, skip"),
     ],
@@ -356,6 +355,18 @@ def test_broken_images_are_left_out_and_named_once_where_that_is_wanted(spoiled,
     again = StreamedFolder(config(root, tmp_path, stream))
     with pytest.warns(StudyWarning):
         assert equal(found, batches(stream_to_device(again, CPU, 16, 0, None, 0), 0, 4))
+
+
+@pytest.mark.filterwarnings("ignore::resnet_study.errors.StudyWarning")
+def test_a_validation_part_of_nothing_but_broken_images_is_one_line(varied, tmp_path):
+    root = tmp_path / "photos"
+    shutil.copytree(varied, root)
+    for file in root.glob("val/*/*"):
+        file.write_text("version https://git-lfs.github.com/spec/v1")
+    data = opened(root, tmp_path, stream=replace(SMALL, unreadable="skip"))
+    for read in (lambda: list(data.test.chunks(8)), lambda: data.test.spread(4)):
+        with pytest.raises(DataError, match="too many files that cannot be read"):
+            read()
 
 
 @pytest.mark.filterwarnings("ignore::resnet_study.errors.StudyWarning")

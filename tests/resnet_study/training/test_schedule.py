@@ -93,3 +93,8 @@ def test_a_warm_up_is_no_plateau():
 def test_milestones_and_a_plateau_exclude_each_other():
     with pytest.raises(ConfigError, match=r"allowed with schedule.plateau.patience=2 is \[\]"):
         ScheduleConfig(plateau=PlateauConfig(patience=2))
+
+
+def test_an_equal_error_is_not_lower():
+    schedule, state = plateau(patience=2, improvement=0)
+    assert rates(schedule, state, [50.0] * 5)[-1] == pytest.approx(0.001)
