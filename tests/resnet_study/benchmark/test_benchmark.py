@@ -18,7 +18,7 @@ import torch
 from analysis import benchmark as drawing
 from analysis.figures.cost_growth import departures
 from resnet_study.benchmark import __main__ as command_line
-from resnet_study.benchmark import growth, measure
+from resnet_study.benchmark import growth, loader, measure
 from resnet_study.benchmark.conventional import Images, conventional
 from resnet_study.benchmark.crew import alone
 from resnet_study.benchmark.measure import Window, matrix_product, ours
@@ -252,3 +252,23 @@ def test_drawing_says_what_is_no_benchmark(tmp_path, capsys, text):
     error = capsys.readouterr().err
     assert error.startswith(f"error: benchmark={tmp_path / 'benchmark.json'}: ")
     assert error.count("\n") == 1
+
+
+def test_the_reader_is_measured_beside_torchvisions(varied, capsys):
+    words = ["--rounds", "1", "--seconds", "0.2", "--workers", "1", "--batch-size", "8"]
+    assert loader.main([str(varied), *words, "--device", "cpu"]) == 0
+    text = capsys.readouterr().out
+    for name in ("the paper's, ours", "torchvision's reference", "the paper's, by torchvision"):
+        assert name in text
+    assert loader.main([str(varied / "nowhere"), *words]) == 2
+    assert capsys.readouterr().err.startswith("error: data.root=")
+
+
+def test_all_rivals_give_the_same_kind_of_batch(varied, tmp_path):
+    made = loader.rivals(varied, 8, 0, torch.device("cpu"), str(tmp_path))
+    for batches in made.values():
+        images, labels = next(batches())
+        assert images.shape == (8, 3, 224, 224)
+        assert images.dtype == torch.float32
+        assert labels.shape == (8,)
+        assert -3 < float(images.mean()) < 3
