@@ -208,9 +208,12 @@ def _train(
 
     evaluations = {"clean_train": evaluation(data.clean_train), "test": evaluation(data.test)}
 
-    def save() -> None:
+    def note_unreadable() -> None:
         if isinstance(images, StreamedFolder):
             images.going_on(processes.union(images.unreadable.paths))
+
+    def save() -> None:
+        note_unreadable()
         processes.average_statistics(network, config.batch_norm_parts)
         loss_sum, wrong = processes.total(state.loss_sum), processes.total(state.wrong)
         outputs.save(network, optimizer, replace(state, loss_sum=loss_sum, wrong=wrong))
@@ -277,6 +280,7 @@ def _train(
                 )
                 for view, chunks in data.views.items()
             }
+            note_unreadable()
         outputs.finish()
     return outcome
 
