@@ -101,6 +101,17 @@ def test_a_run_that_meets_a_broken_image_fails_and_goes_on_where_that_is_wanted(
     assert record.manifest["unreadable_images"] == names
 
 
+def test_what_any_process_cannot_read_is_in_the_manifest(streamed, tmp_path):
+    broken = make_folder(tmp_path / "spoiled", 40, 12, broken=5, largest=60, classes=3)
+    stream = replace(SMALL, normalization="torchvision", unreadable="skip", workers=0)
+    config = streamed(stream=stream, kernels="torch")
+    data = replace(config.data, root=str(tmp_path / "spoiled"), augment=AugmentConfig(padding=0))
+    config = replace(config, data=data)
+    assert in_processes(2, run, config) == [0, 0]
+    names = sorted(str(path.relative_to(tmp_path / "spoiled")) for path in broken)
+    assert RunFolder.of(config).read_manifest()["unreadable_images"] == names
+
+
 @pytest.mark.parametrize(
     ("kind", "shortcut", "depth"), [("plain", None, 34), ("residual", "C", 50)]
 )
