@@ -132,6 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         device = machine.choose_device(given.device)
+        machine.set_up(None)
         with tempfile.TemporaryDirectory() as cache:
             made = rivals(given.folder, given.batch_size, given.workers, device, cache)
             found: dict[str, list[float]] = {name: [] for name in made}

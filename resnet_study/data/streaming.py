@@ -55,11 +55,22 @@ class Normalization:
         mean = self.mean
         if mean.ndim == 3 and mean.shape != views.shape[1:]:
             mean = mean.mean(dim=(0, 1))
-        return views.float().div_(255).sub_(mean)
+        levels = views.float().div_(255)
+        if mean.ndim == 3:
+            return levels.sub_(mean)
+        _rows(levels).sub_(mean.repeat(views.shape[2]))
+        return levels
 
     def divided(self, views: torch.Tensor) -> torch.Tensor:
         """Divides by the deviations, where there are any."""
-        return views if self.deviation is None else views.div_(self.deviation)
+        if self.deviation is not None:
+            _rows(views).div_(self.deviation.repeat(views.shape[2]))
+        return views
+
+
+def _rows(views: torch.Tensor) -> torch.Tensor:
+    """`(N, H, W, 3)` as `(N, H, W·3)`: to broadcast over three numbers takes thrice as long."""
+    return views.view(*views.shape[:2], -1)
 
 
 def draw_epoch(
