@@ -30,7 +30,8 @@ def marks(page: str) -> list[str]:
 def test_each_number_of_the_study_is_in_a_marked_part():
     assert marks(README) == [
         "answer", "overview", "rates", "verdicts", "claim 3", "claim 7", "claim 8", "claim 9",
-        "claim 3", "claim 6", "claim 7", "claim 8", "claim 9", "claim 10", "benchmark",
+        "claim 3", "claim 6", "claim 7", "claim 8", "claim 9", "claim 10", "trial",
+        "benchmark",
     ]  # fmt: skip
     assert len(list(PART.finditer(README))) == len(marks(README))
 
