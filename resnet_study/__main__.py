@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from resnet_study.interruption import Interrupted, StopRequest, leave_with_paren
 from resnet_study.processes import Processes
 
 _BUSY = threading.Lock()
+# Seconds that a process waits for the first one to say what is wrong.
+PATIENCE = 5.0
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -70,7 +73,10 @@ def _fastest_precision(device: str) -> str:
 def fail(error: StudyError) -> NoReturn:
     """Ends the process with the error's one line and status 2."""
     if Processes.here().first or isinstance(error, ImageError):
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+    else:
+        # torchrun ends all as soon as one has failed: the first shall have spoken by then.
+        time.sleep(PATIENCE)
     # Hydra turns exceptions into tracebacks, but lets this one pass.
     raise SystemExit(2)
 
