@@ -110,7 +110,7 @@ def test_collected_folders_are_watched_together(hosts, tmp_path):
             assert f"several copies: {RUN}" in log.read_text()
         finally:
             watching.send_signal(signal.SIGINT)
-            assert watching.wait(20) == 0
+            assert watching.wait(60) == 0
     assert "Traceback" not in log.read_text()
     assert 'http-equiv="refresh"' not in (out / "index.html").read_text()
 
