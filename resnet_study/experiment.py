@@ -15,6 +15,7 @@ from resnet_study import machine
 from resnet_study.config import RunConfig, StartConfig
 from resnet_study.data import ImageSet, open_data, prepare_data
 from resnet_study.data.loader import Images, Tensors
+from resnet_study.data.reader import naming_deaths
 from resnet_study.data.stream import StreamedFolder
 from resnet_study.errors import ConfigError, ImageError
 from resnet_study.events import check_logger
@@ -255,7 +256,7 @@ def _train(
             raise
 
     batches = read()
-    with closing(outputs), closing(batches):
+    with closing(outputs), closing(batches), naming_deaths(config.data.stream.workers):
         if saved is None:
             if config.start != StartConfig():
                 outputs.row(first_row(evaluations))

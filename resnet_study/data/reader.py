@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -163,18 +163,31 @@ def read(
     with torch.cuda.device(device) if on_gpu else nullcontext():
         iterator = iter(loader)
     try:
-        yield from iterator
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        with naming_deaths(workers):
+            yield from iterator
+    finally:
+        # Not when the iterator is collected: a traceback may hold it until the process ends.
+        getattr(iterator, "_shutdown_workers", lambda: None)()
+
+
+@contextmanager
+def naming_deaths(workers: int | None) -> Iterator[None]:
+    """Says in one line that a worker was killed: torch raises that wherever the run is just then.
+
+    Raises:
+        DataError: One was.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # The latter two come from half a batch.
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise DataError(
             "data.stream.workers",
             workers,
             "a process that decodes was killed, perhaps for want of memory; allowed are fewer",
         ) from error
-    finally:
-        # Not when the iterator is collected: a traceback may hold it until the process ends.
-        getattr(iterator, "_shutdown_workers", lambda: None)()
 
 
 def _begin(_: int) -> None:

@@ -116,7 +116,7 @@ def test_what_any_process_cannot_read_is_in_the_manifest(streamed, tmp_path):
     ("kind", "shortcut", "depth"), [("plain", None, 34), ("residual", "C", 50)]
 )
 def test_probes_see_every_layer(streamed, kind, shortcut, depth):
-    probes = ProbesConfig(gradients=True, responses=True, shattering=True, at=(0, 12), images=8)
+    probes = ProbesConfig(gradients=True, responses=True, at=(12,), images=8)
     model = {"kind": kind, "shortcut": shortcut, "depth": depth}
     record = run(streamed(model, probes=probes))
     lines = (record.folder / "probes.csv").read_text().splitlines()[1:]

@@ -388,9 +388,14 @@ def test_a_worker_that_is_killed_is_one_line(varied, cache):
     stream = data.batches.starting_at(0)
     next(stream)
     (worker,) = psutil.Process().children()
-    os.kill(worker.pid, signal.SIGKILL)
+
+    def read_on():
+        with reader.naming_deaths(1):
+            os.kill(worker.pid, signal.SIGKILL)
+            list(islice(stream, 50))
+
     with pytest.raises(DataError, match=r"data.stream.workers=1: a process that decodes"):
-        list(islice(stream, 50))
+        read_on()
 
 
 def test_workers_leave_signals_to_the_run_and_end_with_its_stream(varied, cache):
