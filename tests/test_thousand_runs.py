@@ -122,7 +122,7 @@ def test_a_thousand_runs_complete_when_restarted_and_none_is_trained_twice(
 ):
     cluster = Cluster()
     monkeypatch.setattr(experiment, "_train", cluster.train)
-    monkeypatch.setattr(experiment, "load_images", functools.cache(experiment.load_images))
+    monkeypatch.setattr(experiment, "open_data", functools.cache(experiment.open_data))
     configs: list[RunConfig] = [tiny(seed=seed) for seed in range(RUNS)]
     jobs = [Job((f"seed={config.seed}",), config) for config in configs]
 
