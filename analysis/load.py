@@ -111,7 +111,7 @@ def read_study(path: Paths, name: str | None = None) -> Study:
     """
     if not isinstance(path, str | Path):
         return collect(read_studies(path), name)
-    frames, probes, configs, manifests, damaged = [], [], {}, {}, {}
+    frames, probes, configs, manifests, damaged = {}, {}, {}, {}, {}
     for folder in run_folders(path):
         run_id = folder.path.name
         try:
@@ -130,26 +130,37 @@ def read_study(path: Paths, name: str | None = None) -> Study:
             damaged[run_id] = str(error)
             continue
         if metrics is not None:
-            frames.append(_described(metrics, run_id, config, manifest["state"]))
+            frames[run_id] = metrics
         if looked is not None:
-            probes.append(_described(looked, run_id, config, manifest["state"]))
+            probes[run_id] = looked
         configs[run_id], manifests[run_id] = config, manifest
     path = Path(path)
+    described = {
+        run_id: _description(run_id, config, manifests[run_id]["state"])
+        for run_id, config in configs.items()
+    }
     return Study(
         name or path.resolve().name,
         path,
-        _joined(frames, METRICS),
+        _joined(frames, described, METRICS),
         configs,
         manifests,
         damaged,
-        _joined(probes, PROBES),
+        _joined(probes, described, PROBES),
     )
 
 
-def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def _joined(
+    frames: dict[str, pd.DataFrame], described: dict[str, dict[str, object]], columns: Sequence[str]
+) -> pd.DataFrame:
+    """The rows of all runs, each with the description of its run before it."""
     if not frames:
         return pd.DataFrame(columns=[*DESCRIPTION, *columns])
-    return pd.concat(frames, ignore_index=True)
+    # Repeated at once: a frame of descriptions for each run takes longer than reading it.
+    run = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames.values()])
+    descriptions = pd.DataFrame([described[run_id] for run_id in frames])
+    repeated = descriptions.astype({"shortcut": "string"}).take(run).reset_index(drop=True)
+    return pd.concat([repeated, pd.concat(frames.values(), ignore_index=True)], axis=1)
 
 
 def check_manifest(manifest: dict[str, Any], path: Path) -> None:
@@ -209,9 +220,9 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
     return ["/".join(own[-length:]) for own in parts]
 
 
-def _described(metrics: pd.DataFrame, run_id: str, config: RunConfig, state: str) -> pd.DataFrame:
-    """A run's metrics with its description before them."""
-    description = {
+def _description(run_id: str, config: RunConfig, state: str) -> dict[str, object]:
+    """What the rows of a run say of it, by the columns of `DESCRIPTION`."""
+    return {
         "run_id": run_id,
         "kind": config.model.kind,
         "shortcut": config.model.shortcut,
@@ -225,8 +236,6 @@ def _described(metrics: pd.DataFrame, run_id: str, config: RunConfig, state: str
         "variant": variant_of(config),
         "settings": settings_of(config),
     }
-    columns = pd.DataFrame(description, index=metrics.index).astype({"shortcut": "string"})
-    return pd.concat([columns, metrics], axis=1)
 
 
 def _warn(study: Study) -> None:

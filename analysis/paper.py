@@ -96,4 +96,4 @@ def of_the_papers_protocol(runs: pd.DataFrame) -> bool:
     """Whether runs may be set beside the paper's: CIFAR-10 and every setting as there."""
     if runs.empty or "settings" not in runs:
         return False
-    return set(runs["settings"]) == {""} and set(runs["data"]) == {"CIFAR-10"}
+    return list(runs["settings"].unique()) == [""] and list(runs["data"].unique()) == ["CIFAR-10"]

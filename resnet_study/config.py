@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from resnet_study.errors import ConfigError
@@ -158,7 +158,7 @@ class RunConfig:
 
     def canonical(self) -> dict[str, Any]:
         """What identifies the run: the settings that move its curve and are not default."""
-        changed = differences(self, RunConfig())
+        changed = differences(self, _defaults())
         if self.data.in_folder:
             # The folder is a place and may move; what the data are is their title.
             changed["data"]["label"] = self.data.title
@@ -177,7 +177,7 @@ class RunConfig:
     def _differing_words(self) -> list[str]:
         """The differences a reader looks for first; the hash covers the others."""
         model, data, schedule = self.model, self.data, self.schedule
-        default = RunConfig()
+        default = _defaults()
         words = []
         if model.bottleneck_stride != default.model.bottleneck_stride:
             words.append(f"stride{model.bottleneck_stride}")
@@ -215,3 +215,9 @@ class RunConfig:
             name = model.architecture
             words = [name, *(word for word in words if word != name)]
         return words
+
+
+@cache
+def _defaults() -> RunConfig:
+    """The run of which nothing is changed; made once, since the ids of a sweep all ask for it."""
+    return RunConfig()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.statistics import final_errors
@@ -101,12 +102,13 @@ def _polylines(run: pd.DataFrame, iterations: int) -> list[tuple[str, str]]:
     """Name and points of the training and test curve, in a box of WIDTH × HEIGHT."""
     lines = []
     for name, column in (("training", "train_error"), ("test", "test_error")):
-        curve = run[["iteration", column]].dropna()
+        values = run[column].to_numpy(dtype=float, na_value=np.nan)
+        known = np.flatnonzero(~np.isnan(values))
         # From the end, so that the last row stays.
-        curve = curve.iloc[:: -max(1, len(curve) // MOST_POINTS)][::-1]
+        known = known[:: -max(1, len(known) // MOST_POINTS)][::-1]
         points = " ".join(
             f"{WIDTH * x / iterations:.0f},{HEIGHT * (1 - y / 100):.1f}"
-            for x, y in curve.itertuples(index=False)
+            for x, y in zip(run["iteration"].to_numpy()[known], values[known], strict=True)
         )
         lines.append((name, points))
     return lines

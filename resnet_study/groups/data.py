@@ -91,6 +91,10 @@ class StreamConfig:
             )
 
 
+# Of data that are not streamed: what was set of streams does not identify their runs.
+_NO_STREAM = StreamConfig()
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """A data set, held on the device or streamed.
@@ -128,7 +132,7 @@ class DataConfig:
         if self.streamed:
             self._check_streamed()
         else:
-            object.__setattr__(self, "stream", StreamConfig())
+            object.__setattr__(self, "stream", _NO_STREAM)
         if not self.title or len(self.title) > 80:
             raise ConfigError(
                 "data.label",
