@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,8 +38,10 @@ from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder, RunRecord, check_space
 from resnet_study.start import check_start, put_start
 from resnet_study.training.checkpoint import Checkpoints, restore
+from resnet_study.training.evaluation import Batch as Chunk
 from resnet_study.training.evaluation import Scores, evaluate
 from resnet_study.training.loop import Evaluation, first_row, train
+from resnet_study.training.schedule import row_pending
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import AHEAD, build_optimizer, build_step
 
@@ -195,15 +197,31 @@ def _train(
     )
     outputs = Outputs()
     if processes.first:
+        begun = state.iteration - row_pending(config.schedule, state)
         outputs = FolderOutputs(
-            folder, config, manifest, checkpoints, saved, state.iteration, device, reporter
+            folder, config, manifest, checkpoints, saved, begun, device, reporter
         )
+
+    def interrupted(iteration: int) -> Interrupted:
+        number = request.signal_number or signal.SIGTERM
+        return Interrupted(number, iteration, config.schedule.iterations)
+
+    def heeding(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Hears a stop within an evaluation, too, where no other process takes part in it."""
+        for chunk in chunks:
+            if processes.size == 1 and request.requested:
+                if row_pending(config.schedule, state):
+                    save()
+                raise interrupted(state.iteration)
+            yield chunk
+
+    def score(chunks: Iterable[Chunk]) -> Scores:
+        return evaluate(network, heeding(chunks), config.precision, processes)
 
     def evaluation(images: Images) -> Evaluation:
         def measure() -> Scores:
             processes.average_statistics(network, config.batch_norm_parts)
-            chunks = images.chunks(data.chunk, processes.turns)
-            return evaluate(network, chunks, config.precision, processes)
+            return score(images.chunks(data.chunk, processes.turns))
 
         return measure
 
@@ -241,8 +259,7 @@ def _train(
         probe(iteration)
         if processes.asked(request.requested, iteration):
             save()
-            number = request.signal_number or signal.SIGTERM
-            raise Interrupted(number, iteration, config.schedule.iterations)
+            raise interrupted(iteration)
         if iteration % config.checkpoint.every == 0:
             save()
 
@@ -276,10 +293,7 @@ def _train(
             save()
         if outcome == "finished" and data.views:
             manifest["evaluation"] = {
-                view: asdict(
-                    evaluate(network, chunks(processes.turns), config.precision, processes)
-                )
-                for view, chunks in data.views.items()
+                view: asdict(score(chunks(processes.turns))) for view, chunks in data.views.items()
             }
             note_unreadable()
         outputs.finish()

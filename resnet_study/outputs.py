@@ -60,7 +60,7 @@ class FolderOutputs(Outputs):
         manifest: Changed in place, and written with each save.
         checkpoints: Where its states are saved.
         saved: The state that it goes on from.
-        iteration: Iterations completed in that state.
+        iteration: Iterations completed in that state, with what is to be done after each.
         device: What it trains on.
         reporter: Told of iterations and rows.
     """

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from resnet_study.config import ScheduleConfig
 from resnet_study.processes import ALONE, Processes
 from resnet_study.training.evaluation import Scores
-from resnet_study.training.schedule import follow_plateau, learning_rate, still_warming
+from resnet_study.training.schedule import (
+    evaluation_due,
+    follow_plateau,
+    learning_rate,
+    row_due,
+    row_pending,
+    still_warming,
+)
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import Step, Tensors
 
@@ -50,7 +57,8 @@ def train(
         step: Carries out one iteration.
         batches: What `step` takes, `schedule.batch_size` images each, the first being that
             of `state.iteration`.
-        evaluations: One for each prefix of metrics columns ("clean_train", "test").
+        evaluations: One for each prefix of metrics columns ("clean_train", "test"). One that
+            raises leaves `state` such that the row is made when training goes on.
         schedule: Length, rates and cadence.
         train_images: Size of the training set; epochs are derived from it.
         state: Changed in place, so that the caller can save it at any time.
@@ -63,25 +71,11 @@ def train(
         that shows it has been handed to `on_row`.
     """
     step.network.train()
-    if state.iteration >= schedule.iterations:
-        return "finished"
-    # What the callbacks take is not training time; getting the batch is.
-    started = time.perf_counter()
-    for batch in batches:
-        waited = time.perf_counter() - started
-        state.waited += waited
-        state.row_waited += waited
-        rate = learning_rate(schedule, state.iteration, state.warming, state.drops)
-        step(batch, rate)
-        step.hold_back()
-        state.images += schedule.batch_size
-        state.iteration += 1
-        last = state.iteration == schedule.iterations
-        evaluation_due = last or state.iteration % schedule.eval_every == 0
-        row_due = evaluation_due or state.iteration % schedule.log_every == 0
-        train_error = None
 
-        if row_due:
+    def complete(started: float) -> bool:
+        """Carries out what follows an iteration; returns whether training goes on."""
+        train_error = None
+        if row_due(schedule, state.iteration):
             train_error = 100 * int(processes.total(state.wrong)) / state.images
             mean_loss = float(processes.total(state.loss_sum)) * schedule.batch_size / state.images
             diverged = not math.isfinite(mean_loss)
@@ -89,13 +83,13 @@ def train(
             row: Row = {
                 "iteration": state.iteration,
                 "epoch": state.iteration * schedule.batch_size / train_images,
-                "learning_rate": rate,
+                "learning_rate": rate_of(state.iteration - 1),
                 "train_loss": mean_loss,
                 "train_error": train_error,
                 "images_per_second": state.images / state.row_seconds,
                 WAITING: 100 * state.row_waited / state.row_seconds,
             }
-            if evaluation_due and not diverged:
+            if evaluation_due(schedule, state.iteration) and not diverged:
                 _evaluate(evaluations, row)
                 follow_plateau(schedule, state, float(row["test_error"] or 0.0))
             state.seconds += time.perf_counter() - started
@@ -106,15 +100,35 @@ def train(
             state.row_seconds = state.row_waited = 0.0
             on_row(row)
             if diverged:
-                return "diverged"
+                return False
         else:
             elapsed = time.perf_counter() - started
             state.seconds += elapsed
             state.row_seconds += elapsed
-
         state.warming = state.warming and still_warming(schedule, state.iteration, train_error)
         on_iteration(state.iteration)
-        if last:
+        return True
+
+    def rate_of(iteration: int) -> float:
+        return learning_rate(schedule, iteration, state.warming, state.drops)
+
+    if row_pending(schedule, state) and not complete(time.perf_counter()):
+        return "diverged"
+    if state.iteration >= schedule.iterations:
+        return "finished"
+    # What the callbacks take is not training time; getting the batch is.
+    started = time.perf_counter()
+    for batch in batches:
+        waited = time.perf_counter() - started
+        state.waited += waited
+        state.row_waited += waited
+        step(batch, rate_of(state.iteration))
+        step.hold_back()
+        state.images += schedule.batch_size
+        state.iteration += 1
+        if not complete(started):
+            return "diverged"
+        if state.iteration == schedule.iterations:
             break
         started = time.perf_counter()
     return "finished"

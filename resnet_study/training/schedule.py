@@ -44,6 +44,21 @@ def still_warming(schedule: ScheduleConfig, completed: int, train_error: float |
     return not (reached and train_error < warmup.until_error)  # type: ignore[operator]
 
 
+def evaluation_due(schedule: ScheduleConfig, completed: int) -> bool:
+    """Whether the network is evaluated after so many iterations; always after the last."""
+    return completed == schedule.iterations or completed % schedule.eval_every == 0
+
+
+def row_due(schedule: ScheduleConfig, completed: int) -> bool:
+    """Whether a row is logged after so many iterations; each evaluation has one."""
+    return evaluation_due(schedule, completed) or completed % schedule.log_every == 0
+
+
+def row_pending(schedule: ScheduleConfig, state: TrainingState) -> bool:
+    """Whether a run was stopped during an evaluation: its row has yet to be made."""
+    return state.images > 0 and row_due(schedule, state.iteration)
+
+
 def follow_plateau(schedule: ScheduleConfig, state: TrainingState, test_error: float) -> None:
     """Takes note of an evaluation, and lets the rate fall where the error no longer does.
 

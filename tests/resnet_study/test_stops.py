@@ -1,0 +1,96 @@
+"""A stop is heard between iterations and within evaluations, and no run ends differently for it."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import signal
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+
+from resnet_study.config import ModelConfig, PlateauConfig, ProbesConfig, StartConfig
+from resnet_study.experiment import run
+from resnet_study.interruption import Interrupted, StopRequest
+from tests.comparison import assert_same_end
+from tests.resnet_study.conftest import SMALL
+
+
+class StopWhenAsked(StopRequest):
+    """Comes as a run asks for it for the so-many-th time."""
+
+    def __init__(self, time: int) -> None:
+        super().__init__(worker=True)
+        self.left = time
+
+    @property
+    def requested(self) -> bool:
+        self.left -= 1
+        if self.left == 0:
+            self.signal_number = signal.SIGTERM
+        return self.signal_number is not None
+
+
+def stops_of(config, tmp_path) -> list[int]:
+    """Stops a run at each of its chances, a copy for each, and lets it go on.
+
+    Returns:
+        The iterations that were saved.
+    """
+    whole = run(replace(config, runs_dir=str(tmp_path / "whole")))
+    stops = []
+    for time in itertools.count(1):
+        copy = replace(config, runs_dir=str(tmp_path / f"stopped-{time}"))
+        try:
+            run(copy, stop=StopWhenAsked(time))
+        except Interrupted as interruption:
+            stops.append(interruption.iteration)
+        else:
+            return stops
+        # Stopped anew at its first chance; it may have none left.
+        with suppress(Interrupted):
+            run(copy, stop=StopWhenAsked(1))
+        record = run(copy)
+        assert record.state == "finished"
+        assert_same_end(record.folder, whole.folder)
+        assert record.manifest.get("evaluation") == whole.manifest.get("evaluation")
+        if (whole.folder / "probes.csv").exists():
+            found = (record.folder / "probes.csv").read_text()
+            assert found == (whole.folder / "probes.csv").read_text()
+    raise AssertionError
+
+
+def test_in_training_and_in_its_evaluations(tiny, tmp_path):
+    config = tiny(
+        schedule={
+            "iterations": 4, "milestones": (), "eval_every": 2, "log_every": 3,
+            "plateau": PlateauConfig(patience=1, improvement=50.0),
+        },
+        probes=ProbesConfig(gradients=True, at=(0, 2, 4), images=16),
+    )  # fmt: skip
+    chances = Counter(stops_of(config, tmp_path))
+    # After each iteration, and in evaluations before each chunk of images, training and test.
+    assert chances[1] == chances[3] == 1
+    assert chances[2] == chances[4] > 2
+
+
+def test_in_what_is_evaluated_before_the_first_iteration(tiny, tmp_path):
+    config = tiny(
+        schedule={"iterations": 2, "milestones": (), "eval_every": 2},
+        model=ModelConfig(depth=14, width=4),
+        start=StartConfig(depth=8),
+    )
+    run(config.shallower())
+    for place in ("whole", *(f"stopped-{time}" for time in range(1, 20))):
+        shutil.copytree(tmp_path / "runs", tmp_path / place)
+    chances = Counter(stops_of(config, tmp_path))
+    assert chances[0] + 1 == chances[2] > 2
+    assert chances[1] == 1
+
+
+def test_in_the_several_views_of_the_trained_network(streamed, tmp_path):
+    schedule = replace(streamed().schedule, iterations=1, eval_every=1)
+    stream = replace(SMALL, workers=0)
+    stops = stops_of(streamed(schedule=schedule, stream=stream), tmp_path)
+    assert stops == [1] * len(stops)
+    assert len(stops) > 5
