@@ -64,12 +64,11 @@ class Rule:
         return self._accept_one(name, value)
 
     def _accept_one(self, name: str, value: object) -> object:
-        if self.type is float and type(value) is int:
-            value = float(value)
-        if type(value) is not self.type or not self._allows(value):
+        canonical = float(value) if self.type is float and type(value) is int else value
+        if type(canonical) is not self.type or not self._allows(canonical):
             # Described here alone: a sweep of thousands of runs checks many values.
             raise ConfigError(name, value, self.describe())
-        return value
+        return canonical
 
     def _allows(self, value: Any) -> bool:
         """Whether a value of the right type is in range."""

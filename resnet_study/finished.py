@@ -26,6 +26,8 @@ def check_finished(config: RunConfig) -> None:
     record = folder.completed()
     if record is not None and record.state == "finished":
         end = config.schedule.iterations
+        if config.schedule.plateau.stop_early and (row := folder.last_row()):
+            end = int(row["iteration"]) if row["iteration"].isdigit() else end
         check_probes(config, folder, ProbeLog(folder.probes_file, end), end)
         _check_views(config, record)
     if record is None or not config.data.in_folder:

@@ -50,11 +50,14 @@ class PlateauConfig:
         patience: Evaluations; null for no such falls.
         improvement: Points of the test error that count as one.
         drops: How often the rate falls at most.
+        stop_early: Whether training ends at the plateau after the last fall, and not at
+            `schedule.iterations`.
     """
 
     patience: int | None = setting(None, int, minimum=1, optional=True)
     improvement: float = setting(0.1, float, minimum=0, maximum=100)
     drops: int = setting(3, int, minimum=1, maximum=20)
+    stop_early: bool = setting(False, bool)
 
     def __post_init__(self) -> None:
         check(self, "schedule.plateau.")
@@ -66,7 +69,7 @@ class ScheduleConfig:
 
     Attributes:
         name: What figures call it.
-        iterations: Mini-batches in all.
+        iterations: Mini-batches in all; fewer with `plateau.stop_early`.
         batch_size: Images of a mini-batch.
         learning_rate: Rate before the first milestone.
         milestones: Iterations after which the rate is multiplied by `gamma`.

@@ -10,6 +10,7 @@ from resnet_study.config import ScheduleConfig
 from resnet_study.processes import ALONE, Processes
 from resnet_study.training.evaluation import Scores
 from resnet_study.training.schedule import (
+    ended,
     evaluation_due,
     follow_plateau,
     learning_rate,
@@ -114,7 +115,7 @@ def train(
 
     if row_pending(schedule, state) and not complete(time.perf_counter()):
         return "diverged"
-    if state.iteration >= schedule.iterations:
+    if ended(schedule, state):
         return "finished"
     # What the callbacks take is not training time; getting the batch is.
     started = time.perf_counter()
@@ -128,7 +129,7 @@ def train(
         state.iteration += 1
         if not complete(started):
             return "diverged"
-        if state.iteration == schedule.iterations:
+        if ended(schedule, state):
             break
         started = time.perf_counter()
     return "finished"

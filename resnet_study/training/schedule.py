@@ -59,6 +59,17 @@ def row_pending(schedule: ScheduleConfig, state: TrainingState) -> bool:
     return state.images > 0 and row_due(schedule, state.iteration)
 
 
+def ended(schedule: ScheduleConfig, state: TrainingState) -> bool:
+    """Whether nothing is left to train."""
+    plateau = schedule.plateau
+    return state.iteration >= schedule.iterations or (
+        plateau.stop_early
+        and plateau.patience is not None
+        and state.drops == plateau.drops
+        and state.stale >= plateau.patience
+    )
+
+
 def follow_plateau(schedule: ScheduleConfig, state: TrainingState, test_error: float) -> None:
     """Takes note of an evaluation, and lets the rate fall where the error no longer does.
 

@@ -14,14 +14,16 @@ import torch
 from resnet_study.config import (
     AugmentConfig,
     ModelConfig,
+    PlateauConfig,
     ProbesConfig,
     RunConfig,
     StartConfig,
 )
-from resnet_study.errors import DataError
+from resnet_study.errors import ConfigError, DataError
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted
 from resnet_study.runs import RunFolder
+from resnet_study.training import checkpoint as checkpoints
 from tests.comparison import Stop, assert_same_end, curve
 from tests.pictures import make_folder
 from tests.resnet_study.conftest import SMALL
@@ -49,6 +51,22 @@ def test_a_run_is_trained_evaluated_and_described(streamed, capsys):
     rates = [float(row["learning_rate"]) for row in rows]
     assert rates[0] == 0.02
     assert rates[-1] < 0.02
+
+
+def test_a_run_ends_at_the_plateau_after_the_last_fall(streamed):
+    plateau = PlateauConfig(patience=1, improvement=50.0, drops=1, stop_early=True)
+    schedule = replace(streamed().schedule, iterations=1000, plateau=plateau)
+    probes = ProbesConfig(gradients=True, at=(2,), images=16)
+    config = streamed(schedule=schedule, probes=probes)
+    record = run(config)
+    # Evaluated after 3, 6 and 9: the lowest so far, a fall, the end; saved and scored as any.
+    assert record.state == "finished"
+    assert [row["learning_rate"] for row in curve(record.folder)][-1] == "0.002"
+    assert checkpoints.read(record.folder / "checkpoint.pt").state["iteration"] == 9
+    assert set(record.manifest["evaluation"]) == {"single", "ten_crop"}
+    assert run(config).manifest == record.manifest
+    with pytest.raises(ConfigError, match="without activation_gradient_norm at iteration 9"):
+        run(replace(config, probes=replace(probes, at=(2, 9))))
 
 
 @pytest.mark.parametrize("at", [5])

@@ -7,7 +7,7 @@ import torch
 
 from resnet_study.config import PlateauConfig, ScheduleConfig, WarmupConfig
 from resnet_study.errors import ConfigError
-from resnet_study.training.schedule import follow_plateau, learning_rate, still_warming
+from resnet_study.training.schedule import ended, follow_plateau, learning_rate, still_warming
 from resnet_study.training.state import TrainingState
 
 PAPER = ScheduleConfig()
@@ -74,6 +74,19 @@ def test_the_rate_falls_where_the_test_error_no_longer_does():
 
 def test_the_rate_falls_no_further_than_it_may():
     assert rates(*plateau(patience=1, drops=2), [50.0] * 6)[-1] == pytest.approx(0.001)
+
+
+def test_the_plateau_after_the_last_fall_ends_a_run_if_it_may():
+    for stop_early in (True, False):
+        schedule, state = plateau(drops=2, stop_early=stop_early)
+        found = []
+        for _ in range(7):
+            follow_plateau(schedule, state, 50.0)
+            found.append(ended(schedule, state))
+        # The first error is the lowest so far; two falls after two more each, and two more.
+        assert found == [False] * 6 + [stop_early]
+    state.iteration = schedule.iterations
+    assert ended(schedule, state)
 
 
 def test_without_patience_milestones_alone_act():

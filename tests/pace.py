@@ -1,0 +1,38 @@
+"""Limits of time that hold on a slow machine too, or beside other tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+# Seconds of `_work` on an idle core of an Intel Xeon at 2.5 GHz, on which all limits were met.
+UNIT = 0.25
+
+
+def _work() -> float:
+    """Seconds of what Python does most: names, numbers, texts, and lists of them."""
+    began = time.perf_counter()
+    found: dict[str, float] = {}
+    for number in range(150_000):
+        name = f"run-{number % 997:03d}"
+        found[name] = found.get(name, 0.0) + number / 7
+    assert len(sorted(found.items(), key=lambda item: item[1])) == 997
+    return time.perf_counter() - began
+
+
+def slowness() -> float:
+    """How many times slower than that this machine is just now; 1 where it is as fast."""
+    return max(1.0, median(_work() for _ in range(3)) / UNIT)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Asserts that what stands below takes no longer, counted in this machine's own pace."""
+    before = slowness()
+    began = time.perf_counter()
+    yield
+    took = time.perf_counter() - began
+    limit = seconds * max(before, slowness())
+    assert took < limit, f"{took:.1f} s; allowed here and now are {limit:.1f}"
