@@ -211,6 +211,10 @@ def write_figure(figure: Figure, stem: Path) -> list[Path]:
     Raises:
         StorageError: A file cannot be written.
     """
+    with mpl.rc_context(RC):
+        # Once, and so alike in all formats; each would lay it out and draw it anew.
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
     paths = []
     for suffix in FORMATS:
         stream = io.BytesIO()

@@ -8,9 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from resnet_study.__main__ import main
 from resnet_study.config import RunConfig
+from resnet_study.errors import ConfigError
 from resnet_study.fields import Rule, nested_type
 
 HUGE = "9" * 30
@@ -50,9 +53,22 @@ def wrong_values(rule: Rule) -> list[str]:
     return values
 
 
-GENERATED = [
-    (f"{name}={value}",) for name, rule in rules() for value in dict.fromkeys(wrong_values(rule))
-]
+WRONG = [(name, value) for name, rule in rules() for value in dict.fromkeys(wrong_values(rule))]
+
+
+def typed() -> list[tuple[str]]:
+    """Some for the command line: of each setting one, and of each kind of rule all values."""
+    kinds = {
+        name: (r.type, r.many, r.optional, bool(r.choices), r.minimum is None, r.maximum is None)
+        for name, r in rules()
+    }
+    chosen = {(kinds[name], value): (name, value) for name, value in WRONG}
+    settings = {name for name, _ in chosen.values()}
+    others = {name: (name, value) for name, value in WRONG if name not in settings}
+    return [(f"{name}={value}",) for name, value in (*chosen.values(), *others.values())]
+
+
+GENERATED = typed()
 
 BY_HAND = [
     ("model.depth=21",),
@@ -138,7 +154,9 @@ HYDRA = (
 
 
 def test_there_are_enough():
+    assert len(WRONG) > 900
     assert len(GENERATED) + len(BY_HAND) >= 200
+    assert {word.split("=")[0] for (word,) in GENERATED} == {name for name, _ in rules()}
     assert len({*GENERATED, *BY_HAND}) == len(GENERATED) + len(BY_HAND)
 
 
@@ -164,6 +182,20 @@ def call(tmp_path, monkeypatch, capsys, cache):
 
 def listing(folder: Path) -> set[Path]:
     return {p for p in folder.glob("*") if p.name not in (".git", ".pytest_cache", "__pycache__")}
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_each_setting_refuses_what_its_rule_does(name, value):
+    try:
+        found = OverridesParser.create().parse_override(f"{name}={value}").value()
+    except HydraException:
+        return
+    for key in reversed(name.split(".")):
+        found = {key: found}
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.from_mapping(found)
+    assert str(caught.value).startswith(f"{name}=")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("arguments", [*GENERATED, *BY_HAND], ids=" ".join)
