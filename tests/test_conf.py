@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -45,6 +46,7 @@ RUNS = {
 }  # fmt: skip
 
 
+@cache
 def runs_of(experiment: str) -> list[RunConfig]:
     """The distinct runs of an experiment, as its sweep would have them."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
