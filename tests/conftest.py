@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 
 from resnet_study.config import CheckpointConfig, DataConfig, ModelConfig, RunConfig, ScheduleConfig
+
+# Several test processes share the cores: threads that have nothing to do shall not spin there.
+# Inherited by what the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
@@ -21,11 +26,13 @@ mpl.use("agg")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _imported_once() -> None:
+def _imported_once() -> Iterator[None]:
     """Takes torch's half a million objects out of what each run's garbage collection visits."""
     importlib.import_module("resnet_study.experiment")
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
