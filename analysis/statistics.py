@@ -303,6 +303,16 @@ def _cell_differences(
     return pd.DataFrame(rows, columns=[*cell, *DIFFERENCE])
 
 
+def together(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows up to where the first run of each network ends; a mean of more would bend there.
+
+    Args:
+        runs: With the columns `run_id`, `family`, `depth` and `iteration`.
+    """
+    ends = runs.groupby("run_id")["iteration"].transform("max")
+    return runs[runs["iteration"] <= ends.groupby([runs["family"], runs["depth"]]).transform("min")]
+
+
 def ended(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that have ended for good: finished or diverged."""
     return runs[runs["state"].isin(["finished", "diverged"])]

@@ -103,8 +103,9 @@ def _run_alone(config: RunConfig) -> None:
     except Interrupted as request:
         reporter.close()
         if first:
+            saved = f"iteration {request.iteration} of {request.total} is saved"
             print(
-                f"interrupted: iteration {request.iteration} of {request.total} is saved; "
+                f"interrupted: {saved if request.iteration else 'nothing is trained yet'}; "
                 "the same command goes on",
                 file=sys.stderr,
             )

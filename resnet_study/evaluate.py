@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,7 @@ def _data(
     return stream_to_device(folder, device, 0, seed, None, threads), fingerprint
 
 
-def _only_view(data: RunData, turns: Turns[int]) -> Iterator[Views]:
+def _only_view(data: RunData, turns: Turns[int]) -> Generator[Views]:
     return (([images], labels) for images, labels in data.test.chunks(data.chunk, turns))
 
 

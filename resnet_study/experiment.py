@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ from resnet_study.training.checkpoint import Checkpoints, restore
 from resnet_study.training.evaluation import Batch as Chunk
 from resnet_study.training.evaluation import Scores, evaluate
 from resnet_study.training.loop import Evaluation, first_row, train
-from resnet_study.training.schedule import row_pending
+from resnet_study.training.schedule import ended, row_pending
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import AHEAD, build_optimizer, build_step
 
@@ -61,7 +61,8 @@ def run(
         reporter: Told of iterations and rows as they come.
         wait: Whether to wait where another process trains this run. Without it such a run
             is left alone and returned in the state "running".
-        stop: Asked after each iteration. By default SIGINT, SIGTERM and SIGUSR2 stop.
+        stop: Asked after each iteration and within evaluations. By default SIGINT, SIGTERM and
+            SIGUSR2 stop.
 
     Returns:
         The record of the run's folder: finished, or diverged.
@@ -206,16 +207,17 @@ def _train(
         number = request.signal_number or signal.SIGTERM
         return Interrupted(number, iteration, config.schedule.iterations)
 
-    def heeding(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    def heeding(chunks: Generator[Chunk]) -> Iterator[Chunk]:
         """Hears a stop within an evaluation, too, where no other process takes part in it."""
-        for chunk in chunks:
-            if processes.size == 1 and request.requested:
-                if row_pending(config.schedule, state):
-                    save()
-                raise interrupted(state.iteration)
-            yield chunk
+        with closing(chunks):
+            for chunk in chunks:
+                if processes.size == 1 and request.requested:
+                    if row_pending(config.schedule, state):
+                        save()
+                    raise interrupted(state.iteration)
+                yield chunk
 
-    def score(chunks: Iterable[Chunk]) -> Scores:
+    def score(chunks: Generator[Chunk]) -> Scores:
         return evaluate(network, heeding(chunks), config.precision, processes)
 
     def evaluation(images: Images) -> Evaluation:
@@ -238,7 +240,9 @@ def _train(
         outputs.save(network, optimizer, replace(state, loss_sum=loss_sum, wrong=wrong))
 
     def probe(iteration: int) -> None:
-        if not config.probes.active or iteration not in config.probes.at:
+        # The last look is at the trained network, though a plateau may have ended it early.
+        last = config.schedule.iterations if ended(config.schedule, state) else iteration
+        if not config.probes.active or not {iteration, last} & {*config.probes.at}:
             return
         processes.average_statistics(network, config.batch_norm_parts)
 

@@ -19,7 +19,7 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         signal_number: The signal that asked for it.
-        iteration: Iterations completed and saved.
+        iteration: Iterations completed and saved; after 0 the run begins anew.
         total: Iterations of the whole run.
     """
 
@@ -32,6 +32,8 @@ class Interrupted(KeyboardInterrupt):
 
 class StopRequest:
     """Remembers a request to stop, so that it can be met between two iterations.
+
+    Within an evaluation it is met between two chunks of images.
 
     As a context manager it takes the signals over and gives them back at the end. Outside
     of the main thread, where Python allows no handlers, it never sees a request.

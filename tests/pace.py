@@ -13,6 +13,10 @@ UNIT = 0.17
 T = TypeVar("T")
 
 
+class TooSlowError(AssertionError):
+    """A limit of time was not kept."""
+
+
 def _work() -> float:
     """Seconds of what Python does most: names, numbers, texts, and lists of them."""
     began = time.perf_counter()
@@ -30,14 +34,20 @@ def slowness() -> float:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Asserts that what stands below takes no longer, by this machine's pace."""
-    before = slowness()
+def within(seconds: float, before: float | None = None) -> Iterator[None]:
+    """Asserts that what stands below takes no longer, by this machine's pace.
+
+    Args:
+        seconds: The limit.
+        before: The slowness, where it was measured earlier.
+    """
+    before = before or slowness()
     began = time.perf_counter()
     yield
     took = time.perf_counter() - began
     limit = seconds * max(before, slowness())
-    assert took < limit, f"took {took:.1f} s; allowed here and now are {limit:.1f}"
+    if took >= limit:
+        raise TooSlowError(f"took {took:.1f} s; allowed here and now are {limit:.1f}")
 
 
 def in_time(seconds: float, call: Callable[[], T], tries: int = 3) -> T:
@@ -47,7 +57,7 @@ def in_time(seconds: float, call: Callable[[], T], tries: int = 3) -> T:
         try:
             with within(seconds):
                 found = call()
-        except AssertionError:
+        except TooSlowError:
             if tries:
                 continue
             raise

@@ -17,7 +17,7 @@ from resnet_study.runs import METRICS
 from tests.comparison import (
     assert_same_end,
 )
-from tests.pace import within
+from tests.pace import slowness, within
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SWEEP = [
@@ -122,10 +122,11 @@ def test_a_killed_parent_takes_its_workers_along_and_the_sweep_goes_on(whole_swe
 @pytest.mark.slow
 def test_ctrl_c_stops_promptly_and_says_how_to_go_on(whole_sweep, tmp_path):
     whole, cache = whole_sweep
+    before = slowness()
     process = start_sweep(tmp_path, cache)
     wait_for_checkpoints(tmp_path, 3)
     workers = workers_of(process)
-    with within(10):
+    with within(10, before):
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT

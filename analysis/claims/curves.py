@@ -22,7 +22,7 @@ from analysis.claims.judgement import (
     runs_of,
     spread,
 )
-from analysis.statistics import compare, family_difference
+from analysis.statistics import compare, family_difference, together
 
 
 def plain_degrades(finals: pd.DataFrame, *_: object) -> Judgement:
@@ -104,7 +104,7 @@ def sooner_at_the_smallest_depth(finals: pd.DataFrame, runs: pd.DataFrame, _: ob
     depth, effect, interval = int(row["depth"]), float(row["difference"]), interval_of(row)
     curves = []
     for family in (option, "plain"):
-        part = runs[runs["run_id"].isin(runs_of(finals, [family], [depth]))]
+        part = together(runs[runs["run_id"].isin(runs_of(finals, [family], [depth]))])
         curves.append(part.groupby("iteration")["train_error"].mean().dropna())
     # The paper's curves were decoded at iterations of their own: compare on shared ground.
     low, high = (f(c.index[i] for c in curves) for f, i in ((max, 0), (min, -1)))

@@ -19,14 +19,14 @@ from analysis.figures.style import (
     provenance,
 )
 from analysis.mechanism import profiles
-from analysis.statistics import family_title
+from analysis.statistics import add_family, family_title
 
 ORDERS = ("in order", "sorted by magnitude")
 LINES: dict[str, Any] = {"plain": "--", "residual-A": "-", "residual-B": "-.", "residual-C": ":"}
 
 
 def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
-    """Deviation by layer at each run's last look, in order and sorted, mean over seeds.
+    """Deviation by layer at the last look at all seeds, in order and sorted, mean over seeds.
 
     Args:
         probes: As from `load_probes`.
@@ -34,7 +34,12 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `family, depth, position, value, order`, where order is one of ORDERS.
     """
-    table = profiles(probes, ["response_deviation"])
+    probes = add_family(probes[probes["measure"] == "response_deviation"])
+    network = [probes["family"], probes["depth"]]
+    seeds = probes.groupby([*network, probes["iteration"]])["run_id"].transform("nunique")
+    table = profiles(
+        probes[seeds == seeds.groupby(network).transform("max")], ["response_deviation"]
+    )
     last = table.groupby(["family", "depth"])["iteration"].transform("max")
     table = table[table["iteration"] == last]
     ranks = table.groupby(["family", "depth"])["value"].rank(method="first", ascending=False)

@@ -100,9 +100,10 @@ def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, style: str, color: 
     seeds = runs.pivot_table(index="iteration", columns="seed", values=column)
     if seeds.empty:
         return
-    mean = seeds.mean(axis="columns")
+    common = seeds.loc[: seeds[::-1].notna().idxmax().min()]
+    mean = common.mean(axis="columns")
     if len(seeds.columns) > 1:
-        deviation = seeds.std(axis="columns")
+        deviation = common.std(axis="columns")
         axes.fill_between(
             mean.index, mean - deviation, mean + deviation, color=color, alpha=0.12, linewidth=0
         )
@@ -160,9 +161,11 @@ def error_window(runs: pd.DataFrame) -> tuple[float, float]:
 
 
 def milestones(runs: pd.DataFrame) -> list[int]:
-    """Iterations after which the learning rate was lower than before."""
-    run = runs[runs["run_id"] == runs["run_id"].iloc[0]]
-    run = run[run["learning_rate"].notna()]
-    rate = run["learning_rate"].to_numpy()
-    iteration = run["iteration"].to_numpy()
-    return [int(iteration[i - 1]) for i in range(1, len(rate)) if rate[i] < rate[i - 1]]
+    """Iterations after which the rate was lower than before, in each run that got there."""
+    rows = runs.loc[runs["learning_rate"].notna(), ["run_id", "iteration", "learning_rate"]]
+    former = rows.groupby("run_id", sort=False).shift()
+    lowered = rows["learning_rate"] < former["learning_rate"]
+    counts = former.loc[lowered, "iteration"].astype(int).value_counts()
+    lasts = rows.groupby("run_id")["iteration"].max()
+    iterations = sorted(int(at) for at in counts.index)
+    return [at for at in iterations if counts[at] == (lasts > at).sum()]

@@ -37,6 +37,9 @@ Color = tuple[float, float, float, float]
 RC: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
+    # Each figure says how it is laid out.
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -99,8 +102,12 @@ def provenance(runs: pd.DataFrame) -> str:
         shown = f"{seeds[0]} to {seeds[-1]}"
     # Only a study of several has the column.
     devices = ", ".join(sorted(runs["device"].unique())) if "device" in runs else ""
+    ends = runs.groupby("run_id")["iteration"].max()
+    if "state" in runs:
+        ends = ends[runs.groupby("run_id")["state"].first() == "finished"]
+    upto = "up to " * (ends.nunique() > 1)
     return (
-        f"Data: {data}. Schedule: {schedule}, {int(runs['iteration'].max()):,} iterations. "
+        f"Data: {data}. Schedule: {schedule}, {upto}{int(runs['iteration'].max()):,} iterations. "
         f"{'Seed' if len(seeds) == 1 else 'Seeds'}: {shown}.{_reduced(runs)}"
         f"{f' Devices: {devices}.' * bool(devices)}"
     )

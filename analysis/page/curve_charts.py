@@ -10,7 +10,7 @@ from analysis.figures.learning_curves import drawn_runs, error_window, milestone
 from analysis.figures.style import depth_colors, families_in
 from analysis.page.charts import HEIGHT, MEASURES, MOST_RUNS, switched
 from analysis.paper import figure6_curves, of_the_papers_protocol
-from analysis.statistics import add_family, family_title
+from analysis.statistics import add_family, family_title, together
 
 # A chart draws an element per point, which a browser does well up to about this many.
 MOST_POINTS = 6_000
@@ -122,7 +122,12 @@ def _curves(runs: pd.DataFrame) -> pd.DataFrame:
     points = long.groupby("error")["iteration"].transform("nunique") * 2 * drawn
     place = long.groupby("error")["iteration"].rank(method="dense", ascending=False) - 1
     long = long[place % (points // MOST_POINTS + 1) == 0]
-    means = long.groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+    means = (
+        together(long)
+        .groupby(keys, sort=False)["value"]
+        .agg(["mean", "std", "count"])
+        .reset_index()
+    )
     means = means[means["count"] > 1]
     means = means.assign(
         kind="band",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -81,7 +81,7 @@ class DeviceImages:
         """
         return images.float().div_(255).sub_(self.mean)
 
-    def chunks(self, size: int, turns: Turns[int] = iter) -> Iterator[Batch]:
+    def chunks(self, size: int, turns: Turns[int] = iter) -> Generator[Batch]:
         """All images in order, `(n, 3, H, W)` and `(n,)`, single view, unaugmented.
 
         Args:
@@ -219,7 +219,7 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def chunks(self, size: int, turns: Turns[int] = iter) -> Iterator[Batch]:
+    def chunks(self, size: int, turns: Turns[int] = iter) -> Generator[Batch]:
         """As in `DeviceImages`."""
 
     def spread(self, count: int) -> Batch:
@@ -262,7 +262,7 @@ class RunData:
     classes: int
     side: tuple[int, int]
     chunk: int = 1000
-    views: Mapping[str, Callable[[Turns[int]], Iterator[Views]]] = field(default_factory=dict)
+    views: Mapping[str, Callable[[Turns[int]], Generator[Views]]] = field(default_factory=dict)
 
 
 def to_device(

@@ -144,7 +144,7 @@ class StreamedImages:
     def __len__(self) -> int:
         return len(self.files)
 
-    def chunks(self, size: int, turns: Turns[int] = iter) -> Iterator[Batch]:
+    def chunks(self, size: int, turns: Turns[int] = iter) -> Generator[Batch]:
         """All images in order, `(n, 3, crop, crop)` and `(n,)`, the centre alone.
 
         Args:
@@ -154,7 +154,7 @@ class StreamedImages:
         for views, labels in self.views("single", size, turns):
             yield views[0], labels
 
-    def views(self, kind: str, size: int, turns: Turns[int] = iter) -> Iterator[Views]:
+    def views(self, kind: str, size: int, turns: Turns[int] = iter) -> Generator[Views]:
         """All images in order, in several views, each `(n, 3, H, W)`, and labels `(n,)`.
 
         Args:

@@ -38,7 +38,8 @@ class ProbesConfig:
         gradients: Record the norms of each layer's gradients and its forward variance.
         responses: Record the deviation of each layer's responses (He et al. 2015, Figure 7).
         shattering: Record the autocorrelation of input gradients (Balduzzi et al. 2017).
-        at: Iterations after which to look; 0 is before the first.
+        at: Iterations after which to look; 0 is before the first. The schedule's last stands
+            for the trained network, also where a plateau ends the run early.
         images: Training images that the first and the third look at.
     """
 

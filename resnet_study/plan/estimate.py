@@ -93,6 +93,8 @@ def estimate(config: RunConfig, images: Images, place: Place, benchmark: Benchma
         notes.append("networks with batch norm were measured, those without take less")
     if config.probes.active:
         notes.append("probes are not counted")
+    if schedule.plateau.stop_early:
+        notes.append("a plateau may end runs earlier")
     if config.kernels == "torch" and benchmark.kernels == "fused" and place.device == "cpu":
         notes.append("kernels=torch is slower than the kernels that were measured")
     seen = min(schedule.eval_train_images or images.train, images.train) + images.test

@@ -90,10 +90,13 @@ def train(
                 "images_per_second": state.images / state.row_seconds,
                 WAITING: 100 * state.row_waited / state.row_seconds,
             }
+            # Before an evaluation, in which the run may be stopped.
+            state.seconds += time.perf_counter() - started
             if evaluation_due(schedule, state.iteration) and not diverged:
+                started = time.perf_counter()
                 _evaluate(evaluations, row)
                 follow_plateau(schedule, state, float(row["test_error"] or 0.0))
-            state.seconds += time.perf_counter() - started
+                state.seconds += time.perf_counter() - started
             row["seconds"] = state.seconds
             state.loss_sum.zero_()
             state.wrong.zero_()

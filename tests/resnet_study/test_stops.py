@@ -9,7 +9,13 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
-from resnet_study.config import ModelConfig, PlateauConfig, ProbesConfig, StartConfig
+from resnet_study.config import (
+    CheckpointConfig,
+    ModelConfig,
+    PlateauConfig,
+    ProbesConfig,
+    StartConfig,
+)
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from tests.comparison import assert_same_end
@@ -67,6 +73,7 @@ def test_in_training_and_in_its_evaluations(tiny, tmp_path):
             "plateau": PlateauConfig(patience=1, improvement=50.0),
         },
         probes=ProbesConfig(gradients=True, at=(0, 2, 4), images=16),
+        checkpoint=CheckpointConfig(every=2),
     )  # fmt: skip
     chances = Counter(stops_of(config, tmp_path))
     # After each iteration, and in evaluations before each chunk of images, training and test.

@@ -8,6 +8,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -56,7 +57,7 @@ def test_a_run_is_trained_evaluated_and_described(streamed, capsys):
 def test_a_run_ends_at_the_plateau_after_the_last_fall(streamed):
     plateau = PlateauConfig(patience=1, improvement=50.0, drops=1, stop_early=True)
     schedule = replace(streamed().schedule, iterations=1000, plateau=plateau)
-    probes = ProbesConfig(gradients=True, at=(2,), images=16)
+    probes = ProbesConfig(gradients=True, at=(2, 1000), images=16)
     config = streamed(schedule=schedule, probes=probes)
     record = run(config)
     # Evaluated after 3, 6 and 9: the lowest so far, a fall, the end; saved and scored as any.
@@ -64,9 +65,12 @@ def test_a_run_ends_at_the_plateau_after_the_last_fall(streamed):
     assert [row["learning_rate"] for row in curve(record.folder)][-1] == "0.002"
     assert checkpoints.read(record.folder / "checkpoint.pt").state["iteration"] == 9
     assert set(record.manifest["evaluation"]) == {"single", "ten_crop"}
+    # The look at the trained network.
+    looks = pd.read_csv(record.folder / "probes.csv")["iteration"]
+    assert sorted(looks.unique()) == [2, 9]
     assert run(config).manifest == record.manifest
-    with pytest.raises(ConfigError, match="without activation_gradient_norm at iteration 9"):
-        run(replace(config, probes=replace(probes, at=(2, 9))))
+    with pytest.raises(ConfigError, match="without activation_gradient_norm at iteration 3"):
+        run(replace(config, probes=replace(probes, at=(3,))))
 
 
 @pytest.mark.parametrize("at", [5])
