@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
 
 from resnet_study.config import CheckpointConfig, ModelConfig, StartConfig
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted, StopRequest
+from resnet_study.interruption import Interrupted
 from resnet_study.plan.estimate import PROCESS_START, START
 from resnet_study.plan.mapping import as_mapping
 from resnet_study.plan.place import Place
@@ -18,6 +19,7 @@ from resnet_study.plan.plan import make_plan
 from resnet_study.plan.text import rows_of, show, span
 from resnet_study.runs import RunFolder, check_space, estimated_bytes, kept_bytes
 from resnet_study.sweep import Job
+from tests.comparison import Stop
 
 
 @pytest.fixture
@@ -67,17 +69,9 @@ def test_what_is_finished_takes_no_time(plan, tiny):
 
 
 def test_a_run_that_was_stopped_goes_on_from_where_it_was_saved(plan, config):
-    class Soon(StopRequest):
-        asked = 0
-
-        @property
-        def requested(self):
-            self.asked += 1
-            return self.asked > 30
-
     stopped = config(every=100)
     with pytest.raises(Interrupted):
-        run(stopped, stop=Soon())
+        run(stopped, Stop(31, signal.SIGTERM))
     (found,) = plan([stopped]).runs
     assert found.state == "running"
     # Rows are written each third iteration, and at evaluations.
