@@ -307,8 +307,9 @@ def together(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows up to where the first run of each network ends; a mean of more would bend there.
 
     Args:
-        runs: With the columns `run_id`, `family`, `depth` and `iteration`.
+        runs: As from `load_runs`, or some of its columns.
     """
+    runs = add_family(runs)
     ends = runs.groupby("run_id")["iteration"].transform("max")
     return runs[runs["iteration"] <= ends.groupby([runs["family"], runs["depth"]]).transform("min")]
 

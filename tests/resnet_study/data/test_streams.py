@@ -260,11 +260,18 @@ def test_a_folder_of_nothing_but_broken_images_is_one_line(varied, tmp_path):
         batches(opened(root, tmp_path, stream=given), 0, 1)
 
 
-def test_a_worker_that_is_killed_is_one_line(varied, cache):
+@pytest.fixture
+def started():
+    """Tells which processes this one has started since the test began."""
+    before = set(psutil.Process().children())
+    return lambda: set(psutil.Process().children()) - before
+
+
+def test_a_worker_that_is_killed_is_one_line(varied, cache, started):
     data = opened(varied, cache, workers=1)
     stream = data.batches.starting_at(0)
     next(stream)
-    (worker,) = psutil.Process().children()
+    (worker,) = started()
 
     def read_on():
         with reader.naming_deaths(1):
@@ -275,11 +282,11 @@ def test_a_worker_that_is_killed_is_one_line(varied, cache):
         read_on()
 
 
-def test_workers_leave_signals_to_the_run_and_end_with_its_stream(varied, cache):
+def test_workers_leave_signals_to_the_run_and_end_with_its_stream(varied, cache, started):
     stream = opened(varied, cache, workers=2).batches.starting_at(0)
     # One from each: until it has begun, a worker hears signals as any process does.
     assert len(list(islice(stream, 2))) == 2
-    workers = psutil.Process().children()
+    workers = started()
     assert len(workers) == 2
     for worker in workers:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
@@ -287,9 +294,9 @@ def test_workers_leave_signals_to_the_run_and_end_with_its_stream(varied, cache)
     assert len(list(islice(stream, 8))) == 8
     stream.close()
     deadline = time.monotonic() + 20
-    while psutil.Process().children() and time.monotonic() < deadline:
+    while started() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not psutil.Process().children()
+    assert not started()
 
 
 def test_batches_that_do_not_fit_shared_memory_are_refused(monkeypatch):
