@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import TypeVar
 
-# Processor seconds of `_work` on an idle core of an Intel Xeon at 2.5 GHz, on which all limits are met.
+# Processor seconds of `_work` on an idle core of an Intel Xeon at 2.5 GHz, which meets all limits.
 UNIT = 0.17
 T = TypeVar("T")
 
