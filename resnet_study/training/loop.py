@@ -74,7 +74,7 @@ def train(
     step.network.train()
 
     def complete(started: float) -> bool:
-        """Carries out what follows an iteration; returns whether training goes on."""
+        """Carries out what follows an iteration; returns False where the loss has diverged."""
         train_error = None
         if row_due(schedule, state.iteration):
             train_error = 100 * int(processes.total(state.wrong)) / state.images
