@@ -7,11 +7,15 @@ STAMP  := $(VENV)/.installed
 # Arguments, such as: make reproduce ARGS="seed=0,1,2", or: make bench ARGS="--rounds 1"
 ARGS ?=
 
+# File by file on up to four cores, so that a file's fixtures are made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+FULL   := slow or slurm or browser
+
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures verify bench test lint format clean
+.PHONY: help setup reproduce figures verify bench test test-all lint format clean
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 setup: $(STAMP)  ## Create .venv with pinned versions (once)
 
@@ -38,8 +42,12 @@ verify: $(STAMP)  ## Train two recorded runs again and compare them with their r
 bench: $(STAMP)  ## Measure how fast this machine trains, beside the conventional recipe
 	$(BIN)/python -m resnet_study.benchmark $(ARGS)
 
-test: $(STAMP)  ## Run the tests, file by file on up to four cores
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: $(STAMP)  ## Run the fast tests, in a few minutes
+	$(PYTEST) -m "not ($(FULL))"
+
+# Properties are tried on a few examples in the fast tier, on many in this one.
+test-all: test  ## Run all tests: processes, Slurm, a browser, many examples
+	$(PYTEST) -m "$(FULL) or hypothesis" --hypothesis-profile full
 
 lint: $(STAMP)  ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -1,13 +1,16 @@
-"""Fixtures shared by all tests: tiny runs that train in a second."""
+"""Fixtures shared by all tests: tiny runs that train in a second, the command line in process."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -23,6 +26,18 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
 mpl.use("agg")
+
+with suppress(ImportError):  # `pytest -m gpu` also runs where hypothesis is not installed.
+    from hypothesis import HealthCheck, settings
+
+    for _profile, _examples in (("fast", 10), ("full", 300)):
+        settings.register_profile(
+            _profile,
+            deadline=None,
+            max_examples=_examples,
+            suppress_health_check=[HealthCheck.function_scoped_fixture],
+        )
+    settings.load_profile("fast")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,6 +91,77 @@ def tiny(tmp_path: Path, cache: Path) -> Callable[..., RunConfig]:
         return RunConfig(**(defaults | changes))
 
     return make
+
+
+# What makes a run of the command line as short as `tiny`.
+TINY = (
+    "model.width=4",
+    "data.resolution=8",
+    "data.train_images=200",
+    "schedule.iterations=12",
+    "schedule.batch_size=16",
+    "schedule.milestones=[6,9]",
+    "schedule.eval_every=6",
+    "schedule.log_every=3",
+    "schedule.eval_train_images=50",
+    "schedule.warmup.iterations=null",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit status and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def cli(tmp_path, cache, monkeypatch, capsys):
+    """Runs a command line in this process: `cli("model.depth=8", "seed=1")`.
+
+    Settings of a tiny run, its folders among them, come before the arguments, unless `tiny` is
+    false. A sweep trains in this process, too (`hydra/launcher=basic`), unless it names a launcher.
+
+    Args:
+        arguments: As typed.
+        module: What follows `python -m`.
+        tiny: Whether to add these settings; only for `resnet_study` itself.
+    """
+
+    def call(*arguments: str, module: str = "resnet_study", tiny: bool = True) -> Ended:
+        words = list(arguments)
+        if module == "resnet_study" and tiny:
+            # Hydra takes its flags before the overrides, not between them.
+            flags = [word for word in arguments if word.startswith("-")]
+            places = [f"data.cache={cache}", f"runs_dir={tmp_path / 'runs'}"]
+            if "-m" in flags and not any("launcher=" in word for word in arguments):
+                places.append("hydra/launcher=basic")
+            rest = [word for word in arguments if word not in flags]
+            keys = {word.lstrip("+~").partition("=")[0] for word in rest}
+            defaults = [w for w in (*TINY, *places) if w.partition("=")[0] not in keys]
+            words = [*flags, *defaults, *rest]
+        monkeypatch.setattr(sys, "argv", [module, *words])
+        capsys.readouterr()
+        # A process has one sweep; here the last one's request to stop is over.
+        importlib.import_module("resnet_study.__main__")._worker_stop.cache_clear()
+        status = 0
+        try:
+            status = _main_of(module)() or 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return Ended(status, *capsys.readouterr())
+
+    return call
+
+
+@functools.cache
+def _main_of(module: str) -> Callable[[], int | None]:
+    """The entry point that `python -m MODULE` calls."""
+    with suppress(ModuleNotFoundError):
+        return importlib.import_module(f"{module}.__main__").main
+    return importlib.import_module(module).main
 
 
 @pytest.fixture
