@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_study.__main__ import start_processes_as_elsewhere
 
+pytestmark = pytest.mark.slow
+
 
 def loaded(context: str | None, as_elsewhere: bool) -> float | str:
     if as_elsewhere:
