@@ -27,7 +27,7 @@ schedule.warmup.iterations=${checkpoint.every} probes.at=[1] probes.at=['${sched
 experiment_name=a experiment_name='b-c' experiment_name=${schedule.name}/x experiment_name=${no.x}
 activation_checkpointing=true hydra.sweep.dir=x hydra/launcher=basic hydra.job.name=x
 +data.label=null +nosuch=1 +experiment=quick ~checkpoint.every
-""".split()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def outcome(compose, words):
     return OmegaConf.to_container(own, resolve=False)
 
 
-@given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
+@given(words=st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=6))
 @example(words=["model={depth: 32}", "model.depth=56"])
 @example(words=["model.depth=56", "model={depth: 32}"])
 @example(words=["model.depth=56", "++model.depth=32"])

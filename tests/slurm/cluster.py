@@ -14,37 +14,6 @@ PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scontr
 # slurmctld, slurmd and munged lie where only root's PATH leads on some systems.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
-# Processes are found through /proc and nothing is confined, so that neither systemd nor
-# control groups are needed. Scheduling intervals are short. Arrays are small, so that a sweep of
-# six takes two.
-CONFIGURATION = """\
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={controller_port}
-SlurmdPort={node_port}
-SlurmUser=root
-AuthInfo=socket={folder}/munge/socket,cred_expire=5
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1,batch_sched_delay=0
-PriorityType=priority/basic
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-ReturnToService=2
-MinJobAge=3600
-MaxArraySize=5
-KillWait=10
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES PriorityTier=1
-PartitionName=urgent Nodes={host} PriorityTier=10 PreemptMode=OFF
-"""
-
 
 def missing() -> list[str]:
     """Programs of Slurm that are not installed here."""
@@ -77,10 +46,9 @@ class Cluster:
         (munge / "key-file").write_bytes(secrets.token_bytes(128))
         (munge / "key-file").chmod(0o400)
         host, ports = socket.gethostname().partition(".")[0], (_free_port(), _free_port())
+        template = Path(__file__).with_name("slurm.conf").read_text()
         (self.folder / "slurm.conf").write_text(
-            CONFIGURATION.format(
-                host=host, folder=self.folder, controller_port=ports[0], node_port=ports[1]
-            )
+            template.format(host=host, folder=self.folder, ports=ports)
         )
         files = ("key-file", "socket", "pid-file", "log-file", "seed-file")
         self._daemon("munged", "--foreground", "--force", *(f"--{f}={munge / f}" for f in files))
@@ -110,12 +78,18 @@ class Cluster:
         )
         return done.stdout
 
+    def restarts(self, job: str) -> int:
+        """How often a job was requeued."""
+        shown = self.call("scontrol", "show", "job", job, check=True)
+        return int(shown.partition("Restarts=")[2].split()[0])
+
     def stop(self) -> None:
         """Ends all jobs and the daemons."""
-        end = time.monotonic() + 20
-        self.call("scancel", "--user=root")
-        while self.call("squeue", "--noheader").strip() and time.monotonic() < end:
-            time.sleep(0.2)
+        if len(self.processes) == 3:
+            self.call("scancel", "--user=root")
+            end = time.monotonic() + 20
+            while self.call("squeue", "--noheader").strip() and time.monotonic() < end:
+                time.sleep(0.2)
         for process in reversed(self.processes):
             process.terminate()
             try:
