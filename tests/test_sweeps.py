@@ -72,7 +72,7 @@ def test_a_killed_parent_killed_workers_ctrl_c_and_two_sweeps_at_once(tmp_path, 
 
 
 def test_a_failing_run_leaves_the_others_alone(cli, tmp_path):
-    sweep, runs = ("-m", "model.depth=8", "seed=0,1,2"), tmp_path / "runs"
+    sweep, runs = ("-m", "model.depth=8", "seed=0,1"), tmp_path / "runs"
     assert cli(*sweep, "experiment_name=whole").returncode == 0
     broken = next((runs / "whole").glob("*-s1-*")).name
     # A folder where a file belongs: this run cannot read its state, the others can.
@@ -80,11 +80,11 @@ def test_a_failing_run_leaves_the_others_alone(cli, tmp_path):
     done = cli(*sweep, "experiment_name=sweep")
     assert done.returncode == 1
     assert f"failed: {runs / 'sweep' / broken}" in done.stderr
-    assert "1 of 3 runs are not finished; the same command goes on with them" in done.stderr
+    assert "1 of 2 runs are not finished; the same command goes on with them" in done.stderr
     assert "CheckpointError" in done.stderr
     assert "CheckpointError" in (runs / "sweep" / broken / "failure.txt").read_text()
     (runs / "sweep" / broken / "checkpoint.new").rmdir()
     done = cli(*sweep, "experiment_name=sweep")
     assert done.returncode == 0
-    assert "2 finished, 1 to train" in done.stderr
+    assert "1 finished, 1 to train" in done.stderr
     assert_same_sweep(runs / "sweep", runs / "whole")

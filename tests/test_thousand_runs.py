@@ -7,8 +7,8 @@ import random
 import signal
 import threading
 import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -26,11 +26,12 @@ PREEMPTED = set(_CHOSEN.sample(range(RUNS), RUNS // 10))
 
 
 class Cluster:
-    """Jobs in a queue, workers that take them, and a record of what was trained when."""
+    """Jobs, workers that take them, and a record of what was trained when."""
 
     def __init__(self) -> None:
         self.attempts: Counter[int] = Counter()
         self.training: set[int] = set()
+        self.jobs: deque[Future[None]] = deque()
         self.most = 0
         self.lock = threading.Lock()
 
@@ -78,9 +79,10 @@ class Cluster:
         self.launched = {job.config.seed for job in jobs}
         self.failures: dict[str, str] = {}
         with ThreadPoolExecutor(WORKERS) as workers, ThreadPoolExecutor(WORKERS) as self.again:
-            self.jobs = [workers.submit(self.work, job.config) for job in jobs]
+            for job in jobs:
+                self.jobs.append(workers.submit(self.work, job.config))
             while self.jobs:
-                self.jobs.pop(0).result()
+                self.jobs.popleft().result()
         return self.failures
 
 
