@@ -6,8 +6,6 @@ from pathlib import Path
 
 from tests.pictures import make_folder
 
-PICTURES = {"train": 60, "val": 24, "largest": 120, "classes": 4}
-
 _FEW = (
     *("schedule.eval_train_images=50", "schedule.log_every=1", "schedule.warmup.iterations=null"),
     *("threads=1", "device=cpu", "data.cache=cache", "runs_dir=runs", "experiment_name=golden"),
@@ -60,4 +58,4 @@ COMPARED = {
 
 def make_pictures(folder: Path) -> None:
     """Makes `pictures` in a folder, for the streamed runs."""
-    make_folder(folder / "pictures", **PICTURES)
+    make_folder(folder / "pictures", 60, 24, largest=120, classes=4)
