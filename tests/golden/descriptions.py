@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tests.pictures import make_folder
-
 _FEW = (
     *("schedule.eval_train_images=50", "schedule.log_every=1", "schedule.warmup.iterations=null"),
     *("threads=1", "device=cpu", "data.cache=cache", "runs_dir=runs", "experiment_name=golden"),
@@ -54,8 +50,3 @@ COMPARED = {
     "streamed": _but(_STREAMED, "data.stream.workers=1"),
     "processes": _but(GOLDEN["processes"], *_LONGER),
 }
-
-
-def make_pictures(folder: Path) -> None:
-    """Makes `pictures` in a folder, for the streamed runs."""
-    make_folder(folder / "pictures", 60, 24, largest=120, classes=4)

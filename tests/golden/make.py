@@ -19,7 +19,7 @@ from resnet_study.config import RunConfig
 from resnet_study.runs import RunFolder
 from tests.comparison import curve, interrupted_at
 from tests.golden import training
-from tests.golden.descriptions import GOLDEN, make_pictures
+from tests.golden.descriptions import GOLDEN
 
 RECORDED = training.HERE.parent.parent / "runs" / "recorded"
 
@@ -55,7 +55,7 @@ def main() -> None:
         # Stored descriptions name no folder of this machine.
         os.chdir(name)
         here, cache = Path(name), Path(name, "cache")
-        make_pictures(here)
+        training.make_pictures(here / "pictures")
         curves = {
             run: curve(training.trained(training.described(run, here, cache), run))
             for run in GOLDEN

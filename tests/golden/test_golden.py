@@ -76,8 +76,9 @@ def test_an_epoch_is_drawn_as_it_was():
         pytest.param("processes", marks=pytest.mark.slow),
     ],
 )
-def test_ten_iterations_are_what_they_were(name, varied, cache, tmp_path):
-    (tmp_path / "pictures").symlink_to(varied)
+def test_ten_iterations_are_what_they_were(name, cache, tmp_path):
+    if name == "streamed":
+        training.make_pictures(tmp_path / "pictures")
     folder = training.trained(training.described(name, tmp_path, cache), name)
     assert_close(curve(folder), NUMBERS["curves"][name])
 
