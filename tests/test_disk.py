@@ -10,29 +10,19 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from resnet_study import experiment
-from resnet_study.config import (
-    DataConfig,
-)
+from resnet_study.config import DataConfig
 from resnet_study.data import load_images
 from resnet_study.data.cache import cached
 from resnet_study.data.shapes import generate
-from resnet_study.errors import StorageError, StudyError
+from resnet_study.errors import StorageError
 from resnet_study.experiment import run
 from resnet_study.logs import MetricsLog
 from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder
-from tests.comparison import (
-    assert_same_end,
-    calm,
-    damaged,
-    damages,
-    forkserver,
-    in_child,
-    interrupted_at,
-)
+from tests.comparison import assert_same_end, damaged, damages, in_child, interrupted_at
 
 
 def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(config, undisturbed):
@@ -45,7 +35,6 @@ def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(config, und
         shutil.rmtree(folder.path)
 
 
-@calm
 @given(damage=damages, finished=st.booleans(), unsealed=st.integers(0, 3))
 def test_damaged_metrics_are_refused_or_whole_rows(damage, finished, unsealed, tmp_path):
     """Damage to the sealed part is an error; a torn tail ends at the last whole row."""
@@ -77,33 +66,27 @@ def test_damaged_metrics_are_refused_or_whole_rows(damage, finished, unsealed, t
         assert len(text) >= seal["bytes"]
 
 
-def _train_with_small_files(config, queue) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-    try:
-        run(config)
-    except StudyError as error:
-        queue.put(str(error))
-
-
 def test_a_full_disk_is_named_and_leaves_earlier_results(config, undisturbed):
     config = config(every=1000)
     folder = interrupted_at(config, 23)
     earlier = folder.checkpoint_file.read_bytes()
     assert len(earlier) > 30_000
-    queue = forkserver.Queue()
-    child = in_child(_train_with_small_files, config, queue)
-    message = queue.get(timeout=60)
-    child.join()
-    assert message.startswith(f"file={folder.path}/checkpoint")
-    assert "cannot be written (File too large)" in message
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with pytest.raises(StorageError) as caught:
+            run(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value).startswith(f"file={folder.path}/checkpoint")
+    assert "cannot be written (File too large)" in str(caught.value)
     assert folder.checkpoint_file.read_bytes() == earlier
-    manifest = folder.read_manifest()
-    assert manifest is not None
-    assert manifest["state"] == "failed"
+    assert folder.read_manifest()["state"] == "failed"
     run(config)
     assert_same_end(folder.path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_really_full_disk(config, tmp_path, monkeypatch):
     """A tmpfs of 200 kB, where the system lets us mount one, that fills up under way."""
     disk = tmp_path / "disk"
@@ -149,6 +132,7 @@ def test_a_file_removed_under_way_is_named(config, undisturbed):
     assert_same_end(folder.path, undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_may_build_one_cache(tmp_path):
     config = DataConfig(name="shapes", resolution=8, cache=str(tmp_path / "cache"))
     children = [in_child(load_images, config) for _ in range(2)]
@@ -159,7 +143,7 @@ def test_two_processes_may_build_one_cache(tmp_path):
     assert not list((tmp_path / "cache").glob(".*"))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings.default.max_examples // 5)  # Each draws images.
 @given(damage=damages)
 def test_a_damaged_cache_is_made_again(damage, tmp_path):
     path = tmp_path / "cache.npz"

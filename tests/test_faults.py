@@ -7,24 +7,18 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from resnet_study.config import (
-    WarmupConfig,
-)
+from resnet_study.config import WarmupConfig
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.runs import RunFolder
 from resnet_study.training import checkpoint as checkpoints
-from tests.comparison import (
-    Stop,
-    assert_same_end,
-    curve,
-    in_child,
-    interrupted_at,
-)
+from tests.comparison import Stop, assert_same_end, curve, in_child, interrupted_at
 
 
 @pytest.mark.slow
@@ -60,34 +54,51 @@ def test_fifty_kills_at_random_moments(config, undisturbed):
     print(f"{kills} kills, {ends + 1} ends, {half_written} kills left a half-written file")
 
 
-def _killed_at(config, call: int) -> None:
-    """Trains, and dies at the given call that renames a file."""
-    calls = 0
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadError(BaseException):
+    """Raised where a process would die."""
+
+
+def _raise() -> None:
+    raise DeadError
+
+
+def _ended_at(config, call: int, end: Callable[[], None]) -> None:
+    """Trains until the given call that renames a file."""
+    calls = count(1)
     rename = Path.replace
 
     def deadly(self, target):
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if next(calls) == call:
+            end()
         return rename(self, target)
 
-    Path.replace = deadly
-    run(config)
-
-
-def test_a_kill_at_every_rename_of_a_checkpoint(config, undisturbed):
-    """Each step of saving: temporary, rotation, new name, manifest."""
-    config = config(every=10)
-    folder = RunFolder.of(config)
-    # Config, manifest, metrics and manifest come first; then four per checkpoint.
-    for call in range(1, 20):
-        child = in_child(_killed_at, config, call)
-        child.join()
-        assert child.exitcode in (0, -signal.SIGKILL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", deadly)
         run(config)
-        assert_same_end(folder.path, undisturbed)
-        shutil.rmtree(folder.path)
+
+
+# Config, manifest, metrics and manifest come first; then four per checkpoint: temporary, rotation,
+# new name, manifest.
+@pytest.mark.slow
+@pytest.mark.parametrize("call", range(1, 20))
+def test_a_kill_at_every_rename_of_a_checkpoint(call, config, undisturbed):
+    config = config(every=10)
+    child = in_child(_ended_at, config, call, _die)
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL)
+    assert_same_end(run(config).folder, undisturbed)
+
+
+@pytest.mark.parametrize("call", [3, 6, 8])
+def test_an_end_at_a_rename(call, config, undisturbed):
+    config = config(every=10)
+    with pytest.raises(DeadError):
+        _ended_at(config, call, _raise)
+    assert_same_end(run(config).folder, undisturbed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
