@@ -8,7 +8,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,14 +151,14 @@ class Ended:
 
 @pytest.fixture
 def typed(tmp_path: Path, cache: Path) -> Callable[..., list[str]]:
-    """A command line with the settings of a tiny run, its folders among them."""
+    """A command line with the settings of a tiny run, or others, and the test's folders."""
 
-    def call(*arguments: str) -> list[str]:
+    def call(*arguments: str, settings: Sequence[str] = TINY) -> list[str]:
         # Hydra takes its flags before the overrides, not between them.
         flags = [word for word in arguments if word.startswith("-")]
         rest = [word for word in arguments if word not in flags]
         keys = {word.lstrip("+~").partition("=")[0] for word in rest}
-        defaults = (*TINY, f"data.cache={cache}", f"runs_dir={tmp_path / 'runs'}")
+        defaults = (*settings, f"data.cache={cache}", f"runs_dir={tmp_path / 'runs'}")
         return [*flags, *(w for w in defaults if w.partition("=")[0] not in keys), *rest]
 
     return call
@@ -168,20 +168,26 @@ def typed(tmp_path: Path, cache: Path) -> Callable[..., list[str]]:
 def cli(typed, monkeypatch, capsys):
     """Runs a command line in this process: `cli("model.depth=8", "seed=1")`.
 
-    Settings of a tiny run, its folders among them, come before the arguments, unless `tiny` is
-    false. A sweep trains in this process, too (`hydra/launcher=basic`), unless it names a launcher.
+    Settings of a tiny run and the test's folders come before the arguments. A sweep trains in
+    this process, too (`hydra/launcher=basic`), unless it names a launcher.
 
     Args:
         arguments: As typed.
         module: What follows `python -m`.
-        tiny: Whether to add these settings; only for `resnet_study` itself.
+        tiny: Whether to add settings, folders and launcher; only for `resnet_study` itself.
+        settings: What to add in place of those of a tiny run.
     """
 
-    def call(*arguments: str, module: str = "resnet_study", tiny: bool = True) -> Ended:
+    def call(
+        *arguments: str,
+        module: str = "resnet_study",
+        tiny: bool = True,
+        settings: Sequence[str] = TINY,
+    ) -> Ended:
         words = list(arguments)
         if module == "resnet_study" and tiny:
-            words = typed(*arguments)
-            if "-m" in words and not any("launcher=" in word for word in words):
+            words = typed(*arguments, settings=settings)
+            if "-m" in words and not any("launcher" in word for word in words):
                 words.append("hydra/launcher=basic")
         monkeypatch.setattr(sys, "argv", [module, *words])
         capsys.readouterr()
@@ -227,8 +233,12 @@ def runs_of(cli, monkeypatch) -> Callable[..., list[RunConfig]]:
     """The distinct runs that a command line's sweep would train."""
 
     def call(*words: str) -> list[RunConfig]:
+        from hydra.core.plugins import Plugins
+
         jobs: list = []
-        monkeypatch.setattr("resnet_study.sweep.execute", lambda found, *_: jobs.extend(found))
+        Plugins.instance()  # Executes the plugins, once; only then is there something to patch.
+        sweeper = sys.modules["hydra_plugins.resnet_study_sweeper"]
+        monkeypatch.setattr(sweeper, "execute", lambda found, *_: jobs.extend(found))
         ended = cli(*words, tiny=False)
         assert ended.returncode == 0, ended.stderr
         return list({job.config.run_id: job.config for job in jobs}.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields
@@ -15,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from resnet_study.config import RunConfig
 from resnet_study.errors import ConfigError
 from resnet_study.fields import Rule, nested_type
+from tests.conftest import FIXTURES
 
 HUGE = "9" * 30
 
@@ -56,7 +59,7 @@ def wrong_values(rule: Rule) -> list[str]:
 WRONG = [(name, value) for name, rule in rules() for value in dict.fromkeys(wrong_values(rule))]
 
 
-def generated() -> Iterator[tuple[str]]:
+def generated() -> Iterator[tuple[tuple[str], str]]:
     """Command lines: up to three settings of each kind of rule, each with another wrong value."""
     kinds = defaultdict(list)
     for name, r in rules():
@@ -65,98 +68,22 @@ def generated() -> Iterator[tuple[str]]:
     number = count()
     for settings in kinds.values():
         for name, values in settings[:: -(-len(settings) // 3)]:
-            yield (f"{name}={values[next(number) % len(values)]}",)
+            yield (f"{name}={values[next(number) % len(values)]}",), ""
 
 
-BY_HAND = [
-    ("model.depth=9",),
-    ("model.depth=57", "model=plain"),
-    ("model.layers_per_block=4",),
-    ("model.layers_per_block=3", "model.depth=32"),
-    ("model.shortcut=null",),
-    ("model=plain", "model.shortcut=Z"),
-    ("schedule.milestones=[50,50]",),
-    ("schedule.milestones=[1000]",),
-    ("schedule.iterations=10",),
-    ("schedule=paper", "schedule.iterations=100"),
-    ("schedule.warmup.iterations=1000",),
-    ("data.root=''", "data=image_folder"),
-    ("data=image_folder",),
-    ("data=image_folder", "data.root=tests"),
-    ("data=image_folder", "data.root=README.md"),
-    ("data.resolution=33",),
-    ("data.train_images=10001",),
-    ("data.train_images=10000", "data.validation_images=1"),
-    ("data.validation_images=10000",),
-    ("data.validation_images=20000",),
-    ("data.classes=11",),
-    ("data.train_images=20", "schedule.batch_size=21"),
-    ("experiment_name=../elsewhere",),
-    ("experiment_name=/absolute",),
-    ("experiment_name='a b'",),
-    ("schedule.name='a/b'",),
-    ("data=image_folder", "data.root=."),
-    ("data=image_folder", f"data.root={'x' * 300}"),
-    (f"runs_dir={'x' * 300}",),
-    ("schedule.gamma=1e-200",),
-    ("runs_dir=README.md",),
-    ("runs_dir=README.md/below",),
-    ("data.cache=README.md",),
-    ("model.dept=20",),
-    ("experiment=nothing",),
-    ("+unknown=1",),
-    ("+model.unknown=1",),
-    ("+model._target_=os.system",),
-    ("+_target_=os.system", "+command=true"),
-    ("+data.augment.__class__=1",),
-    ("model=null",),
-    ("model=1",),
-    ("model=nothing",),
-    ("model=[]",),
-    ("hydra=null",),
-    ("hydra.run.dir=/proc/nothing",),
-    ("-m", "hydra.sweep.dir=/proc/nothing"),
-    ("-m", "hydra.launcher.n_jobs=zero"),
-    ("-m", "seed=glob(*)"),
-    ("-m", "seed=interval(0,1)"),
-    ("hydra/launcher=nothing",),
-    ("~seed", "+seed=many"),
-    ("experiment_name=${nothing.there}",),
-    ("seed=???",),
-    ("experiment=quick", "model.depth=20,21"),
-    ("experiment=quick", "seed=0,-1"),
-    ("experiment=quick", "data=image_folder"),
-    ("experiment=quick", "runs_dir=/proc/nothing"),
-    ("-m", "seed=0,one"),
-    ("-m", "model.shortcut=A,B,D"),
-]
+def by_hand() -> Iterator[tuple[tuple[str, ...], str]]:
+    """Command lines, and how what is said of them begins."""
+    for line in (FIXTURES / "wrong_commands.txt").read_text().splitlines():
+        command, _, said = line.partition("  # ")
+        yield tuple(shlex.split(command)), said
+    yield ("data=image_folder", f"data.root={'x' * 300}"), ""
+    yield (f"runs_dir={'x' * 300}",), ""
 
-# What is said of the last word.
-SAYS = {
-    ("model.depth=21",): "allowed is 6n+2",
-    ("model.depth=deep",): "allowed is an integer",
-    ("model.kind=dense",): "allowed are plain, residual",
-    ("model.shortcut=D",): "allowed are A, B, C",
-    ("schedule.milestones=[100, 50]",): "allowed are",
-    ("data=image_folder", "data.root=nowhere"): "is not there; allowed is a folder",
-    ("device=cuda",): "no CUDA device is available",
-    ("schedule.batch_size=10001",): "allowed is at most",
-    ("runs_dir=/proc/runs",): "cannot be written",
-    ("experiment_name=${oc.env:NOT_SET_ANYWHERE}",): "",
-}
 
 # What Hydra says when it rejects a command line, with status 1.
 HYDRA = (
-    "Available options",
-    "Config group override",
-    "Could not append",
-    "Could not override",
-    "Error merging",
-    "Error parsing",
-    "No such file",
-    "cannot be written",
-    "does not support",
-    "out of range",
+    "Available options|Config group override|Could not append|Could not override|Error merging|"
+    "Error parsing|No such file|cannot be written|does not support|out of range"
 )
 
 
@@ -165,27 +92,22 @@ def listing(folder: Path) -> set[Path]:
 
 
 @pytest.fixture
-def refused(cli, tmp_path, cache):
-    """What is said of a command line, without what Hydra and the sweep's summary say."""
+def refused(cli, tmp_path):
+    """What is said of a wrong command line, without the summary of a sweep."""
 
-    def call(*arguments: str) -> tuple[int, str]:
+    def call(*arguments: str) -> str:
         before = listing(Path.cwd())
-        places = (f"runs_dir={tmp_path / 'runs'}", f"data.cache={cache}")
-        given = {word.partition("=")[0] for word in arguments}
-        ended = cli(
-            *arguments, *(p for p in places if p.partition("=")[0] not in given), tiny=False
-        )
+        ended = cli(*arguments, settings=())
         assert "Traceback" not in ended.stderr
         assert not (tmp_path / "runs").exists()
         assert listing(Path.cwd()) == before
         if ended.returncode == 1:
             # Hydra's own rejection, with Hydra's message.
-            assert any(words in ended.stderr for words in HYDRA), ended.stderr
+            assert re.search(HYDRA, ended.stderr), ended.stderr
             return ended.stderr
         assert ended.returncode == 2, ended.stderr
         (line,) = [w for w in ended.stderr.strip().splitlines() if " runs in " not in w]
-        assert line.startswith("error: ")
-        assert "=" in line
+        assert re.match("error: .*=", line)
         return line
 
     return call
@@ -210,19 +132,18 @@ def test_each_setting_refuses_what_its_rule_does():
     assert len(WRONG) > 900
 
 
-@pytest.mark.parametrize("arguments", [*generated(), *BY_HAND], ids=" ".join)
-def test_a_wrong_command_line_is_one_line(arguments, refused):
-    refused(*arguments)
-
-
-@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")], ids=["run", "sweep"])
-@pytest.mark.parametrize("arguments", SAYS, ids=" ".join)
-def test_the_line_names_the_value_and_what_is_allowed(arguments, sweep, refused):
-    if arguments == ("device=cuda",) and torch.cuda.is_available():
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [*generated(), *by_hand()],
+    ids=lambda value: " ".join(value)[:60] * (type(value) is tuple),
+)
+def test_a_wrong_command_line_is_one_line(words, said, refused):
+    if "device=cuda" in words and torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
-    said = SAYS[arguments]
-    expected = f"{arguments[-1]}: {said}" if said else "experiment_name="
-    assert refused(*sweep, *arguments).startswith(f"error: {expected}")
+    errors = refused(*words)
+    if said:
+        assert errors.startswith(f"error: {said}")
+        assert refused("-m", "seed=0,1", *words) == errors
 
 
 def test_nothing_in_a_config_is_evaluated(refused, tmp_path):
