@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import importlib
 import os
@@ -10,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -112,24 +110,19 @@ def tiny_runs(cache: Path, runs_dir: Path) -> Callable[..., RunConfig]:
     return make
 
 
-def saving(tiny: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
-    """Makes descriptions of runs of 40 iterations that save their state after each second one."""
-
-    def make(every: int = 2, **changes: object) -> RunConfig:
-        schedule = {"iterations": 40, "milestones": (15, 30), "eval_every": 20}
-        return tiny(schedule, checkpoint=CheckpointConfig(every=every), **changes)
-
-    return make
-
-
 @pytest.fixture
 def tiny(tmp_path: Path, cache: Path) -> Callable[..., RunConfig]:
     return tiny_runs(cache, tmp_path / "runs")
 
 
+# A run that is long enough to be interrupted.
+LONGER = {"iterations": 40, "milestones": (15, 30), "eval_every": 20}
+
+
 @pytest.fixture
 def config(tiny: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
-    return saving(tiny)
+    """Makes descriptions of runs of 40 iterations that save their state after each second one."""
+    return lambda every=2, **changes: tiny(LONGER, checkpoint=CheckpointConfig(every), **changes)
 
 
 @pytest.fixture(scope="session")
@@ -137,16 +130,8 @@ def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the run of `config` that nothing interrupted; only to be read."""
     from resnet_study.experiment import run
 
-    return run(saving(tiny_runs(cache, tmp_path_factory.mktemp("undisturbed")))()).folder
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit status and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
+    make = tiny_runs(cache, tmp_path_factory.mktemp("undisturbed"))
+    return run(make(LONGER, checkpoint=CheckpointConfig(every=2))).folder
 
 
 @pytest.fixture
@@ -178,12 +163,7 @@ def cli(typed, monkeypatch, capsys):
         settings: What to add in place of those of a tiny run.
     """
 
-    def call(
-        *arguments: str,
-        module: str = "resnet_study",
-        tiny: bool = True,
-        settings: Sequence[str] = TINY,
-    ) -> Ended:
+    def call(*arguments: str, module="resnet_study", tiny=True, settings=TINY):
         words = list(arguments)
         if module == "resnet_study" and tiny:
             words = typed(*arguments, settings=settings)
@@ -198,12 +178,11 @@ def cli(typed, monkeypatch, capsys):
             status = _main_of(module)() or 0
         except SystemExit as ended:
             status = int(ended.code or 0)
-        return Ended(status, *capsys.readouterr())
+        return subprocess.CompletedProcess(words, status, *capsys.readouterr())
 
     return call
 
 
-@functools.cache
 def _main_of(module: str) -> Callable[[], int | None]:
     """The entry point that `python -m MODULE` calls."""
     with suppress(ModuleNotFoundError):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from analysis.statistics import add_family, final_errors, study_difference
 from resnet_study.__main__ import CONF, to_run_config
+from tests.conftest import CHECKOUT
 from tests.readme import PART, filled, recorded
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
