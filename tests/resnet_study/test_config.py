@@ -34,10 +34,7 @@ def test_ids_of_known_runs_do_not_change():
 
 
 ELSEWHERE = [
-    {"runs_dir": "elsewhere"},
-    {"experiment_name": "other"},
-    {"device": "cpu"},
-    {"threads": 2},
+    {"runs_dir": "elsewhere", "experiment_name": "other", "device": "cpu", "threads": 2},
     {"data": DataConfig(root="elsewhere", cache="elsewhere")},
 ]
 OTHERWISE = [

@@ -1,6 +1,5 @@
 """One run from Python: same description, same curve; finished once, trained once."""
 
-import json
 import os
 import shutil
 import signal
@@ -19,17 +18,11 @@ from resnet_study.runs import METRICS, RunFolder
 from tests.comparison import TIMES, curve
 
 
-class Counting(Reporter):
-    seen = 0
-
-    def iteration(self, completed):
-        self.seen = completed
-
-
 def test_a_run_leaves_its_config_manifest_and_metrics_once(tiny, monkeypatch):
-    config, reporter = tiny(), Counting()
+    config, reporter, told = tiny(), Reporter(), []
+    reporter.iteration = told.append
     record = run(config, reporter)
-    assert reporter.seen == 12
+    assert told == [*range(1, 13)]
     assert record.state == "finished"
     assert record.folder.name == config.run_id
     assert {path.name for path in record.folder.iterdir()} == {
@@ -53,26 +46,22 @@ def test_a_run_leaves_its_config_manifest_and_metrics_once(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("error, state", [(RuntimeError, "failed"), (KeyboardInterrupt, "running")])
-def test_a_run_cut_short_is_trained_anew_to_the_same_curve(
-    tiny, tmp_path, monkeypatch, error, state
-):
-    def broken(*_, **__):
+def test_a_run_cut_short_is_trained_anew_to_the_same_curve(tiny, tmp_path, error, state):
+    def broken(_):
         raise error("a defect")
 
-    config = tiny()
+    config, reporter = tiny(), Reporter()
     folder = RunFolder.of(config)
-    with monkeypatch.context() as patch:
-        patch.setattr(experiment, "train", broken)
-        with pytest.raises(error):
-            run(config)
-    assert json.loads(folder.manifest_file.read_text())["state"] == state
-    assert folder.failure_file.exists() == (state == "failed")
+    reporter.iteration = broken
+    with pytest.raises(error):
+        run(config, reporter)
+    assert folder.read_manifest()["state"] == state
     if state == "failed":
         assert "RuntimeError: a defect" in folder.failure_file.read_text()
     assert run(config).state == "finished"
     assert not folder.failure_file.exists()
-    # Watched or not, the same description gives the same curve bit for bit.
-    whole = run(tiny(runs_dir=str(tmp_path / "whole")), Counting())
+    # The same description gives the same curve bit for bit.
+    whole = run(tiny(runs_dir=str(tmp_path / "whole")))
     other = run(tiny(seed=1))
     assert curve(folder.path) == curve(whole.folder) != curve(other.folder)
 

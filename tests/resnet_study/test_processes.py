@@ -34,8 +34,8 @@ def _one_of(rank: int, size: int, port: int, call, arguments) -> None:
     call(*arguments)
 
 
-def in_processes(size: int, call, *arguments) -> list[int]:
-    """Calls a function in so many connected processes; returns their exit statuses."""
+def in_processes(size: int, call, *arguments) -> None:
+    """Calls a function in so many connected processes, which all shall end well."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -47,7 +47,7 @@ def in_processes(size: int, call, *arguments) -> list[int]:
         child.start()
     for child in children:
         child.join(120)
-    return [child.exitcode for child in children]
+    assert [child.exitcode for child in children] == [0] * size
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_processes_make_the_curve_of_one_process(parts, shared, tmp_path):
     alone = run(shared(parts, runs_dir=str(tmp_path / "alone"), probes=probes))
     for size in (2, 4):
         together = shared(parts, runs_dir=str(tmp_path / str(size)), probes=probes)
-        assert in_processes(size, run, together) == [0] * size
+        in_processes(size, run, together)
         folder = RunFolder.of(together)
         assert_same_to_rounding(alone.folder, folder.path)
         manifest = folder.read_manifest()
@@ -114,11 +114,11 @@ def test_a_run_goes_on_in_another_number_of_processes(shared, tmp_path):
     alone = run(shared(2, runs_dir=str(tmp_path / "alone")))
     config = shared(2, every=1000)
     # All stop after one iteration, at a moment when all are asked.
-    assert in_processes(2, stopped, config, 7) == [0, 0]
+    in_processes(2, stopped, config, 7)
     warned = pytest.warns(UserWarning, match="was made with processes 2, going on with 1")
     with warned, pytest.raises(Interrupted):
         run(config, Stop(23, signal.SIGTERM))
-    assert in_processes(4, run, config) == [0] * 4
+    in_processes(4, run, config)
     folder = RunFolder.of(config)
     manifest = folder.read_manifest()
     assert [entry["iteration"] for entry in manifest["resumed"]] == [10, 23]
@@ -133,15 +133,15 @@ def test_a_start_from_a_shallower_network_in_several_processes(shared, tmp_path)
     changes = {"start": StartConfig(depth=8), "model": ModelConfig(depth=14, width=4)}
     alone = run(shared(runs_dir=str(tmp_path / "alone"), **changes))
     together = shared(**changes)
-    assert in_processes(2, run, together) == [0, 0]
+    in_processes(2, run, together)
     folder = RunFolder.of(together)
     assert folder.read_manifest()["start"]["iteration"] == 40
     assert RunFolder.of(together.shallower()).completed()
-    first, expected = (float(curve(f)[0]["clean_train_loss"]) for f in (folder.path, alone.folder))
-    assert first == pytest.approx(expected, rel=1e-3)
+    first, expected = (curve(path)[0]["clean_train_loss"] for path in (folder.path, alone.folder))
+    assert float(first) == pytest.approx(float(expected), rel=1e-3)
 
 
-def not_written(config) -> None:
+def refused(config) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
         run(config)
 
@@ -151,7 +151,7 @@ def test_an_error_of_the_first_is_everyones(shared):
     folder = RunFolder.of(shared())
     folder.path.mkdir(parents=True)
     folder.manifest_file.write_text("{")
-    assert in_processes(2, not_written, shared()) == [0, 0]
+    in_processes(2, refused, shared())
 
 
 def test_parts_are_normalised_apart():
@@ -159,6 +159,8 @@ def test_parts_are_normalised_apart():
     images = torch.randn(12, 3, 8, 8)
     network, plain = (build_network(ModelConfig(depth=8, width=4), classes=5) for _ in range(2))
     normalise_in_parts(network, 3)
+    assert network.state_dict().keys() == plain.state_dict().keys()
+    assert not any(type(m) is nn.BatchNorm2d for m in network.modules())
     # One layer: batch norm after a convolution.
     apart = network.stem(images)
     beside = torch.cat([plain.stem(part) for part in images.chunk(3)])
@@ -171,8 +173,6 @@ def test_parts_are_normalised_apart():
     # The running mean over parts, each seen once.
     means = torch.stack([plain.stem.conv(part).mean((0, 2, 3)) for part in images.chunk(3)])
     assert torch.allclose(network.stem.bn.running_mean, 0.1 * means.mean(0), atol=1e-6)
-    assert network.state_dict().keys() == plain.state_dict().keys()
-    assert not any(type(m) is nn.BatchNorm2d for m in network.modules())
 
 
 def test_parts_make_another_curve_and_are_part_of_a_runs_name(shared):

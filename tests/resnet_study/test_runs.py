@@ -2,8 +2,6 @@
 
 import errno
 import fcntl
-import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
@@ -40,19 +38,6 @@ def test_a_damaged_manifest_is_named(folder, text):
     folder.manifest_file.write_text(text, encoding="latin-1")
     with pytest.raises(StorageError, match=r"manifest=\S*manifest.json"):
         folder.read_manifest()
-
-
-@pytest.mark.slow
-def test_a_run_is_held_by_one_process_at_a_time(folder):
-    program = (
-        "import sys; from pathlib import Path; from resnet_study.runs import RunFolder\n"
-        "with RunFolder(Path(sys.argv[1])).lock(lambda: False) as held: print(held)"
-    )
-    command = [sys.executable, "-c", program, str(folder.path)]
-    with folder.lock(lambda: True) as held:
-        assert held
-        assert subprocess.check_output(command, text=True) == "False\n"
-    assert subprocess.check_output(command, text=True) == "True\n"
 
 
 def test_rows_are_written_and_read_whole_and_at_full_precision(folder):

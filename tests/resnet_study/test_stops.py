@@ -9,13 +9,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
-from resnet_study.config import (
-    CheckpointConfig,
-    ModelConfig,
-    PlateauConfig,
-    ProbesConfig,
-    StartConfig,
-)
+from resnet_study.config import ModelConfig, PlateauConfig, ProbesConfig, StartConfig
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from tests.comparison import assert_same_end
@@ -66,15 +60,11 @@ def stops_of(config, tmp_path) -> Counter[int]:
 
 
 def test_in_training_and_in_its_evaluations(tiny, tmp_path):
-    config = tiny(
-        schedule={
-            "iterations": 4, "milestones": (), "eval_every": 2, "log_every": 3,
-            "plateau": PlateauConfig(patience=1, improvement=50.0),
-        },
-        probes=ProbesConfig(gradients=True, at=(0, 2, 4), images=16),
-        checkpoint=CheckpointConfig(every=2),
-    )  # fmt: skip
-    chances = stops_of(config, tmp_path)
+    plateau = PlateauConfig(patience=1, improvement=50.0)
+    schedule = {"iterations": 4, "milestones": (), "eval_every": 2, "plateau": plateau}
+    probes = ProbesConfig(gradients=True, at=(0, 2, 4), images=16)
+    often = replace(tiny().checkpoint, every=2)
+    chances = stops_of(tiny(schedule, probes=probes, checkpoint=often), tmp_path)
     # After each iteration, and in evaluations before each chunk of images, training and test.
     assert chances[1] == chances[3] == 1
     assert chances[2] == chances[4] > 2

@@ -65,18 +65,12 @@ def test_plain_with_a_and_with_b_is_one_run_and_the_longest_come_first():
     ]
 
 
-def test_what_is_finished_is_not_launched(jobs):
+def test_what_is_not_finished_is_launched_and_again_after_a_workers_death(jobs):
     run(jobs(0)[0].config)
-    launcher = Launcher()
+    launcher = Launcher({2: lambda job: launcher.others.clear() or broken(job)})
     assert execute(jobs(0, 1, 2, 1), launcher) == 0
     assert execute(jobs(0, 1, 2), launcher) == 0
-    assert launcher.launches == [[1, 2]]
-
-
-def test_the_rest_is_launched_again_after_a_workers_death(jobs):
-    launcher = Launcher({1: lambda job: launcher.others.clear() or broken(job)})
-    assert execute(jobs(0, 1, 2), launcher) == 0
-    assert [len(seeds) for seeds in launcher.launches] == [3, 2]
+    assert launcher.launches == [[1, 2], [2]]
 
 
 def test_a_run_that_keeps_killing_its_worker_is_given_up(jobs, capsys):
@@ -141,17 +135,11 @@ def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, cli):
 @pytest.mark.parametrize(
     "asked, runs, cores, gpus, expected",
     [
-        (-1, 15, 2, 0, (2, 1)),
-        (-1, 15, 64, 0, (15, 4)),
-        (-1, 1, 2, 0, (1, 2)),
-        (3, 15, 4, 0, (3, 1)),
-        (-2, 15, 4, 0, (3, 1)),
-        (-9, 15, 4, 0, (1, 4)),
-        (-1, 15, 16, 1, (8, 2)),
-        (-1, 75, 64, 4, (32, 2)),
-        (4, 15, 16, 1, (4, 4)),
+        (-1, 15, 2, 0, (2, 1)), (-1, 15, 64, 0, (15, 4)), (-1, 1, 2, 0, (1, 2)),
+        (3, 15, 4, 0, (3, 1)), (-2, 15, 4, 0, (3, 1)), (-9, 15, 4, 0, (1, 4)),
+        (-1, 15, 16, 1, (8, 2)), (-1, 75, 64, 4, (32, 2)), (4, 15, 16, 1, (4, 4)),
     ],
-)
+)  # fmt: skip
 def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
     assert workers_and_threads(asked, runs, cores, gpus) == expected
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=0: allowed is 1 or more"):

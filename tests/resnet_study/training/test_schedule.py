@@ -16,17 +16,12 @@ PAPER = ScheduleConfig()
 @pytest.mark.parametrize(
     "iteration, warming, rate",
     [
-        (0, False, 0.1),
-        (31_999, False, 0.1),
-        (32_000, False, 0.01),
-        (47_999, False, 0.01),
-        (48_000, False, 0.001),
-        (63_999, False, 0.001),
+        (0, False, 0.1), (31_999, False, 0.1), (32_000, False, 0.01),
+        (47_999, False, 0.01), (48_000, False, 0.001), (63_999, False, 0.001),
         # A warm-up returns to the full rate, not to a tenth of its own.
-        (100, True, 0.01),
-        (400, False, 0.1),
+        (100, True, 0.01), (400, False, 0.1),
     ],
-)
+)  # fmt: skip
 def test_the_paper_schedule_at_every_milestone(iteration, warming, rate):
     assert learning_rate(PAPER, iteration, warming) == pytest.approx(rate, rel=1e-12)
 
@@ -38,17 +33,13 @@ COUNTED = ScheduleConfig(warmup=WarmupConfig(iterations=200, until_error=None))
     "schedule, iteration, error, warming",
     [
         # Until the error is below the threshold.
-        (PAPER, 400, 80.0, True),
-        (PAPER, 400, 79.9, False),
-        (PAPER, 401, None, True),
+        (PAPER, 400, 80.0, True), (PAPER, 400, 79.9, False), (PAPER, 401, None, True),
         # For its iterations.
-        (COUNTED, 199, 0.0, True),
-        (COUNTED, 200, None, False),
+        (COUNTED, 199, 0.0, True), (COUNTED, 200, None, False),
         # Not beyond the first milestone.
-        (PAPER, 31_999, 90.0, True),
-        (PAPER, 32_000, 90.0, False),
+        (PAPER, 31_999, 90.0, True), (PAPER, 32_000, 90.0, False),
     ],
-)
+)  # fmt: skip
 def test_a_warmup_ends(schedule, iteration, error, warming):
     assert still_warming(schedule, iteration, train_error=error) == warming
 
