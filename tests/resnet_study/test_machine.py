@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import platform
+import re
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_study import machine
+from resnet_study import machine, processor
 from resnet_study.config import ModelConfig, RunConfig
 from resnet_study.errors import ConfigError, DeviceError
 from resnet_study.experiment import run
+from resnet_study.models import describe_kernels, kernels
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -30,19 +34,18 @@ from resnet_study.experiment import run
     ],
 )
 def test_bf16_is_fast_where_the_processor_has_it(flags, expected, monkeypatch):
-    text = f"processor : 0\n{flags}\n"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
-    assert machine.fastest_precision(torch.device("cpu")) == expected
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"processor : 0\n{flags}\n")
+    assert machine.fastest_precision(CPU) == expected
 
 
-def test_auto_names_a_precision_before_the_run_is_described(command):
-    done = command("precision=auto", "model.depth=8", "model.kind=plain")
+def test_auto_names_a_precision_before_the_run_is_described(cli):
+    done = cli("precision=auto", "model.depth=8", "model.kind=plain")
     assert done.returncode == 0, done.stderr
-    precision = machine.fastest_precision(torch.device("cpu"))
+    precision = machine.fastest_precision(CPU)
     folder = Path(done.stdout.split(": ", 1)[1].strip())
     assert ("bf16" in folder.name) == (precision == "bf16")
     assert f"precision: {precision}" in (folder / "config.yaml").read_text()
-    with pytest.raises(Exception, match="allowed are fp32, bf16"):
+    with pytest.raises(ConfigError, match="allowed are fp32, bf16"):
         RunConfig(precision="auto")
 
 
@@ -50,10 +53,12 @@ def test_freed_memory_is_kept_where_glibc_listens():
     assert machine._keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_a_runs_peak_memory_is_its_own(tiny):
-    small, large = tiny(seed=1), tiny({"batch_size": 200, "eval_train_images": None}, seed=2,
-                                      model=ModelConfig(depth=110, width=32))  # fmt: skip
+    small = tiny(seed=1)
+    wide = ModelConfig(depth=110, width=32)
+    large = tiny({"batch_size": 200, "eval_train_images": None}, seed=2, model=wide)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as alone, ProcessPoolExecutor(1, context) as worker:
         expected = alone.submit(peak_of, small).result()
@@ -84,3 +89,39 @@ def test_a_device_is_one_that_is_there(name, gpus, expected, monkeypatch):
 def test_a_device_that_is_none(name):
     with pytest.raises(ConfigError, match="allowed"):
         RunConfig(device=name)
+
+
+X86 = """\
+processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 26
+model\t\t: 2
+model name\t: AMD EPYC
+stepping\t: 1
+flags\t\t: fpu avx512f
+"""
+ARM = "processor\t: 0\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
+
+
+def test_a_processor_is_told_by_its_numbers_and_its_instructions(tmp_path, monkeypatch):
+    file = tmp_path / "cpuinfo"
+    monkeypatch.setattr(processor, "CPUINFO", file)
+    # Not Linux's: the platform's name has to do.
+    assert processor.processor_model() == processor.processor_name() != ""
+    models = []
+    for text in (X86, X86.replace("fpu avx512f", "avx512f fpu"), X86.replace(" avx512f", ""), ARM):
+        file.write_text(text)
+        models.append(processor.processor_model())
+    assert re.fullmatch(
+        r"AMD EPYC, family 26, model 2, stepping 1, instructions [0-9a-f]{6}", models[0]
+    )
+    assert models[0] == models[1] != models[2]
+    assert ", implementer 0x41, part 0xd40, instructions " in models[3]
+
+
+def test_a_manifest_names_processor_and_compiler(monkeypatch):
+    assert machine.describe(CPU, 1)["processor"] == processor.processor_model()
+    assert describe_kernels("torch") == {"kernels": "torch", "compiler": None}
+    assert describe_kernels("fused")["compiler"] == kernels.compiler_version()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert kernels.compiler_version() is None

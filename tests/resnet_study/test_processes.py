@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from resnet_study import experiment
 from resnet_study.config import ModelConfig, ProbesConfig, StartConfig
 from resnet_study.errors import ConfigError, StorageError
 from resnet_study.experiment import run
@@ -23,24 +24,18 @@ from resnet_study.models import build_network, normalise_in_parts
 from resnet_study.processes import Processes
 from resnet_study.runs import RunFolder
 from tests.comparison import CHECKOUT, Stop, curve, forkserver
-
-BEFORE = ("iteration", "epoch", "learning_rate")
+from tests.conftest import TINY
 
 
 def _one_of(rank: int, size: int, port: int, call, arguments) -> None:
-    os.environ |= {
-        "RANK": str(rank),
-        "WORLD_SIZE": str(size),
-        "LOCAL_RANK": str(rank),
-        "LOCAL_WORLD_SIZE": str(size),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+    os.environ |= dict(zip(names, map(str, (rank, rank, size, size, port)), strict=True))
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
     call(*arguments)
 
 
-def in_processes(size: int, call, *arguments) -> list[int]:
-    """Calls a function in so many connected processes; returns their exit statuses."""
+def in_processes(size: int, call, *arguments) -> None:
+    """Calls a function in so many connected processes, which all shall end well."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -52,22 +47,7 @@ def in_processes(size: int, call, *arguments) -> list[int]:
         child.start()
     for child in children:
         child.join(120)
-    return [child.exitcode for child in children]
-
-
-def stopped(config, at: int) -> None:
-    """Only one of the processes is told."""
-    reporter = Stop(at, signal.SIGTERM) if Processes.here().rank == 1 else None
-    # Reporters are the first process's: the other hears of iterations from no one.
-    if reporter:
-        from resnet_study import experiment
-
-        class Told(experiment.Outputs):
-            iteration = staticmethod(reporter.iteration)
-
-        experiment.Outputs = Told
-    with pytest.raises(Interrupted):
-        run(config)
+    assert [child.exitcode for child in children] == [0] * size
 
 
 @pytest.fixture
@@ -84,9 +64,7 @@ def assert_same_to_rounding(one, two) -> None:
     assert len(a) == len(b) > 5
     for x, y in zip(a, b, strict=True):
         for name in x:
-            if not x[name]:
-                assert not y[name]
-            elif name in BEFORE:
+            if not x[name] or name in ("iteration", "epoch", "learning_rate"):
                 assert x[name] == y[name]
             elif name.endswith("loss"):
                 assert float(x[name]) == pytest.approx(float(y[name]), rel=2e-4)
@@ -95,68 +73,94 @@ def assert_same_to_rounding(one, two) -> None:
                 assert float(x[name]) == pytest.approx(float(y[name]), abs=2.1)
 
 
-@pytest.mark.parametrize("size", [2, 4])
-def test_synchronised_batch_norm_makes_the_curve_of_one_process(size, shared, tmp_path):
-    alone = run(shared(runs_dir=str(tmp_path / "alone")))
-    together = shared()
-    assert in_processes(size, run, together) == [0] * size
-    folder = RunFolder.of(together)
-    assert_same_to_rounding(alone.folder, folder.path)
-    manifest = folder.read_manifest()
-    assert manifest["state"] == "finished"
-    assert manifest["processes"] == size
-    # Nothing but what one process leaves.
-    assert {p.name for p in folder.path.iterdir()} == {p.name for p in alone.folder.iterdir()}
+def probed(folder) -> list[list[str]]:
+    return [line.split(",") for line in (folder / "probes.csv").read_text().splitlines()[1:]]
 
 
-def test_batch_norm_of_each_process_is_that_of_parts_in_one(shared, tmp_path):
-    alone = run(shared(2, runs_dir=str(tmp_path / "alone")))
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [1, 2])
+def test_processes_make_the_curve_of_one_process(parts, shared, tmp_path):
+    """Batch norm sees the whole batch, or in each process its part."""
+    probes = ProbesConfig(gradients=True, responses=True, at=(0, 40), images=8)
+    alone = run(shared(parts, runs_dir=str(tmp_path / "alone"), probes=probes))
     for size in (2, 4):
-        together = shared(2, runs_dir=str(tmp_path / str(size)))
-        assert in_processes(size, run, together) == [0] * size
-        assert_same_to_rounding(alone.folder, RunFolder.of(together).path)
-    whole = run(shared(1, runs_dir=str(tmp_path / "whole")))
-    assert curve(whole.folder)[3]["train_loss"] != curve(alone.folder)[3]["train_loss"]
+        together = shared(parts, runs_dir=str(tmp_path / str(size)), probes=probes)
+        in_processes(size, run, together)
+        folder = RunFolder.of(together)
+        assert_same_to_rounding(alone.folder, folder.path)
+        manifest = folder.read_manifest()
+        assert manifest["state"] == "finished"
+        assert manifest["processes"] == size
+        # Nothing but what one process leaves.
+        assert {p.name for p in folder.path.iterdir()} == {p.name for p in alone.folder.iterdir()}
+        # What probes find is found once and in the whole network.
+        ours, theirs = probed(folder.path), probed(alone.folder)
+        assert [row[:4] for row in ours] == [row[:4] for row in theirs]
+        for a, b in zip(ours, theirs, strict=True):
+            assert a[0] != "0" or float(a[4]) == pytest.approx(float(b[4]), rel=1e-4)
 
 
+def stopped(config, at: int) -> None:
+    """Only one of the processes is told."""
+    if Processes.here().rank == 1:
+        # Reporters are the first process's: the other hears of iterations from no one.
+        experiment.Outputs.iteration = staticmethod(Stop(at, signal.SIGTERM).iteration)
+    with pytest.raises(Interrupted):
+        run(config)
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_in_another_number_of_processes(shared, tmp_path):
     alone = run(shared(2, runs_dir=str(tmp_path / "alone")))
     config = shared(2, every=1000)
     # All stop after one iteration, at a moment when all are asked.
-    assert in_processes(2, stopped, config, 7) == [0, 0]
+    in_processes(2, stopped, config, 7)
     warned = pytest.warns(UserWarning, match="was made with processes 2, going on with 1")
     with warned, pytest.raises(Interrupted):
         run(config, Stop(23, signal.SIGTERM))
-    assert in_processes(4, run, config) == [0] * 4
+    in_processes(4, run, config)
     folder = RunFolder.of(config)
-    resumed = [entry["iteration"] for entry in folder.read_manifest()["resumed"]]
-    assert resumed == [10, 23]
-    former = folder.read_manifest()["former_machines"]
-    assert [machine["processes"] for machine in former] == [2, 1]
-    assert {machine["hosts"][0] for machine in former} == {socket.gethostname()}
+    manifest = folder.read_manifest()
+    assert [entry["iteration"] for entry in manifest["resumed"]] == [10, 23]
+    assert [machine["processes"] for machine in manifest["former_machines"]] == [2, 1]
+    hosts = [machine["hosts"] for machine in manifest["former_machines"]]
+    assert hosts == [[socket.gethostname()]] * 2
     assert_same_to_rounding(alone.folder, folder.path)
 
 
-def test_what_probes_find_is_found_once_and_in_the_whole_network(shared, tmp_path):
-    probes = ProbesConfig(gradients=True, responses=True, at=(0, 40), images=8)
-    alone = run(shared(runs_dir=str(tmp_path / "alone"), probes=probes))
-    together = shared(probes=probes)
-    assert in_processes(2, run, together) == [0, 0]
-    ours = (RunFolder.of(together).path / "probes.csv").read_text().splitlines()
-    theirs = (alone.folder / "probes.csv").read_text().splitlines()
-    assert len(ours) == len(theirs) > 20
-    for a, b in zip(ours[1:], theirs[1:], strict=True):
-        assert a.split(",")[:4] == b.split(",")[:4]
-        if a.startswith("0,"):
-            assert float(a.split(",")[4]) == pytest.approx(float(b.split(",")[4]), rel=1e-4)
+@pytest.mark.slow
+def test_a_start_from_a_shallower_network_in_several_processes(shared, tmp_path):
+    changes = {"start": StartConfig(depth=8), "model": ModelConfig(depth=14, width=4)}
+    alone = run(shared(runs_dir=str(tmp_path / "alone"), **changes))
+    together = shared(**changes)
+    in_processes(2, run, together)
+    folder = RunFolder.of(together)
+    assert folder.read_manifest()["start"]["iteration"] == 40
+    assert RunFolder.of(together.shallower()).completed()
+    first, expected = (curve(path)[0]["clean_train_loss"] for path in (folder.path, alone.folder))
+    assert float(first) == pytest.approx(float(expected), rel=1e-3)
+
+
+def refused(config) -> None:
+    with pytest.raises(StorageError, match="cannot be read"):
+        run(config)
+
+
+@pytest.mark.slow
+def test_an_error_of_the_first_is_everyones(shared):
+    folder = RunFolder.of(shared())
+    folder.path.mkdir(parents=True)
+    folder.manifest_file.write_text("{")
+    in_processes(2, refused, shared())
 
 
 def test_parts_are_normalised_apart():
     torch.manual_seed(0)
     images = torch.randn(12, 3, 8, 8)
-    network = build_network(ModelConfig(depth=8, width=4), classes=5)
-    plain = build_network(ModelConfig(depth=8, width=4), classes=5)
+    network, plain = (build_network(ModelConfig(depth=8, width=4), classes=5) for _ in range(2))
     normalise_in_parts(network, 3)
+    assert network.state_dict().keys() == plain.state_dict().keys()
+    assert not any(type(m) is nn.BatchNorm2d for m in network.modules())
     # One layer: batch norm after a convolution.
     apart = network.stem(images)
     beside = torch.cat([plain.stem(part) for part in images.chunk(3)])
@@ -169,27 +173,22 @@ def test_parts_are_normalised_apart():
     # The running mean over parts, each seen once.
     means = torch.stack([plain.stem.conv(part).mean((0, 2, 3)) for part in images.chunk(3)])
     assert torch.allclose(network.stem.bn.running_mean, 0.1 * means.mean(0), atol=1e-6)
-    assert network.state_dict().keys() == plain.state_dict().keys()
-    assert not any(type(m) is nn.BatchNorm2d for m in network.modules())
 
 
-def test_parts_are_part_of_a_runs_name(shared):
+def test_parts_make_another_curve_and_are_part_of_a_runs_name(shared):
     assert "-bn2-" in shared(2).run_id
     assert replace(shared(2), batch_norm_parts=1).run_id == shared(1).run_id
+    whole, parts = (curve(run(shared(parts, every=1000)).folder) for parts in (1, 2))
+    assert whole[3]["train_loss"] != parts[3]["train_loss"]
+
+
+def test_what_cannot_be_shared_evenly(shared):
     with pytest.raises(ConfigError, match=r"batch_norm_parts=3: allowed is a divisor of"):
         shared(3)
-
-
-@pytest.mark.parametrize(
-    "size, batch, parts, message",
-    [
-        (3, 16, 1, "schedule.batch_size=16: allowed is a multiple of 3 processes"),
-        (4, 24, 6, "batch_norm_parts=6: allowed is a divisor or a multiple of 4 processes"),
-    ],
-)
-def test_what_cannot_be_shared_evenly(size, batch, parts, message):
-    with pytest.raises(ConfigError, match=message):
-        Processes(0, size, 0, size).check(batch, parts)
+    with pytest.raises(ConfigError, match=r"batch_size=16: allowed is a multiple of 3 processes"):
+        Processes(0, 3, 0, 3).check(16, 1)
+    with pytest.raises(ConfigError, match=r"parts=6: allowed is a divisor or a multiple of 4 proc"):
+        Processes(0, 4, 0, 4).check(24, 6)
     Processes(0, 4, 0, 4).check(16, 2)
     Processes(0, 4, 0, 4).check(16, 8)
 
@@ -201,27 +200,26 @@ def test_shares_are_the_batch_in_order():
     assert all(share[1].shape == (0, 3) for share in shares)
 
 
-def torchrun(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-         *("--standalone", "-m", "resnet_study", *arguments)],
-        cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
 @pytest.fixture
-def settings(tmp_path, cache):
-    return [
-        *("model.depth=8", "model.width=4", "data.resolution=8", "data.train_images=200"),
-        *("schedule.batch_size=16", "schedule.warmup.iterations=null", "schedule.log_every=10"),
-        *("schedule.eval_every=1000", "schedule.eval_train_images=50", "checkpoint.every=100"),
-        *(f"data.cache={cache}", f"runs_dir={tmp_path}"),
-    ]
+def torchrun(tmp_path, cache):
+    """Starts the command line in two processes, with the settings of a tiny run."""
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+             *("--standalone", "-m", "resnet_study", *TINY, "model.depth=8"),
+             *(f"data.cache={cache}", f"runs_dir={tmp_path}", *arguments)],
+            cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return start
 
 
-def test_torchrun_trains_stops_and_goes_on(settings, tmp_path):
-    command = (*settings, "schedule.iterations=1500", "schedule.milestones=[1000]")
-    process = torchrun(*command)
+@pytest.mark.slow
+def test_torchrun_trains_stops_and_goes_on(torchrun, tmp_path):
+    long = ("schedule.iterations=1500", "schedule.milestones=[1000]", "checkpoint.every=100",
+            "schedule.eval_every=1000", "schedule.log_every=10")  # fmt: skip
+    process = torchrun(*long)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*/*/checkpoint.pt")):
         assert process.poll() is None, process.communicate()
@@ -236,7 +234,7 @@ def test_torchrun_trains_stops_and_goes_on(settings, tmp_path):
     assert manifest["processes"] == 2
     assert manifest["hosts"] == [socket.gethostname()]
 
-    process = torchrun(*command)
+    process = torchrun(*long)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert output == f"finished: {folder}\n"
@@ -244,45 +242,19 @@ def test_torchrun_trains_stops_and_goes_on(settings, tmp_path):
     assert 0 < resumed["iteration"] < 1500
 
 
-def test_what_is_wrong_is_one_line_under_torchrun(settings):
-    process = torchrun(*settings, "batch_norm_parts=1", "schedule.batch_size=15")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("batch_norm_parts=1", "schedule.batch_size=15"), "allowed is a multiple of 2 processes"),
+        (("--multirun", "seed=0,1"), "torchrun=2 processes: allowed is one run"),
+    ],
+)
+def test_what_is_wrong_is_one_line_under_torchrun(torchrun, words, said):
+    process = torchrun(*words)
     _, errors = process.communicate(timeout=120)
     assert process.returncode
-    assert errors.count("error: schedule.batch_size=15: allowed is a multiple of 2 processes") == 1
+    assert errors.count("error: ") == errors.count(said) == 1
     # What torchrun itself has to say of it has a traceback of its own.
     assert errors.count("Traceback") == 1
     assert "ChildFailedError" in errors
-
-
-def test_a_start_from_a_shallower_network_in_several_processes(shared, tmp_path):
-    changes = {"start": StartConfig(depth=8), "model": ModelConfig(depth=14, width=4)}
-    alone = run(shared(runs_dir=str(tmp_path / "alone"), **changes))
-    together = shared(**changes)
-    assert in_processes(2, run, together) == [0, 0]
-    folder = RunFolder.of(together)
-    assert folder.read_manifest()["start"]["iteration"] == 40
-    assert RunFolder.of(together.shallower()).completed()
-    first = [
-        float(row["clean_train_loss"]) for row in (curve(alone.folder)[0], curve(folder.path)[0])
-    ]
-    assert first[0] == pytest.approx(first[1], rel=1e-3)
-
-
-def not_written(config) -> None:
-    with pytest.raises(StorageError, match="cannot be read"):
-        run(config)
-
-
-def test_an_error_of_the_first_is_everyones(shared):
-    config = shared()
-    folder = RunFolder.of(config)
-    folder.path.mkdir(parents=True)
-    folder.manifest_file.write_text("{")
-    assert in_processes(2, not_written, config) == [0, 0]
-
-
-def test_a_sweep_under_torchrun_is_one_line(settings):
-    process = torchrun("--multirun", *settings, "seed=0,1")
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode
-    assert errors.count("error: torchrun=2 processes: allowed is one run") == 1

@@ -14,12 +14,8 @@ from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
 from resnet_study.errors import ConfigError, StorageError
 from resnet_study.experiment import run
 from resnet_study.interruption import StopRequest
-from resnet_study.models import build_network
 from resnet_study.runs import RunFolder, estimated_bytes
 from resnet_study.sweep import Job, distinct, execute, workers_and_threads
-from resnet_study.training import checkpoint as checkpoints
-from resnet_study.training.state import TrainingState
-from resnet_study.training.step import build_optimizer
 
 
 @pytest.fixture
@@ -30,125 +26,87 @@ def jobs(tiny):
     return make
 
 
-def test_plain_with_a_and_with_b_is_one_run():
-    jobs = [
-        Job((kind, option), RunConfig(model=ModelConfig(kind=kind, shortcut=option)))
-        for kind in ("plain", "residual")
-        for option in ("A", "B")
-    ]
-    assert [job.overrides for job in distinct(jobs)] == [
-        ("plain", "A"),
-        ("residual", "A"),
-        ("residual", "B"),
-    ]
+class Launcher:
+    """Trains in this process, one job at a time; some jobs end otherwise.
 
+    Args:
+        others: What is called with a job in place of training it, by seed.
+    """
 
-def test_the_longest_runs_come_first():
-    depths = (20, 110, 32, 56, 44)
-    jobs = [Job((), RunConfig(model=ModelConfig(depth=depth))) for depth in depths]
-    jobs.append(Job((), RunConfig(schedule=ScheduleConfig(iterations=640_000))))
-    order = [(j.config.schedule.iterations, j.config.model.depth) for j in distinct(jobs)]
-    assert order == [(640_000, 20)] + [(64_000, d) for d in (110, 56, 44, 32, 20)]
+    def __init__(self, others=None) -> None:
+        self.others, self.launches = others or {}, []
 
-
-def test_what_is_finished_is_not_launched(jobs):
-    run(jobs(0)[0].config)
-    launched = []
-
-    def launch(left, stop):
-        launched.extend(job.config.seed for job in left)
+    def __call__(self, left, stop):
+        self.launches.append([job.config.seed for job in left])
+        failures = {}
         for job in left:
-            run(job.config, stop=stop)
-        return {}
+            if other := self.others.get(job.config.seed):
+                failures |= other(job) or {}
+            else:
+                run(job.config, stop=stop)
+        return failures
 
-    assert execute(jobs(0, 1, 2, 1), launch) == 0
-    assert launched == [1, 2]
-    assert execute(jobs(0, 1, 2), lambda *_: pytest.fail("launched again")) == 0
+
+def broken(_):
+    raise BrokenExecutor
 
 
-def test_the_rest_is_launched_again_after_a_workers_death(jobs):
-    launches = []
+def test_plain_with_a_and_with_b_is_one_run_and_the_longest_come_first():
+    configs = [
+        RunConfig(model=ModelConfig(kind=kind, depth=depth, shortcut=shortcut))
+        for depth in (20, 110, 32)
+        for kind, shortcut in (("plain", "A"), ("plain", "B"), ("residual", "B"))
+    ]
+    configs.append(RunConfig(schedule=ScheduleConfig(iterations=640_000)))
+    runs = [job.config for job in distinct([Job((), config) for config in configs])]
+    assert [(c.schedule.iterations, c.model.depth, c.model.family) for c in runs] == [
+        (640_000, 20, "residual-A"),
+        *((64_000, depth, f) for depth in (110, 32, 20) for f in ("plain", "residual-B")),
+    ]
 
-    def launch(left, stop):
-        launches.append([job.config.seed for job in left])
-        run(left[0].config, stop=stop)
-        if len(left) > 1:
-            raise BrokenExecutor
-        return {}
 
-    assert execute(jobs(0, 1, 2), launch) == 0
-    assert [len(seeds) for seeds in launches] == [3, 2, 1]
+def test_what_is_not_finished_is_launched_and_again_after_a_workers_death(jobs):
+    run(jobs(0)[0].config)
+    launcher = Launcher({2: lambda job: launcher.others.clear() or broken(job)})
+    assert execute(jobs(0, 1, 2, 1), launcher) == 0
+    assert execute(jobs(0, 1, 2), launcher) == 0
+    assert launcher.launches == [[1, 2], [2]]
 
 
 def test_a_run_that_keeps_killing_its_worker_is_given_up(jobs, capsys):
-    launches = []
+    def begun(job):
+        manifest = {"state": "running", "attempt": len(launcher.launches)}
+        RunFolder.of(job.config).write_manifest(manifest)
+        raise BrokenExecutor
 
-    def launch(left, stop):
-        launches.append(len(left))
-        for job in left:
-            if job.config.seed == 1:
-                RunFolder.of(job.config).write_manifest(
-                    {"state": "running", "attempt": len(launches)}
-                )
-                raise BrokenExecutor
-            run(job.config, stop=stop)
-        return {}
-
-    assert execute(jobs(0, 1, 2), launch) == 1
-    assert len(launches) <= sweep.ATTEMPTS + 2
+    launcher = Launcher({1: begun})
+    assert execute(jobs(0, 1, 2), launcher) == 1
+    assert len(launcher.launches) <= sweep.ATTEMPTS + 2
     errors = capsys.readouterr().err
     assert "not finished, its worker died" in errors
     assert "1 of 3 runs are not finished" in errors
 
 
-def test_a_launcher_that_never_starts_is_given_up(jobs):
-    launches = []
-
-    def launch(left, stop):
-        launches.append(len(left))
-        raise BrokenExecutor
-
-    assert execute(jobs(0, 1), launch) == 1
-    assert len(launches) == sweep.ATTEMPTS
+def test_a_launcher_that_never_starts_is_given_up_and_its_own_defect_is_not_hidden(jobs):
+    launcher = Launcher({0: broken, 1: broken})
+    assert execute(jobs(0, 1), launcher) == 1
+    assert len(launcher.launches) == sweep.ATTEMPTS
+    with pytest.raises(ZeroDivisionError):
+        execute(jobs(0), lambda *_: 1 / 0)
 
 
-def test_a_launchers_own_defect_is_not_hidden(jobs):
-    def launch(left, stop):
-        raise RuntimeError("a defect")
-
-    with pytest.raises(RuntimeError, match="a defect"):
-        execute(jobs(0), launch)
-
-
-def test_a_damaged_manifest_is_named_and_the_others_are_trained(jobs, capsys):
-    damaged = RunFolder.of(jobs(1)[0].config)
+def test_damaged_manifests_and_failures_are_named_once_and_the_others_are_trained(jobs, capsys):
+    damaged, failing, _ = (RunFolder.of(job.config) for job in jobs(1, 2, 3))
     damaged.path.mkdir(parents=True)
     damaged.manifest_file.write_text("{")
-
-    def launch(left, stop):
-        for job in left:
-            if job.config.seed != 1:
-                run(job.config, stop=stop)
-        return {}
-
-    assert execute(jobs(0, 1), launch) == 1
+    unstarted = {failing.path.name: "StorageError: no room"}
+    launcher = Launcher({1: lambda _: None, 2: lambda _: unstarted})
+    assert execute(jobs(1, 2, 3), launcher) == 1
+    assert [sorted(seeds) for seeds in launcher.launches] == [[1, 2, 3]]
     errors = capsys.readouterr().err
     assert f"damaged: {damaged.path}" in errors
-    assert "1 of 2 runs" in errors
-
-
-def test_a_run_that_fails_before_its_manifest_is_reported_once(jobs, capsys):
-    launches = []
-
-    def launch(left, stop):
-        launches.append([job.config.seed for job in left])
-        return {left[0].config.run_id: "StorageError: no room"}
-
-    assert execute(jobs(0), launch) == 1
-    assert launches == [[0]]
-    errors = capsys.readouterr().err
-    assert "not started:" in errors
-    assert "StorageError: no room" in errors
+    assert f"not started: {failing.path}\n  StorageError: no room" in errors
+    assert "2 of 3 runs are not finished" in errors
 
 
 def test_a_disk_that_is_too_small_is_named_before_anything_starts(jobs, monkeypatch, tmp_path):
@@ -160,51 +118,32 @@ def test_a_disk_that_is_too_small_is_named_before_anything_starts(jobs, monkeypa
 
 
 @pytest.mark.parametrize("model", [{"depth": 8, "width": 4}, {"depth": 56}, {"shortcut": "B"}])
-def test_the_estimate_of_disk_covers_three_checkpoints(model, tmp_path):
-    import torch
-
-    config = RunConfig(model=ModelConfig(**model))
-    network = build_network(config.model, classes=10)
-    optimizer = build_optimizer(network, config.schedule)
-    network(torch.randn(2, 3, 16, 16)).sum().backward()
-    optimizer.step()
-    path = tmp_path / "checkpoint.pt"
-    state = TrainingState.initial(config.schedule, 20, torch.device("cpu"))
-    store = checkpoints.Checkpoints(path, tmp_path / "before", config, "data", {})
-    store.save(network, optimizer, state, "")
-    actual = 3 * path.stat().st_size
+def test_the_estimate_of_disk_covers_three_checkpoints(model, tiny):
+    config = tiny({"iterations": 1, "milestones": ()}, model=ModelConfig(**model))
+    actual = 3 * (run(config).folder / "checkpoint.pt").stat().st_size
     assert actual < estimated_bytes(config) < 4 * actual + 1_000_000
 
 
-def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, capsys):
+def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, cli):
     monkeypatch.setattr(command_line, "CONF", tmp_path / "conf")
-    with pytest.raises(SystemExit) as ended:
-        command_line.main()
-    assert ended.value.code == 2
-    errors = capsys.readouterr().err
-    assert "resnet_study is used from its checkout" in errors
-    assert len(errors.splitlines()) == 1
+    done = cli()
+    assert done.returncode == 2
+    assert "resnet_study is used from its checkout" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     "asked, runs, cores, gpus, expected",
     [
-        (-1, 15, 2, 0, (2, 1)),
-        (-1, 15, 64, 0, (15, 4)),
-        (-1, 1, 2, 0, (1, 2)),
-        (1, 15, 4, 0, (1, 4)),
-        (3, 15, 4, 0, (3, 1)),
-        (8, 15, 4, 0, (8, 1)),
-        (-2, 15, 4, 0, (3, 1)),
-        (-9, 15, 4, 0, (1, 4)),
-        (-1, 15, 16, 1, (8, 2)),
-        (-1, 75, 64, 4, (32, 2)),
-        (-1, 15, 2, 1, (2, 1)),
-        (4, 15, 16, 1, (4, 4)),
+        (-1, 15, 2, 0, (2, 1)), (-1, 15, 64, 0, (15, 4)), (-1, 1, 2, 0, (1, 2)),
+        (3, 15, 4, 0, (3, 1)), (-2, 15, 4, 0, (3, 1)), (-9, 15, 4, 0, (1, 4)),
+        (-1, 15, 16, 1, (8, 2)), (-1, 75, 64, 4, (32, 2)), (4, 15, 16, 1, (4, 4)),
     ],
-)
+)  # fmt: skip
 def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
     assert workers_and_threads(asked, runs, cores, gpus) == expected
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=0: allowed is 1 or more"):
+        workers_and_threads(0, runs, cores, gpus)
 
 
 @pytest.mark.parametrize("gpus, devices", [(0, ["auto"] * 3), (1, ["auto"] * 3),
@@ -212,23 +151,16 @@ def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
 def test_workers_are_told_what_auto_stands_for(jobs, monkeypatch, gpus, devices):
     # Another machine might choose another precision, and so train runs of other ids.
     launched = []
-
-    def launch(overrides, initial_job_idx):
-        launched.extend(overrides)
-        return []
-
     monkeypatch.setattr(resnet_study_sweeper, "_gpus", lambda _: gpus)
     sweeper = resnet_study_sweeper.StudySweeper(max_batch_size=None)
     sweeper.config = OmegaConf.create({"hydra": {"launcher": {"n_jobs": -1}}})
-    sweeper.launcher = SimpleNamespace(joblib={"n_jobs": -1}, launch=launch)
+    sweeper.launcher = SimpleNamespace(
+        joblib={"n_jobs": -1},
+        launch=lambda overrides, initial_job_idx: launched.extend(overrides) or [],
+    )
     sweeper.runs = 3
     sweeper._launch(jobs(0, 1, 2), StopRequest())
     found = [dict(word.split("=", 1) for word in overrides) for overrides in launched]
     assert [job["device"] for job in found] == devices
     assert {job["precision"] for job in found} == {"fp32"}
     assert sweeper.launcher.joblib["n_jobs"] > 0
-
-
-def test_no_worker_is_no_sweep():
-    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=0: allowed is 1 or more"):
-        workers_and_threads(0, 15, 2, 0)

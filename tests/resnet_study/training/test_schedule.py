@@ -14,46 +14,39 @@ PAPER = ScheduleConfig()
 
 
 @pytest.mark.parametrize(
-    ("iteration", "rate"),
+    "iteration, warming, rate",
     [
-        (0, 0.1),
-        (31_999, 0.1),
-        (32_000, 0.01),
-        (47_999, 0.01),
-        (48_000, 0.001),
-        (63_999, 0.001),
+        (0, False, 0.1), (31_999, False, 0.1), (32_000, False, 0.01),
+        (47_999, False, 0.01), (48_000, False, 0.001), (63_999, False, 0.001),
+        # A warm-up returns to the full rate, not to a tenth of its own.
+        (100, True, 0.01), (400, False, 0.1),
     ],
-)
-def test_the_paper_schedule_at_every_milestone(iteration, rate):
-    assert learning_rate(PAPER, iteration, warming=False) == pytest.approx(rate, rel=1e-12)
+)  # fmt: skip
+def test_the_paper_schedule_at_every_milestone(iteration, warming, rate):
+    assert learning_rate(PAPER, iteration, warming) == pytest.approx(rate, rel=1e-12)
 
 
-def test_warmup_returns_to_the_full_rate_not_to_a_tenth_of_its_own():
-    assert learning_rate(PAPER, 100, warming=True) == 0.01
-    assert learning_rate(PAPER, 400, warming=False) == 0.1
+COUNTED = ScheduleConfig(warmup=WarmupConfig(iterations=200, until_error=None))
 
 
-def test_warmup_ends_when_the_error_falls_below_the_threshold():
-    assert still_warming(PAPER, 400, train_error=80.0)
-    assert not still_warming(PAPER, 400, train_error=79.9)
-    assert still_warming(PAPER, 401, train_error=None)
-
-
-def test_warmup_ends_after_its_iterations():
-    schedule = ScheduleConfig(warmup=WarmupConfig(iterations=200, until_error=None))
-    assert still_warming(schedule, 199, train_error=0.0)
-    assert not still_warming(schedule, 200, train_error=None)
-
-
-def test_warmup_never_outlasts_the_first_milestone():
-    assert still_warming(PAPER, 31_999, train_error=90.0)
-    assert not still_warming(PAPER, 32_000, train_error=90.0)
+@pytest.mark.parametrize(
+    "schedule, iteration, error, warming",
+    [
+        # Until the error is below the threshold.
+        (PAPER, 400, 80.0, True), (PAPER, 400, 79.9, False), (PAPER, 401, None, True),
+        # For its iterations.
+        (COUNTED, 199, 0.0, True), (COUNTED, 200, None, False),
+        # Not beyond the first milestone.
+        (PAPER, 31_999, 90.0, True), (PAPER, 32_000, 90.0, False),
+    ],
+)  # fmt: skip
+def test_a_warmup_ends(schedule, iteration, error, warming):
+    assert still_warming(schedule, iteration, train_error=error) == warming
 
 
 def plateau(**options) -> tuple[ScheduleConfig, TrainingState]:
-    schedule = ScheduleConfig(
-        milestones=(), plateau=PlateauConfig(**({"patience": 2, "improvement": 0.5} | options))
-    )
+    config = PlateauConfig(**({"patience": 2, "improvement": 0.5} | options))
+    schedule = ScheduleConfig(milestones=(), plateau=config)
     return schedule, TrainingState.initial(schedule, 20, torch.device("cpu"))
 
 
@@ -70,44 +63,32 @@ def test_the_rate_falls_where_the_test_error_no_longer_does():
     # 39.8 and 39.6 are lower, but by less than counts; patience begins anew after a fall.
     expected = [0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001, 0.001, 0.001, 0.0001]
     assert rates(*plateau(), errors) == pytest.approx(expected, rel=1e-12)
-
-
-def test_the_rate_falls_no_further_than_it_may():
+    # No further than it may.
     assert rates(*plateau(patience=1, drops=2), [50.0] * 6)[-1] == pytest.approx(0.001)
+    # An equal error is not lower.
+    assert rates(*plateau(improvement=0), [50.0] * 5)[-1] == pytest.approx(0.001)
 
 
-def test_the_plateau_after_the_last_fall_ends_a_run_if_it_may():
-    for stop_early in (True, False):
-        schedule, state = plateau(drops=2, stop_early=stop_early)
-        found = []
-        for _ in range(7):
-            follow_plateau(schedule, state, 50.0)
-            found.append(ended(schedule, state))
-        # The first error is the lowest so far; two falls after two more each, and two more.
-        assert found == [False] * 6 + [stop_early]
+@pytest.mark.parametrize("stop_early", [True, False])
+def test_the_plateau_after_the_last_fall_ends_a_run_if_it_may(stop_early):
+    schedule, state = plateau(drops=2, stop_early=stop_early)
+    found = []
+    for _ in range(7):
+        follow_plateau(schedule, state, 50.0)
+        found.append(ended(schedule, state))
+    # The first error is the lowest so far; two falls after two more each, and two more.
+    assert found == [False] * 6 + [stop_early]
     state.iteration = schedule.iterations
     assert ended(schedule, state)
 
 
-def test_without_patience_milestones_alone_act():
-    schedule = ScheduleConfig()
-    state = TrainingState.initial(schedule, 20, torch.device("cpu"))
-    assert rates(schedule, state, [50.0] * 40) == [0.1] * 40
-    assert ScheduleConfig(plateau=PlateauConfig(improvement=7)) == schedule
-
-
-def test_a_warm_up_is_no_plateau():
+def test_without_patience_milestones_alone_act_and_a_warm_up_is_no_plateau():
+    state = TrainingState.initial(PAPER, 20, torch.device("cpu"))
+    assert rates(PAPER, state, [50.0] * 40) == [0.1] * 40
+    assert ScheduleConfig(plateau=PlateauConfig(improvement=7)) == PAPER
     schedule = replace(plateau(patience=1)[0], warmup=WarmupConfig(min_depth=0))
     state = TrainingState.initial(schedule, 20, torch.device("cpu"))
     rates(schedule, state, [90.0] * 5)
     assert (state.drops, state.stale) == (0, 0)
-
-
-def test_milestones_and_a_plateau_exclude_each_other():
     with pytest.raises(ConfigError, match=r"allowed with schedule.plateau.patience=2 is \[\]"):
         ScheduleConfig(plateau=PlateauConfig(patience=2))
-
-
-def test_an_equal_error_is_not_lower():
-    schedule, state = plateau(patience=2, improvement=0)
-    assert rates(schedule, state, [50.0] * 5)[-1] == pytest.approx(0.001)

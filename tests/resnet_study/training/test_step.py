@@ -14,10 +14,9 @@ from resnet_study.models import build_network
 from resnet_study.training import step as steps
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import CapturedStep, Step, build_optimizer, build_step
-from tests.comparison import assert_same_end
+from tests.comparison import assert_same_end, curve, interrupted_at
 
-CPU = torch.device("cpu")
-SCHEDULE = ScheduleConfig(iterations=100, milestones=())
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 RATES = [0.01] * 5 + [0.1] * 4 + [0.01] * 3
 
 
@@ -38,30 +37,23 @@ class Recorded(CapturedStep):
         return replay
 
 
-def made(kind, device=CPU, seed=0):
-    network = build_network(ModelConfig(depth=8, width=4), 10, seed).to(
-        device, memory_format=torch.channels_last
-    )
-    state = TrainingState.initial(SCHEDULE, 8, device)
-    return kind(network, build_optimizer(network, SCHEDULE), "fp32", state)
-
-
-def batches(count, device=CPU):
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(count):
-        images = torch.randn(16, 3, 8, 8, generator=generator)
-        labels = torch.randint(0, 10, (16,), generator=generator)
-        yield images.to(device, memory_format=torch.channels_last), labels.to(device)
+def made(kind, device=CPU, precision="fp32"):
+    schedule = ScheduleConfig(iterations=100, milestones=())
+    network = build_network(ModelConfig(depth=8, width=4), 10, 0)
+    network.to(device, memory_format=torch.channels_last)
+    state = TrainingState.initial(schedule, 8, device)
+    return kind(network, build_optimizer(network, schedule), precision, state)
 
 
 def assert_equal_after_training(one: Step, two: Step, device=CPU):
     for step in (one, two):
-        for batch, rate in zip(batches(len(RATES), device), RATES, strict=True):
-            step(batch, rate)
-    for a, b in zip(
-        one.network.state_dict().values(), two.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(a, b)
+        generator = torch.Generator().manual_seed(0)
+        for rate in RATES:
+            images = torch.randn(16, 3, 8, 8, generator=generator).to(device)
+            labels = torch.randint(0, 10, (16,), generator=generator).to(device)
+            step((images.to(memory_format=torch.channels_last), labels), rate)
+    pairs = zip(one.network.state_dict().values(), two.network.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
     momenta = [[s["momentum_buffer"] for s in step.optimizer.state.values()] for step in (one, two)]
     assert all(torch.equal(a, b) for a, b in zip(*momenta, strict=True))
     assert torch.equal(one.state.loss_sum, two.state.loss_sum)
@@ -77,9 +69,9 @@ def test_replayed_iterations_are_the_eager_ones():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there a capture succeeds")
 def test_where_nothing_can_be_captured_training_goes_on_eagerly():
-    captured = made(CapturedStep)
+    assert type(made(build_step)) is Step
     with pytest.warns(StudyWarning, match="no CUDA graph .*; training goes on eagerly"):
-        assert_equal_after_training(made(Step), captured)
+        assert_equal_after_training(made(Step), made(CapturedStep))
 
 
 def test_a_capture_that_fails_half_way_leaves_nothing_behind():
@@ -102,77 +94,51 @@ def test_a_capture_that_fails_half_way_leaves_nothing_behind():
 
 
 def test_a_run_with_captured_iterations_resumes_to_the_same_end(config, undisturbed, monkeypatch):
-    from tests.comparison import interrupted_at
-
     monkeypatch.setattr(steps, "Step", Recorded)
     folder = interrupted_at(config(), 7, 16)
     run(config())
     assert_same_end(folder.path, undisturbed)
 
 
-def test_the_cpu_has_no_graphs():
-    network = build_network(ModelConfig(depth=8, width=4), 10)
-    state = TrainingState.initial(SCHEDULE, 8, CPU)
-    assert type(build_step(network, build_optimizer(network, SCHEDULE), "fp32", state)) is Step
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_graph_computes_what_eager_iterations_do(precision):
-    device = torch.device("cuda")
-    torch.backends.cudnn.deterministic = True
-    eager, captured = made(Step, device), made(CapturedStep, device)
-    eager.precision = captured.precision = precision
-    assert_equal_after_training(eager, captured, device)
-    assert captured.replay is not None
+class TestOnAGpu:
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_a_graph_computes_what_eager_iterations_do(self, precision):
+        torch.backends.cudnn.deterministic = True
+        captured = made(CapturedStep, CUDA, precision)
+        assert_equal_after_training(made(Step, CUDA, precision), captured, CUDA)
+        assert captured.replay is not None
 
+    def test_what_cannot_be_captured_goes_on_eagerly(self):
+        torch.backends.cudnn.deterministic = True
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_what_cannot_be_captured_goes_on_eagerly_on_a_gpu():
-    device = torch.device("cuda")
-    torch.backends.cudnn.deterministic = True
+        def assemble(images, labels):
+            assert images.sum().item() < 1e9  # waits for the device, which a capture forbids
+            return images, labels
 
-    def assemble(images, labels):
-        assert images.sum().item() < 1e9  # waits for the device, which a capture forbids
-        return images, labels
+        captured = made(CapturedStep, CUDA)
+        captured.assemble = assemble
+        with pytest.warns(StudyWarning, match="no CUDA graph"):
+            assert_equal_after_training(made(Step, CUDA), captured, CUDA)
 
-    eager, captured = made(Step, device), made(CapturedStep, device)
-    captured.assemble = assemble
-    with pytest.warns(StudyWarning, match="no CUDA graph"):
-        assert_equal_after_training(eager, captured, device)
+    def test_a_whole_run_with_graphs_is_the_eager_one(self, config, tmp_path, monkeypatch):
+        graphs = run(config(device="cuda", runs_dir=str(tmp_path / "graphs"))).folder
+        monkeypatch.setattr(steps, "CapturedStep", Step)
+        eager = run(config(device="cuda", runs_dir=str(tmp_path / "eager"))).folder
+        assert_same_end(graphs, eager)
 
+    def test_a_run_resumes_to_the_same_end(self, config, tmp_path):
+        whole = run(config(device="cuda", runs_dir=str(tmp_path / "whole"))).folder
+        folder = interrupted_at(config(device="cuda"), 7, 16)
+        assert_same_end(whole, run(config(device="cuda")).folder)
+        assert folder.read_manifest()["device"] == "cuda"
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_whole_run_with_graphs_is_the_eager_one(config, tmp_path, monkeypatch):
-    graphs = run(config(device="cuda", runs_dir=str(tmp_path / "graphs"))).folder
-    monkeypatch.setattr(steps, "CapturedStep", Step)
-    eager = run(config(device="cuda", runs_dir=str(tmp_path / "eager"))).folder
-    assert_same_end(graphs, eager)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_run_on_a_gpu_resumes_to_the_same_end(config, tmp_path):
-    from tests.comparison import interrupted_at
-
-    whole = run(config(device="cuda", runs_dir=str(tmp_path / "whole"))).folder
-    folder = interrupted_at(config(device="cuda"), 7, 16)
-    assert_same_end(whole, run(config(device="cuda")).folder)
-    assert folder.read_manifest()["device"] == "cuda"
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_begins_as_the_cpu_does(tiny, tmp_path):
-    from tests.comparison import curve
-
-    rows = [
-        curve(run(tiny({"log_every": 1}, device=device, runs_dir=str(tmp_path / device))).folder)
-        for device in ("cpu", "cuda")
-    ]
-    losses = [[float(row["train_loss"]) for row in found] for found in rows]
-    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-4)
-    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+    def test_it_begins_as_the_cpu_does(self, tiny, tmp_path):
+        on_cpu, on_gpu = (
+            curve(run(tiny({"log_every": 1}, device=name, runs_dir=str(tmp_path / name))).folder)
+            for name in ("cpu", "cuda")
+        )
+        losses = [[float(row["train_loss"]) for row in rows] for rows in (on_cpu, on_gpu)]
+        assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-4)
+        assert losses[0] == pytest.approx(losses[1], rel=0.2)
