@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnet_study.config import ModelConfig
+from resnet_study.errors import StudyWarning
 from resnet_study.experiment import run
 from resnet_study.models import build_network, fused, kernels, kernels_for
 from tests.comparison import assert_same_end, curve
@@ -87,17 +85,16 @@ def test_the_mean_is_taken_off_before_squares_are_summed():
 
 
 def test_evaluation_uses_the_running_statistics_and_leaves_them():
-    norm = norm_of(8)
+    norm, (x, shortcut) = norm_of(8), (drawn((4, 8, 6, 6), torch.float32, seed) for seed in (6, 7))
     norm(drawn((4, 8, 6, 6), torch.float32, 5))
     norm.eval()
     before = norm.running_mean.clone()
-    x, shortcut = drawn((4, 8, 6, 6), torch.float32, 6), drawn((4, 8, 6, 6), torch.float32, 7)
+    assert not fused.applies(norm, x, shortcut), "with gradients torch's own is taken"
     with torch.no_grad():
         assert fused.applies(norm, x, shortcut)
         y = fused.normalise_add_relu(norm, x, shortcut)
         torch.testing.assert_close(y, F.relu(norm(x) + shortcut))
     assert torch.equal(norm.running_mean, before)
-    assert not fused.applies(norm, x, shortcut), "with gradients torch's own is taken"
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -111,7 +108,7 @@ def test_what_is_not_a_number_stays_so(dtype):
 
 
 def test_the_number_of_threads_does_not_matter():
-    x, gradient = drawn((64, 16, 16, 16), torch.float32, 8), drawn((64, 16, 16, 16), torch.float32)
+    x, gradient = (drawn((64, 16, 16, 16), torch.float32, seed) for seed in (8, 0))
     found = []
     before = torch.get_num_threads()
     try:
@@ -124,7 +121,7 @@ def test_the_number_of_threads_does_not_matter():
     finally:
         torch.set_num_threads(before)
     for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+        assert all(map(torch.equal, found[0], other))
 
 
 def test_the_kernels_are_left_alone_where_they_do_not_fit():
@@ -142,25 +139,18 @@ def test_the_kernels_are_left_alone_where_they_do_not_fit():
     assert not fused.applies(nn.BatchNorm2d(8, track_running_stats=False), x, None)
 
 
-def test_a_network_in_bfloat16_throughout_is_torchs(recwarn):
-    network = build_network(ModelConfig(depth=8, width=4), 10)
-    network.to(torch.bfloat16, memory_format=torch.channels_last)
-    F.cross_entropy(network(drawn((4, 3, 8, 8), torch.bfloat16)), torch.arange(4)).backward()
-    assert network.stem.conv.weight.grad.dtype == torch.bfloat16
-
-
 @pytest.mark.parametrize("shortcut", [None, "A", "B", "C"])
 def test_a_network_is_the_same_with_and_without_them(shortcut):
     kind = "plain" if shortcut is None else "residual"
     config = ModelConfig(kind=kind, shortcut=shortcut, depth=20, width=8)
     images, labels = drawn((32, 3, 16, 16), torch.float32, 9), torch.arange(32) % 10
-    networks = [build_network(config, 10, fused=on) for on in (True, False)]
-    losses = []
-    for network in networks:
-        network.to(memory_format=torch.channels_last)
-        losses.append(F.cross_entropy(network(images), labels))
-        losses[-1].backward()
-    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=0)
+    networks = [
+        build_network(config, 10, fused=on).to(memory_format=torch.channels_last)
+        for on in (True, False)
+    ]
+    losses = [F.cross_entropy(network(images), labels) for network in networks]
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=0)
+    sum(losses).backward()
     for (name, a), b in zip(networks[0].named_parameters(), networks[1].parameters(), strict=True):
         error = float((a.grad - b.grad).norm() / b.grad.norm())
         assert error < 0.1, name  # responses that are zero to rounding fall either way
@@ -169,103 +159,86 @@ def test_a_network_is_the_same_with_and_without_them(shortcut):
     torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3)
 
 
-def test_a_hook_sees_the_response():
+def test_hooks_see_the_response_and_bfloat16_weights_are_torchs():
     network = build_network(ModelConfig(depth=8, width=4), 10).to(memory_format=torch.channels_last)
-    seen = []
-    hook = network.stem.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
     images = drawn((4, 3, 8, 8), torch.float32)
-    hooked = network(images)
-    hook.remove()
-    assert len(seen) == 1
-    hook = network.stem.bn.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
-    network(drawn((4, 3, 8, 8), torch.float32))
-    hook.remove()
-    assert len(seen) == 2
-    torch.testing.assert_close(hooked, network(images), rtol=1e-4, atol=1e-5)
+    plain, seen = network(images), []
+    for module in (network.stem, network.stem.bn):
+        hook = module.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
+        torch.testing.assert_close(network(images), plain, rtol=1e-4, atol=1e-5)
+        hook.remove()
+    torch.testing.assert_close(*seen)
+    network.to(torch.bfloat16)
+    F.cross_entropy(network(images.bfloat16()), torch.arange(4)).backward()
+    assert network.stem.conv.weight.grad.dtype == torch.bfloat16
 
 
-def test_a_run_begins_as_with_torchs_kernels(tiny, tmp_path):
+def test_a_run_begins_as_with_torchs_kernels_and_without_them_it_is_torchs(
+    tiny, tmp_path, monkeypatch
+):
     # The documented tolerance: the first loss to 1e-6, the first ten to a tenth. Responses
     # that are zero to rounding make two roundings part within iterations, as they do with
     # torch's kernels on one thread and on two.
     settings = {"iterations": 10, "milestones": (), "log_every": 1, "eval_every": 10}
     model = ModelConfig(kind="residual", depth=20, width=8)
-    records = {
-        kernels: run(tiny(settings, model=model, kernels=kernels, runs_dir=str(tmp_path / kernels)))
-        for kernels in ("auto", "torch")
-    }
-    assert records["auto"].manifest["kernels"] == "fused"
-    assert records["torch"].manifest["kernels"] == "torch"
-    assert records["auto"].run_id == records["torch"].run_id
-    ours, theirs = (
-        [float(row["train_loss"]) for row in curve(record.folder)] for record in records.values()
-    )
+
+    def trained(name: str, **changes):
+        record = run(tiny(settings, model=model, runs_dir=str(tmp_path / name), **changes))
+        return record, [float(row["train_loss"]) for row in curve(record.folder)]
+
+    (fast, ours), (slow, theirs) = trained("auto"), trained("torch", kernels="torch")
+    assert (fast.manifest["kernels"], slow.manifest["kernels"]) == ("fused", "torch")
+    assert fast.run_id == slow.run_id
     assert ours != theirs
     assert ours[0] == pytest.approx(theirs[0], rel=1e-6)
     assert ours == pytest.approx(theirs, rel=0.1)
 
-
-ALONE = """
-import json, sys
-from resnet_study.models import kernels
-library = kernels.load()
-print(json.dumps(library is not None))
-"""
-
-
-def loaded(warning: str = "", **environment: str) -> bool:
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE],
-        env=os.environ | environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert warning in done.stderr
-    assert bool(done.stderr) == bool(warning)
-    found: bool = json.loads(done.stdout)
-    return found
-
-
-def test_they_are_compiled_once(tmp_path):
-    cache = {"XDG_CACHE_HOME": str(tmp_path)}
-    assert loaded(**cache)
-    (library,) = (tmp_path / "resnet_study").iterdir()
-    before = library.stat().st_mtime_ns
-    assert loaded(**cache)
-    assert library.stat().st_mtime_ns == before
-
-
-def test_a_damaged_library_is_compiled_anew(tmp_path):
-    cache = {"XDG_CACHE_HOME": str(tmp_path)}
-    assert loaded(**cache)
-    (library,) = (tmp_path / "resnet_study").iterdir()
-    library.write_bytes(b"")
-    assert loaded(**cache)
-
-
-def test_a_compiler_may_have_arguments(tmp_path):
-    assert loaded(CXX=f"{kernels._compiler()[0]} -Wall", XDG_CACHE_HOME=str(tmp_path))
-
-
-def test_without_a_compiler_there_are_none(tmp_path):
-    assert not loaded(CXX="/no/compiler", XDG_CACHE_HOME=str(tmp_path))
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("compiler", ["false", "true"])
-def test_a_compiler_that_makes_none_is_told(tmp_path, compiler):
-    warning = "the kernels cannot be compiled"
-    assert not loaded(warning, CXX=compiler, XDG_CACHE_HOME=str(tmp_path))
-    assert not list((tmp_path / "resnet_study").glob("*"))
-
-
-def test_a_cache_that_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "file").write_text("")
-    assert not loaded("the kernels cannot be compiled", XDG_CACHE_HOME=str(tmp_path / "file"))
-
-
-def test_without_them_a_run_is_that_of_torchs_kernels(tiny, tmp_path, monkeypatch):
-    asked = run(tiny(kernels="torch", runs_dir=str(tmp_path / "asked")))
     monkeypatch.setattr(kernels, "load", lambda: None)
     assert kernels_for(torch.device("cpu"), "auto") == "torch"
-    without = run(tiny(runs_dir=str(tmp_path / "without")))
+    without, _ = trained("without")
     assert without.manifest["kernels"] == "torch"
-    assert_same_end(asked.folder, without.folder)
+    assert_same_end(slow.folder, without.folder)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty cache folder, where `kernels.load.__wrapped__` puts what it compiles."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "resnet_study"
+
+
+@pytest.mark.slow
+def test_they_are_compiled_once_and_anew_where_they_are_damaged(home, monkeypatch):
+    # A compiler may have arguments.
+    monkeypatch.setenv("CXX", f"{kernels._compiler()[0]} -Wall")
+    assert kernels.load.__wrapped__()
+    (library,) = home.iterdir()
+    before = library.stat().st_mtime_ns
+    assert kernels.load.__wrapped__()
+    assert library.stat().st_mtime_ns == before
+    # Elsewhere: what this process has loaded it does not load again.
+    damaged = home.parent / "other/resnet_study" / library.name
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(damaged.parent.parent))
+    assert kernels.load.__wrapped__()
+    assert damaged.stat().st_size > 0
+
+
+def test_without_a_compiler_there_are_none(home, monkeypatch):
+    monkeypatch.setenv("CXX", "/no/compiler")
+    assert kernels.load.__wrapped__() is None
+    assert kernels.compiler_version() is None
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("compiler", ["false", "true", None])
+def test_kernels_that_cannot_be_made_are_told(compiler, home, monkeypatch):
+    """By a compiler that fails, by one that makes none, and where they cannot be kept."""
+    if compiler:
+        monkeypatch.setenv("CXX", compiler)
+    else:
+        home.write_text("")
+    with pytest.warns(StudyWarning, match="the kernels cannot be compiled"):
+        assert kernels.load.__wrapped__() is None
+    assert not list(home.glob("*"))
