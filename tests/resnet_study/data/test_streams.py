@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import shutil
 import signal
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,33 +24,27 @@ from resnet_study.data.streaming import draw_epoch, stream_to_device
 from resnet_study.errors import ConfigError, DataError, StudyWarning
 from tests.pictures import make_folder
 
-CPU = torch.device("cpu")
 SMALL = StreamConfig(crop=32, scale=(34, 48), test_scale=36, views=("single", "ten_crop"))
-SKIP = replace(SMALL, unreadable="skip")
+same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
 
 
-def config(root: Path, cache: Path, stream: StreamConfig = SMALL, **changes) -> DataConfig:
-    augment = AugmentConfig(padding=0, colour=changes.pop("colour", 0.0))
+def config(root: Path, cache: Path, colour: float = 0.0, **stream) -> DataConfig:
     return DataConfig(
-        name="streamed_folder", root=str(root), cache=str(cache), stream=stream, augment=augment,
-        **changes,
+        name="streamed_folder", root=str(root), cache=str(cache), stream=replace(SMALL, **stream),
+        augment=AugmentConfig(padding=0, colour=colour),
     )  # fmt: skip
 
 
-def opened(root: Path, cache: Path, workers: int = 0, seed: int = 0, **changes) -> RunData:
-    folder = StreamedFolder(config(root, cache, **changes))
-    return stream_to_device(folder, CPU, 16, seed, 20, workers)
+def opened(root: Path, cache: Path, workers: int = 0, **settings) -> RunData:
+    folder = StreamedFolder(config(root, cache, **settings))
+    return stream_to_device(folder, torch.device("cpu"), 16, 0, 40, workers)
 
 
-def batches(data: RunData, start: int, count: int):
-    stream = data.batches.starting_at(start)
+def batches(data: RunData, count: int):
+    stream = data.batches.starting_at(0)
     found = [data.batches.assemble(*tensors) for tensors in islice(stream, count)]
     stream.close()
     return found
-
-
-def equal(one, other) -> bool:
-    return all(map(torch.equal, sum(one, ()), sum(other, ())))
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +82,9 @@ def test_draws_have_the_distribution_that_they_should():
     order, short, left, top, mirrored, colour = draw_epoch(0, 0, 50_000, stream, augment)
     assert sorted(order.tolist()) == list(range(50_000))
     assert (int(short.min()), int(short.max())) == (256, 480)
-    assert float(short.double().mean()) == pytest.approx(368, abs=1)
-    for place in (left, top):
-        assert 0 <= float(place.min()) <= float(place.max()) < 1
-        assert float(place.mean()) == pytest.approx(0.5, abs=0.01)
-    assert float(mirrored.double().mean()) == pytest.approx(0.5, abs=0.01)
+    assert 0 <= min(left.min(), top.min()) <= max(left.max(), top.max()) < 1
+    means = [float(tensor.double().mean()) for tensor in (short, left, top, mirrored)]
+    assert means == pytest.approx([368, 0.5, 0.5, 0.5], rel=0.02)
     assert float(colour.std()) == pytest.approx(0.1, abs=0.002)
     plain = draw_epoch(0, 0, 50_000, stream, AugmentConfig(padding=0, flip=False))
     assert not plain[4].any()
@@ -111,6 +102,8 @@ def test_the_test_images_come_in_order_whole_and_in_views(streamed, varied, cach
     mean = normalization_of(folder, 0)[0].mean
     found = chunks[1][0][3].permute(1, 2, 0)
     assert torch.allclose(found, torch.from_numpy(expected / 255).float() - mean, atol=1e-6)
+    # Images evenly apart are of all classes.
+    assert set(streamed.clean_train.spread(8)[1].tolist()) == {0, 1, 2, 3}
     # Every second chunk is another process's.
     own = list(streamed.test.chunks(10, lambda starts: list(starts)[::2]))
     assert [len(labels) for _, labels in own] == [10, 4]
@@ -126,92 +119,63 @@ def test_the_test_images_come_in_order_whole_and_in_views(streamed, varied, cach
     assert torch.allclose(levels[0].flip(3), levels[5], atol=1e-6)
 
 
-def test_images_evenly_apart_hold_all_classes(streamed):
-    images, labels = streamed.clean_train.spread(8)
-    assert images.shape == (8, 3, 32, 32)
-    assert set(labels.tolist()) == {0, 1, 2, 3}
-
-
-def test_means_and_components_are_those_of_the_training_images_and_kept(
-    varied, tmp_path, monkeypatch
-):
+def test_means_and_components_are_those_of_the_training_images(varied, tmp_path, monkeypatch):
     folder = StreamedFolder(config(varied, tmp_path, colour=0.1))
-    views = [
-        pictures.test_views(folder.train.path(i), True, 32, 36, "single")[0] for i in range(60)
-    ]
-    levels = np.stack(views)
+    paths = [folder.train.path(index) for index in range(60)]
+    views = [pictures.test_views(path, True, 32, 36, "single")[0] for path in paths]
+    levels = np.stack(views).transpose(0, 3, 1, 2)
     normalization, components = normalization_of(folder, 0)
-    assert np.allclose(normalization.mean, levels.mean(axis=0) / 255, atol=1e-6)
-    expected = colour_components(levels.transpose(0, 3, 1, 2))
-    assert torch.allclose(components, expected, atol=1e-6)
-    # Another normalisation takes them from the cache.
+    mean = normalization.mean.permute(2, 0, 1)
+    assert np.allclose(mean, levels.mean(axis=0) / 255, atol=1e-6)
+    assert torch.allclose(components, colour_components(levels), atol=1e-6)
+    # Measured once: another normalisation takes them from the cache.
     monkeypatch.setattr(reader, "read", None)
-    channels = replace(SMALL, normalization="per_channel_mean")
-    found, _ = normalization_of(StreamedFolder(config(varied, tmp_path, channels)), 0)
-    assert np.allclose(found.mean, levels.mean(axis=(0, 1, 2)) / 255, atol=1e-6)
-
-
-def test_torchvisions_normalisation_needs_no_training_images(varied, tmp_path, monkeypatch):
-    shutil.copytree(varied / "val", tmp_path / "photos/val")
-    monkeypatch.setattr(reader, "read", None)
-    stream = replace(SMALL, normalization="torchvision")
-    folder = StreamedFolder(config(tmp_path / "photos", tmp_path, stream), train=False)
-    normalization, components = normalization_of(folder, 0)
-    assert components is None
-    grey = torch.full((1, 2, 2, 3), 124, dtype=torch.uint8)
-    means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    expected = [(124 / 255 - m) / d for m, d in zip(means, deviations, strict=True)]
-    assert normalization(grey)[0, 0, 0].tolist() == pytest.approx(expected, abs=1e-5)
+    channels = config(varied, tmp_path, normalization="per_channel_mean")
+    found, _ = normalization_of(StreamedFolder(channels), 0)
+    assert np.allclose(found.mean, levels.mean(axis=(0, 2, 3)) / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_broken_images_stop_a_run_or_are_left_out_and_named_once(workers, tmp_path):
     root = tmp_path / "spoiled"
     broken = make_folder(root, 30, 12, broken=3, largest=60, classes=3)
-    with pytest.raises(DataError) as caught:
-        batches(opened(root, tmp_path, workers), 0, 2)
-    line = str(caught.value)
-    assert any(str(path) in line for path in broken)
-    assert "allowed is data.stream.unreadable=skip" in line
-    assert "\n" not in line
+    names = "|".join(path.name for path in broken)
+    with pytest.raises(DataError, match=rf"({names}): .* data.stream.unreadable=skip.*\Z"):
+        opened(root, tmp_path, workers)
 
-    def read():
-        data = stream_to_device(folder, CPU, 16, 0, None, workers)
-        return batches(data, 0, 4), list(data.clean_train.chunks(8))
+    def read(workers: int):
+        data = opened(root, tmp_path, workers, unreadable="skip")
+        return data, batches(data, 4), list(data.clean_train.chunks(8))
 
-    folder = StreamedFolder(config(root, tmp_path, SKIP))
     with pytest.warns(StudyWarning, match="and is left out") as warned:
-        found, clean = read()
-    assert {str(path.relative_to(root)) for path in broken} == set(folder.unreadable.paths)
-    assert len([w for w in warned if "left out" in str(w.message)]) == len(broken)
+        data, found, clean = read(workers)
+    expected = sorted(str(path.relative_to(root)) for path in broken)
+    assert data.batches.folder.unreadable.paths == expected
+    assert len([w for w in warned if "left out" in str(w.message)]) == 3
     # Batches stay full; what is evaluated is what there is.
     assert all(len(labels) == 16 for _, labels in found)
     assert sum(len(labels) for _, labels in clean) == 27
-    # The same stand-ins each time.
     with pytest.warns(StudyWarning):
-        assert equal(found, batches(opened(root, tmp_path, stream=SKIP), 0, 4))
+        # The same stand-ins each time.
+        same(found, read(0)[1])
 
 
 @pytest.mark.filterwarnings("ignore::resnet_study.errors.StudyWarning")
 @pytest.mark.parametrize(
-    ("part", "normalization", "read"),
-    [
-        ("val", "per_pixel_mean", lambda data: list(data.test.chunks(8))),
-        ("val", "per_pixel_mean", lambda data: data.test.spread(4)),
-        ("train", "per_pixel_mean", None),
-        ("train", "torchvision", lambda data: batches(data, 0, 1)),
-    ],
+    ("part", "normalization"),
+    [("val", "per_pixel_mean"), ("train", "per_pixel_mean"), ("train", "torchvision")],
 )
-def test_a_part_of_nothing_but_broken_images_is_one_line(
-    part, normalization, read, varied, tmp_path
-):
-    root = tmp_path / "photos"
-    shutil.copytree(varied, root)
+def test_a_part_of_nothing_but_broken_images_is_one_line(part, normalization, varied, tmp_path):
+    root = shutil.copytree(varied, tmp_path / "photos")
     for file in root.glob(f"{part}/*/*"):
         file.write_text("version https://git-lfs.github.com/spec/v1")
-    stream = replace(SKIP, normalization=normalization)
+
+    def read():
+        data = opened(root, tmp_path, unreadable="skip", normalization=normalization)
+        return batches(data, 1), data.test.spread(4)
+
     with pytest.raises(DataError, match="too many files that cannot be read"):
-        read(opened(root, tmp_path, stream=stream))
+        read()
 
 
 @pytest.fixture
@@ -223,14 +187,12 @@ def started():
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_one_line(varied, cache, started):
-    data = opened(varied, cache, workers=1)
-    stream = data.batches.starting_at(0)
+    stream = opened(varied, cache, workers=1).batches.starting_at(0)
     next(stream)
-    (worker,) = started()
 
     def read_on():
         with reader.naming_deaths(1):
-            os.kill(worker.pid, signal.SIGKILL)
+            started().pop().kill()
             list(islice(stream, 50))
 
     with pytest.raises(DataError, match=r"data.stream.workers=1: a process that decodes"):
@@ -249,19 +211,14 @@ def test_workers_change_nothing_leave_signals_to_the_run_and_end_with_its_stream
     workers = started()
     assert len(workers) == 2
     for worker in workers:
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            os.kill(worker.pid, name)
+        for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"):
+            worker.send_signal(signal.Signals[name])
     drawn += islice(stream, 4)
     stream.close()
     assert torch.equal(before, torch.get_rng_state())
-    deadline = time.monotonic() + 20
-    while started() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not started()
-    assert equal(
-        [together.batches.assemble(*tensors) for tensors in drawn], batches(streamed, 0, 6)
-    )
-    assert equal(list(together.test.chunks(10)), list(streamed.test.chunks(10)))
+    assert not psutil.wait_procs(workers, timeout=20)[1]
+    same([together.batches.assemble(*tensors) for tensors in drawn], batches(streamed, 6))
+    same(list(together.test.chunks(10)), list(streamed.test.chunks(10)))
 
 
 def test_batches_that_do_not_fit_shared_memory_are_refused(monkeypatch):

@@ -33,18 +33,12 @@ def state(module):
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-def test_the_layers_are_the_3x3_ones_in_order():
-    names = [name for name, _ in weighted_layers(network(depth=14, shortcut="C"))]
-    assert names[:3] == ["stem", "stages.0.0.layers.0", "stages.0.0.layers.1"]
-    assert len(set(names)) == len(names) == 13
-
-
 @pytest.mark.parametrize("kind", ["plain", "residual"])
 def test_gradient_norms_are_those_of_autograd(kind):
-    module = network(kind)
+    module = network(kind, shortcut="C")
     before = state(module)
     found = {(m, name): value for m, name, _, value in gradient_norms(module, IMAGES, LABELS)}
-    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    torch.testing.assert_close(module.state_dict(), before, rtol=0, atol=0)
     assert all(parameter.grad is None for parameter in module.parameters())
     # Zeros that are added to a layer's output have the gradient of the output.
     zeros = {}
@@ -53,7 +47,11 @@ def test_gradient_norms_are_those_of_autograd(kind):
         zeros[layer] = torch.zeros_like(output, requires_grad=True)
         return output + zeros[layer]
 
+    # Projections are not among the layers.
     layers = weighted_layers(module)
+    names = [name for name, _ in layers]
+    assert names[:3] == ["stem", "stages.0.0.layers.0", "stages.0.0.layers.1"]
+    assert len(set(names)) == len(names) == 13
     for _, layer in layers:
         layer.register_forward_hook(add)
     F.cross_entropy(module(IMAGES), LABELS).backward()
@@ -80,7 +78,7 @@ def test_response_deviations_are_those_of_all_responses():
     batches = [(IMAGES[:20], LABELS[:20]), (IMAGES[20:], LABELS[20:])]
     before = state(module)
     found = dict(response_deviations(module, batches))
-    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    torch.testing.assert_close(module.state_dict(), before, rtol=0, atol=0)
     outputs = {}
     for _, layer in weighted_layers(module):
         layer.register_forward_hook(lambda *given: outputs.update({given[0]: given[2].clone()}))
@@ -124,6 +122,7 @@ def test_probes_change_nothing_of_a_run_and_nothing_changes_them(tiny, tmp_path)
     # A network that computes its activations again has them too.
     again = run(probed("again", activation_checkpointing=True))
     text = (whole.folder / "probes.csv").read_text()
+    assert_same_end(again.folder, whole.folder)
     for other in (parts, again):
         assert (other.folder / "probes.csv").read_text() == text
 
