@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
-
 import numpy as np
 import pytest
 import torch
@@ -69,8 +67,8 @@ def test_every_image_has_draws_of_its_own():
     assert draws.colour.std() == pytest.approx(0.1, rel=0.02)
     assert not draw_epoch(0, 3, 100, AugmentConfig(flip=False)).flip.any()
     # Colours leave the other draws as they are.
-    *plain, none = astuple(draw_epoch(0, 3, count, AugmentConfig()))
-    assert all(map(np.array_equal, plain, astuple(draws)))
+    *plain, none = draw_epoch(0, 3, count, AugmentConfig())
+    assert all(map(np.array_equal, plain, draws))
     assert none.shape == (0, 3)
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from resnet_study.config import ModelConfig, RunConfig
 from resnet_study.errors import ConfigError
 from resnet_study.groups import BOTTLENECK_DEPTHS, IMAGENET_BLOCKS
-from resnet_study.models import ImageNetNet, build_network, count_multiply_adds, count_parameters
+from resnet_study.models import build_network, count_multiply_adds, count_parameters
+from resnet_study.models.imagenet import ImageNetNet
 from resnet_study.runs import checkpoint_bytes
 
 # He et al. 2015, Table 1: multiply-adds by depth, in billions, rounded there.
