@@ -7,12 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.figures import (
-    constructed_sibling,
-    gradient_flow,
-    layer_responses,
-    shattered_gradients,
-)
+from analysis import figures
 from analysis.load import costs_of, load_probes, load_runs, read_study
 from analysis.mechanism import constructed_siblings, profiles
 from analysis.protocol import variant_of
@@ -94,7 +89,7 @@ def test_profiles_are_geometric_means_of_norms_and_means_of_the_rest(measure, va
 
 
 def test_figures_draw_the_probes(probes, runs):
-    figure = gradient_flow(probes)
+    figure = figures.gradient_flow(probes)
     assert [axes.get_title() for axes in figure.axes[:4]] == [
         "plain", "plain, from 8 layers", "residual A", "residual A, from 8 layers",
     ]  # fmt: skip
@@ -104,27 +99,29 @@ def test_figures_draw_the_probes(probes, runs):
     )
     np.testing.assert_allclose(shallow.get_ydata(), expected["value"])
     assert "Before training" in figure.get_supxlabel()
-    assert "After 60 iterations" in gradient_flow(probes, 60).get_supxlabel()
+    assert "After 60 iterations" in figures.gradient_flow(probes, 60).get_supxlabel()
 
-    order, ranked = layer_responses(probes).axes
+    order, ranked = figures.layer_responses(probes).axes
     assert len(order.get_lines()) == len(ranked.get_lines()) == 6 + 2
     assert all((np.diff(line.get_ydata()) <= 0).all() for line in ranked.get_lines())
     assert {line.get_linestyle() for line in order.get_lines()} == {"--", "-"}
 
-    drawn = itertools.chain(*(axes.get_lines() for axes in shattered_gradients(probes).axes))
+    drawn = itertools.chain(
+        *(axes.get_lines() for axes in figures.shattered_gradients(probes).axes)
+    )
     curves = [line.get_ydata() for line in drawn if len(line.get_xdata()) > 2]
     assert curves
     assert [curve[0] for curve in curves] == pytest.approx([1] * len(curves))
 
-    bars = constructed_sibling(runs).axes[0].containers
+    bars = figures.constructed_sibling(runs).axes[0].containers
     assert len(bars) == 4
     assert bars[1][0].get_height() == bars[0][0].get_height()
 
 
 def test_figures_of_nothing_are_drawn_too(probes, runs):
-    for draw in (gradient_flow, layer_responses, shattered_gradients):
+    for draw in (figures.gradient_flow, figures.layer_responses, figures.shattered_gradients):
         assert draw(probes[0:0]).axes
-    assert constructed_sibling(runs[0:0]).axes
+    assert figures.constructed_sibling(runs[0:0]).axes
 
 
 def test_the_report_has_what_the_experiment_has(drawn, report):
