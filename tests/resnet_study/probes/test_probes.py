@@ -101,6 +101,7 @@ def test_gradients_of_a_deep_plain_network_shatter():
     assert deep[1] < 0.5 * residual[1]
 
 
+@pytest.mark.slow
 def test_probes_change_nothing_of_a_run_and_nothing_changes_them(tiny, tmp_path):
     def probed(name, **changes):
         return tiny(**({"probes": ALL, "runs_dir": str(tmp_path / name)} | changes))
