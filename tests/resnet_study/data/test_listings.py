@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_study.config import AugmentConfig, DataConfig, RunConfig, StreamConfig
+from resnet_study.config import RunConfig
 from resnet_study.data.stream import StreamedFolder
 from resnet_study.errors import ConfigError, DataError
 from tests.resnet_study.data.test_streams import config
@@ -78,35 +78,28 @@ def test_a_folder_of_another_layout_is_one_clear_line(harm, words, photos, cache
         StreamedFolder(config(photos, cache))
 
 
-PLAIN = AugmentConfig(padding=0)
-
-
-def streamed(**changes) -> DataConfig:
-    given = {"name": "streamed_folder", "root": "x", "augment": AugmentConfig(padding=0)}
-    return DataConfig(**(given | changes))
-
-
 @pytest.mark.parametrize(
-    ("settings", "changes", "words"),
+    ("changes", "words"),
     [
-        (streamed, {"root": None}, "data.root=null: allowed is a folder with train/<class>/ and"),
-        (streamed, {"resolution": 16}, "data.stream.crop is what a network sees"),
-        (streamed, {"augment": AugmentConfig()}, "allowed for streamed images is 0"),
-        (StreamConfig, {"scale": (200, 480)}, "from data.stream.crop=224 on"),
-        (StreamConfig, {"scale": (480, 256)}, "the smaller first"),
-        (StreamConfig, {"test_scale": 200}, "data.stream.crop=224 or more"),
-        (StreamConfig, {"views": ("twenty",)}, "allowed are single, ten_crop, multi_scale"),
-        (StreamConfig, {"unreadable": "hide"}, "allowed are stop, skip"),
+        ({"root": None}, "data.root=null: allowed is a folder with train/<class>/ and val/"),
+        ({"resolution": 16}, "data.stream.crop is what a network sees"),
+        ({"augment": {"padding": 4}}, "allowed for streamed images is 0"),
+        ({"stream": {"scale": [200, 480]}}, "from data.stream.crop=224 on"),
+        ({"stream": {"scale": [480, 256]}}, "the smaller first"),
+        ({"stream": {"test_scale": 200}}, "data.stream.crop=224 or more"),
+        ({"stream": {"views": ["twenty"]}}, "allowed are single, ten_crop, multi_scale"),
+        ({"stream": {"unreadable": "hide"}}, "allowed are stop, skip"),
     ],
 )
-def test_settings_are_checked(settings, changes, words):
+def test_settings_are_checked(changes, words):
+    data = {"name": "streamed_folder", "root": "x", "augment": {"padding": 0}}
     with pytest.raises(ConfigError, match=words):
-        settings(**changes)
+        RunConfig.from_mapping({"data": data | changes})
 
 
 def test_what_moves_no_curve_is_not_in_the_id(varied, cache):
-    def identity(**changes) -> str:
-        return RunConfig(data=config(varied, cache, **changes)).run_id
+    def identity(**stream) -> str:
+        return RunConfig(data=config(varied, cache, **stream)).run_id
 
     assert identity(workers=3, unreadable="skip", views=("single",)) == identity()
     assert identity(upright=False) != identity()

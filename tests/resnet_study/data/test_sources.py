@@ -88,10 +88,7 @@ def test_images_of_many_sizes_need_a_resolution(tmp_path, load):
     ("harm", "words"),
     [
         (shutil.rmtree, r"data.root=\S*photos: is not there; allowed is a folder"),
-        (
-            lambda root: shutil.rmtree(root / "train"),
-            r"\S*train: cannot be read; allowed is a folder",
-        ),
+        (lambda root: shutil.rmtree(root / "train"), "train: cannot be read; allowed is a folder"),
         (lambda root: shutil.rmtree(root / "train/dog"), "train: has 1 class folders"),
         (lambda root: shutil.rmtree(root / "test/dog"), "only one of them has dog"),
         (lambda root: [f.unlink() for f in root.glob("test/dog/*")], "test/dog: holds no images"),

@@ -18,8 +18,6 @@ from resnet_study.runs import checkpoint_bytes
 
 # He et al. 2015, Table 1: multiply-adds by depth, in billions, rounded there.
 TABLE1 = {18: 1.8, 34: 3.6, 50: 3.8, 101: 7.6, 152: 11.3}
-
-
 same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
 
 

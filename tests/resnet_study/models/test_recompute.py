@@ -66,18 +66,8 @@ def test_it_takes_less_than_half_of_the_memory(monkeypatch):
 def test_1202_layers_train_with_a_warm_up(tiny):
     """A few iterations; He et al. 2015 train 19.4 million parameters at this depth."""
     warmup = WarmupConfig(iterations=1, until_error=None)
-    record = run(
-        tiny(
-            {
-                "iterations": 3,
-                "milestones": (2,),
-                "log_every": 1,
-                "eval_every": 3,
-                "warmup": warmup,
-            },
-            model=ModelConfig(kind="residual", depth=1202, width=4),
-            activation_checkpointing=True,
-        )
-    )
+    steps = {"iterations": 3, "milestones": (2,), "log_every": 1, "eval_every": 3}
+    model = ModelConfig(depth=1202, width=4)
+    record = run(tiny(steps | {"warmup": warmup}, model=model, activation_checkpointing=True))
     assert record.state == "finished"
     assert [float(row["learning_rate"]) for row in curve(record.folder)] == [0.01, 0.1, 0.01]

@@ -22,7 +22,7 @@ from tests.comparison import assert_same_end, interrupted_at
 
 IMAGES = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(32) % 10
-ALL = ProbesConfig(gradients=True, responses=True, shattering=True, at=(0, 4, 12), images=32)
+ALL = ProbesConfig(gradients=True, responses=True, shattering=True, at=(0, 4, 12), images=8)
 
 
 def network(kind="residual", depth=14, **settings):
@@ -91,7 +91,7 @@ def test_response_deviations_are_those_of_all_responses():
 
 def test_gradients_of_a_deep_plain_network_shatter():
     def of(kind, depth):
-        return input_gradient_autocorrelation(network(kind, depth), IMAGES)
+        return input_gradient_autocorrelation(network(kind, depth), IMAGES[:8])
 
     shallow, deep, residual = of("plain", 8), of("plain", 110), of("residual", 110)
     assert len(shallow) == LAGS + 1
@@ -101,6 +101,7 @@ def test_gradients_of_a_deep_plain_network_shatter():
     assert deep[1] < 0.5 * residual[1]
 
 
+@pytest.mark.slow
 def test_probes_change_nothing_of_a_run_and_nothing_changes_them(tiny, tmp_path):
     def probed(name, **changes):
         return tiny(**({"probes": ALL, "runs_dir": str(tmp_path / name)} | changes))
