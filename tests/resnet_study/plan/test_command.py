@@ -73,6 +73,7 @@ def test_plugins_may_be_imported_before_hydra_finds_them():
         (2, "model.depth=20,21", "error: model.depth=21: allowed is 6n+2"),
         (2, "benchmark=nowhere.json", "error: benchmark=nowhere.json: cannot be read"),
         (2, "hydra.launcher.n_jobs=0", "error: hydra.launcher.n_jobs=0: allowed is 1 or more"),
+        (2, "device=cuda:99", "error: device=cuda:99: "),
         (2, "experiment=imagenet", "error: data.root=data/imagenet: is not there"),
         (1, "launcher=nothing", "In 'hydra/config': Could not find 'hydra/launcher/nothing'"),
     ],
