@@ -30,9 +30,13 @@ def rewrite(arguments: list[str]) -> list[str]:
         arguments: As typed, without the program's name.
     """
     words = [word for word in arguments if word not in ("-m", "--multirun", "--json")]
-    words = [re.sub("^benchmark=(.*)", r"hydra.sweeper.benchmark='\1'", word) for word in words]
+    words = [re.sub("^benchmark=(.*)", _quoted, word) for word in words]
     as_json = f"hydra.sweeper.as_json={'--json' in arguments}"
     return [*words, as_json, "hydra/sweeper=study_plan", "hydra.mode=MULTIRUN"]
+
+
+def _quoted(benchmark: re.Match[str]) -> str:
+    return "hydra.sweeper.benchmark='{}'".format(benchmark[1].replace("'", r"\'"))
 
 
 def main() -> None:

@@ -134,9 +134,9 @@ def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) ->
     records = [record for record in precise or measured if distance(record) == least]
     evaluated = min(schedule.eval_train_images or train, train) + test
     evaluated *= math.ceil(schedule.iterations / schedule.eval_every)
-    # Recomputed activations make four passes over the network of training's three.
-    passes = 4 / 3 if config.activation_checkpointing else 1.0
-    trained = passes * schedule.iterations * schedule.batch_size
+    # Training passes over a network three times, and once more to recompute activations.
+    passes = 4 if config.activation_checkpointing else 3
+    trained = schedule.iterations * schedule.batch_size * passes / 3
     by_depth = {record["depth"]: _seconds(record, trained, evaluated) for record in records}
     seconds = _at_depth(by_depth, config.model.depth) * layer / records[0]["layer"]
     turns = max(1.0, place.workers * threads / (place.cores or math.inf))

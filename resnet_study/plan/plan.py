@@ -90,8 +90,7 @@ def make_plan(jobs: Sequence[Job], place: Place, given: str | None) -> Plan:
         notes.append(f"{added} of the runs were not asked for: others start from them")
     bases = {run.estimate.basis for run in runs if run.left}
     if benchmark == estimate.RECORDED and bases & {"measured", "scaled"}:
-        where = "on a node and name its file, benchmark=FILE" if place.cluster else "here"
-        notes.append(f"another machine was measured; run make bench {where}")
+        notes.append("another machine was measured: run make bench where the runs will train")
     if "scaled" in bases:
         notes.append("scaled from another width, side, precision or device: only a rough guess")
     return Plan(runs, place, _needs(runs, place), notes)
@@ -119,11 +118,11 @@ def progress(config: RunConfig) -> tuple[str, int]:
 def _needs(runs: Sequence[PlannedRun], place: Place) -> dict[str, float]:
     left = [run for run in runs if run.left]
     wall, seconds = wall_seconds(left, place.workers), sum(run.seconds_left for run in left)
-    cores = sum(run.seconds_left * (run.config.threads or place.threads) for run in left)
     return {
         "wall_seconds": wall,
         "run_seconds": seconds,
-        "core_hours": cores / 3600,
+        "core_hours": sum(r.seconds_left * (r.config.threads or place.threads) for r in left)
+        / 3600,
         # This machine's GPUs are held until the end, a cluster's for as long as a run trains.
         "gpu_hours": place.gpus * (seconds if place.cluster else wall) / 3600,
         "bytes_while": sum(estimated_bytes(run.config) for run in left),

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
 from resnet_study.plan.plan import Plan, PlannedRun
 from resnet_study.progress import duration
-from resnet_study.runs import RunFolder
+
+STATES = ("finished", "begun", "damaged", "not begun")
 
 
 def as_json(plan: Plan) -> str:
     """A plan for programs; times in seconds, disk in bytes."""
+    config = plan.runs[0].config
     about = {
-        "folder": str(RunFolder.of(plan.runs[0].config).path.parent),
+        "folder": f"{config.runs_dir}/{config.experiment_name}",
         "runs": len(plan.runs),
-        **Counter(run.state for run in plan.runs),
+        **_counts(plan.runs),
         **plan.needs,
         "launcher": vars(plan.place),
         "notes": plan.notes,
@@ -38,8 +39,8 @@ def as_text(plan: Plan) -> str:
 def _table(plan: Plan) -> Iterator[str]:
     """What is asked for, a table of networks, and the runs that have begun."""
     config, runs = plan.runs[0].config, plan.runs
-    states = ", ".join(f"{n} {state}" for state, n in sorted(Counter(r.state for r in runs).items()))
-    yield f"{_count(len(runs), 'run')} in {RunFolder.of(config).path.parent}: {states}"
+    states = ", ".join(f"{count} {state}" for state, count in _counts(runs).items() if count)
+    yield f"{_count(len(runs), 'run')} in {config.runs_dir}/{config.experiment_name}: {states}"
     data, schedule = config.data, config.schedule
     yield f"{data.title}, {schedule.iterations:,} iterations of {schedule.batch_size} images\n"
     rows = [("network", "runs", "finished", "per run", "left", "from"), *_rows(runs)]
@@ -52,6 +53,10 @@ def _table(plan: Plan) -> Iterator[str]:
         yield f"{run.state}: {run.config.run_id}, {at if run.left else 'not counted'}"
 
 
+def _counts(runs: list[PlannedRun]) -> dict[str, int]:
+    return {state: sum(run.state == state for run in runs) for state in STATES}
+
+
 def _rows(runs: list[PlannedRun]) -> Iterator[tuple[str, ...]]:
     """A row for each network, which is a run's id without seed and hash."""
 
@@ -61,10 +66,9 @@ def _rows(runs: list[PlannedRun]) -> Iterator[tuple[str, ...]]:
     for name, group in groupby(sorted(runs, key=network), network):
         seeds = list(group)
         finished = sum(run.state == "finished" for run in seeds)
-        left = sum(run.seconds_left for run in seeds)
-        estimate = seeds[0].estimate
-        times = (_span(estimate.seconds), _span(left), estimate.basis)
-        yield name, str(len(seeds)), str(finished), *times
+        left = _span(sum(run.seconds_left for run in seeds))
+        one = seeds[0].estimate
+        yield name, str(len(seeds)), str(finished), _span(one.seconds), left, one.basis
 
 
 def _needs(plan: Plan) -> Iterator[str]:
@@ -87,7 +91,9 @@ def _needs(plan: Plan) -> Iterator[str]:
     run = max(left, key=lambda run: run.seconds_left)
     if place.timeout_min and (times := int(run.seconds_left / 60 / place.timeout_min)):
         again = place.max_num_timeout
-        end = f"; with max_num_timeout={again} it never finishes" if times > again else " and goes on"
+        end = (
+            f"; with max_num_timeout={again} it never finishes" if times > again else " and goes on"
+        )
         reached = f"reaches timeout_min={place.timeout_min} {_count(times, 'time')}"
         yield f"limit  {run.config.run_id} {reached}{end}"
     yield from dict.fromkeys(f"from   {run.estimate.source}" for run in left)
