@@ -8,9 +8,7 @@ import subprocess
 import warnings
 from pathlib import Path
 
-import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 from resnet_study import experiment
 from resnet_study.config import (
@@ -26,13 +24,11 @@ from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder
 from tests.comparison import (
     assert_same_end,
-    calm,
-    damaged,
-    damages,
     forkserver,
     in_child,
     interrupted_at,
 )
+from tests.damage import damaged, damages, given, st
 
 
 def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(config, undisturbed):
@@ -45,7 +41,6 @@ def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(config, und
         shutil.rmtree(folder.path)
 
 
-@calm
 @given(damage=damages, finished=st.booleans(), unsealed=st.integers(0, 3))
 def test_damaged_metrics_are_refused_or_whole_rows(damage, finished, unsealed, tmp_path):
     """Damage to the sealed part is an error; a torn tail ends at the last whole row."""
@@ -159,7 +154,6 @@ def test_two_processes_may_build_one_cache(tmp_path):
     assert not list((tmp_path / "cache").glob(".*"))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(damage=damages)
 def test_a_damaged_cache_is_made_again(damage, tmp_path):
     path = tmp_path / "cache.npz"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
 
 from resnet_study.config import (
     ModelConfig,
@@ -20,11 +19,9 @@ from resnet_study.experiment import run
 from resnet_study.training import checkpoint as checkpoints
 from tests.comparison import (
     assert_same_end,
-    calm,
-    damaged,
-    damages,
     interrupted_at,
 )
+from tests.damage import damaged, damages, given
 
 
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(config, undisturbed):
@@ -123,7 +120,6 @@ def saved(tmp_path_factory):
     return path.read_bytes()
 
 
-@calm
 @given(damage=damages)
 def test_a_damaged_checkpoint_is_refused_or_exact(damage, saved, tmp_path):
     content = damaged(saved, damage)
