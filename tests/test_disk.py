@@ -8,9 +8,7 @@ import warnings
 from functools import cache
 from unittest.mock import Mock
 
-import hypothesis.strategies as st
 import pytest
-from hypothesis import given
 
 from resnet_study.config import DataConfig
 from resnet_study.data import load_images
@@ -21,7 +19,8 @@ from resnet_study.experiment import run
 from resnet_study.logs import MetricsLog
 from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder
-from tests.comparison import assert_same_end, damaged, damages, in_child, interrupted_at
+from tests.comparison import assert_same_end, in_child, interrupted_at
+from tests.damage import damaged, damages, given, st
 
 
 def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(config, undisturbed):
@@ -115,11 +114,8 @@ def test_two_processes_may_build_one_cache(tmp_path):
     assert not list((tmp_path / "cache").glob(".*"))
 
 
-@cache
-def drawn():
-    return generate(10, 10)
-
-
+from tests.comparison import assert_same_end, in_child, interrupted_at
+from tests.damage import damaged, damages, given, st
 @given(damage=damages)
 def test_a_damaged_cache_is_made_again(damage, tmp_path):
     path = tmp_path / "cache.npz"

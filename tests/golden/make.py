@@ -26,17 +26,15 @@ RECORDED = training.HERE.parent.parent / "runs" / "recorded"
 
 def store_ids() -> None:
     """Stores the defaults, and the ids and descriptions of all recorded runs."""
-    lines = training.IDS.read_text("utf-8").splitlines() if training.IDS.exists() else []
-    known = dict(json.loads(line) for line in lines)
+    known = dict(json.loads(line) for line in training.IDS.read_text("utf-8").splitlines())
     for file in RECORDED.glob("*/*/config.yaml"):
         config = RunFolder(file.parent).read_config()
-        assert config.run_id == file.parent.name
-        assert known.setdefault(config.run_id, config.canonical()) == config.canonical()
+        assert known.setdefault(file.parent.name, config.canonical()) == config.canonical()
     compact = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-    text = "".join(f"{compact(item)}\n" for item in sorted(known.items()))
-    training.IDS.write_text(text, "utf-8")
-    defaults = RunConfig().to_mapping()
-    training.DEFAULTS.write_text(json.dumps(defaults, indent=1) + "\n", "utf-8")
+    training.IDS.write_text(
+        "".join(f"{compact(item)}\n" for item in sorted(known.items())), "utf-8"
+    )
+    training.DEFAULTS.write_text(json.dumps(RunConfig().to_mapping(), indent=1) + "\n", "utf-8")
 
 
 def store_interrupted(config: RunConfig) -> None:
