@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
+import pandas as pd
 import psutil
 import pytest
 import torch
@@ -95,13 +96,9 @@ def test_wrong_arguments_are_one_line(option, value, message, tmp_path, monkeypa
 
 def test_recipes_share_the_cores():
     found = recipes_for(8, 8, ["fp32", "bf16"])
-    assert [(r.name, r.workers, r.threads) for r in found] == [
-        ("conventional", 1, 8),
-        ("one process, fp32", 1, 8),
-        ("one process, bf16", 1, 8),
-        ("sweep, fp32", 8, 1),
-        ("sweep, bf16", 8, 1),
-    ]
+    ours = ["one process, fp32", "one process, bf16", "sweep, fp32", "sweep, bf16"]
+    assert [recipe.name for recipe in found] == ["conventional", *ours]
+    assert [(r.workers, r.threads) for r in found] == [(1, 8), (1, 8), (1, 8), (8, 1), (8, 1)]
     assert [r.name for r in recipes_for(1, 1, ["fp32"])] == ["conventional", "one process, fp32"]
     # On a GPU torch's default for convolutions is TF32, so that is the conventional ceiling.
     assert recipes_for(8, 8, ["fp32"], on_gpu=True)[0].precision == "tf32"
@@ -135,14 +132,14 @@ def test_the_conventional_recipe_trains(config, monkeypatch):
 
 @pytest.mark.slow
 def test_ours_is_a_run_with_its_rows_and_checkpoints(config, tmp_path):
+    config = replace(config, schedule=replace(config.schedule, log_every=5))
     found = ours(config, Window.of(3.0, 0.2), 250)
     assert found["peak_memory_bytes"] > 10_000_000
     assert 0 < found["checkpoint_seconds"] < 5
     (folder,) = (tmp_path / "benchmark").iterdir()
     assert (folder / "checkpoint.pt").exists()
-    rows = (folder / "metrics.csv").read_text().splitlines()
-    logged = [float(row.split(",")[-1]) for row in rows[1:]]
-    assert found["images_per_second"] == pytest.approx(sum(logged) / len(logged), rel=0.5)
+    logged = pd.read_csv(folder / "metrics.csv")["images_per_second"].mean()
+    assert found["images_per_second"] == pytest.approx(logged, rel=0.5)
 
 
 def test_a_run_that_ends_of_itself_is_no_measurement(config):
@@ -170,9 +167,7 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cap
     assert all(r["evaluation_images_per_second"] > 0 for r in result["measurements"][1:])
     drawn = {f"throughput.{suffix}" for suffix in ("png", "svg", "pdf")}
     assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json", "speeds.md"} | drawn
-    printed = capsys.readouterr().out
-    assert "quick-8" in printed
-    assert "conventional" in printed
+    assert {"quick-8", "conventional"} <= set(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow
@@ -180,19 +175,21 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cap
 def test_whoever_ends_it_finds_nothing_left(tmp_path, number):
     words = ["--networks", "quick-8", "--rounds", "50", "--output", str(tmp_path)]
     command = [sys.executable, "-m", "resnet_study.benchmark", *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
-    try:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".scratch-*/*/benchmark/*/metrics.csv")):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.05)
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert children
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    ) as process:
+        try:
+            deadline = time.monotonic() + 300
+            while not list(tmp_path.glob(".scratch-*/*/benchmark/*/metrics.csv")):
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.05)
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert children
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("interrupted; ")
     assert "Traceback" not in errors
