@@ -114,8 +114,11 @@ def test_two_processes_may_build_one_cache(tmp_path):
     assert not list((tmp_path / "cache").glob(".*"))
 
 
-from tests.comparison import assert_same_end, in_child, interrupted_at
-from tests.damage import damaged, damages, given, st
+@cache
+def drawn():
+    return generate(10, 10)
+
+
 @given(damage=damages)
 def test_a_damaged_cache_is_made_again(damage, tmp_path):
     path = tmp_path / "cache.npz"

@@ -83,8 +83,6 @@ def test_a_checkpoint_from_elsewhere_runs_no_code(tmp_path, config):
     assert marker.exists()
 
 
-from tests.comparison import assert_same_end, interrupted_at
-from tests.damage import damaged, damages, given
 @given(damage=damages)
 def test_a_damaged_checkpoint_is_refused_or_exact(damage, tmp_path):
     path = tmp_path / "checkpoint.pt"
