@@ -54,5 +54,6 @@ class Sweep:
         return sorted(path.parent.name for path in self.runs.glob("*/checkpoint.pt"))
 
     def manifests(self) -> dict[str, dict]:
-        """All runs' manifests by run id."""
-        return {path.name: RunFolder(path).read_manifest() for path in self.runs.glob("*-s*")}
+        """Manifests by run id, of all runs that have one yet."""
+        found = {path.name: RunFolder(path).read_manifest() for path in self.runs.glob("*-s*")}
+        return {run: manifest for run, manifest in found.items() if manifest is not None}
