@@ -19,14 +19,12 @@ from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
-import pandas as pd
 import torch
 
+from resnet_study.training import checkpoint as checkpoints
+from tests.comparison import CHECKOUT, curve
 from tests.golden.descriptions import COMPARED
 from tests.pictures import make_folder
-
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-TIMES = ["seconds", "images_per_second"]
 
 
 def train(tree: Path, name: str, folder: Path) -> Path:
@@ -60,44 +58,37 @@ def train(tree: Path, name: str, folder: Path) -> Path:
         process.wait()
         if "the same command goes on" not in output.read_text("utf-8"):
             sys.exit(f"{name} could not be interrupted with {tree}: {output.read_text('utf-8')}")
-    if start().wait():
+    with start() as process:
+        pass
+    if process.returncode:
         sys.exit(f"{name} failed with {tree}: {output.read_text('utf-8')}")
     # The deeper one, where a run has trained another to start from.
     return max(path.parent for path in folder.glob("runs/*/*/checkpoint.pt"))
 
 
-def rows(file: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file without times; none where there is no file."""
-    if not file.exists():
-        return []
-    frame = pd.read_csv(file, dtype=str, keep_default_na=False)
-    return frame.drop(columns=TIMES, errors="ignore").to_dict("records")
+def rows(folder: Path) -> list[str]:
+    """The rows of a run's metrics, without times, and of its probes."""
+    probes = folder / "probes.csv"
+    return [*map(str, curve(folder)), *(probes.read_text().splitlines() if probes.exists() else ())]
 
 
-def tensors(file: Path) -> dict[str, torch.Tensor]:
-    """Weights and momentum of a checkpoint, which has two lines before torch's format."""
-    with file.open("rb") as stream:
-        stream.readline(), stream.readline()
-        found = torch.load(stream, map_location="cpu", weights_only=True)
-    momenta = {
-        f"momentum {number}": entry["momentum_buffer"]
-        for number, entry in found["optimizer"]["state"].items()
-    }
-    return found["network"] | momenta
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights and momentum of a run's checkpoint."""
+    saved = checkpoints.read(folder / "checkpoint.pt")
+    momenta = saved.optimizer["state"].items()
+    return saved.network | {f"momentum {n}": entry["momentum_buffer"] for n, entry in momenta}
 
 
 def first_difference(one: Path, two: Path) -> str | None:
     """The first thing in which two run folders differ; None where they are the same."""
     if one.name != two.name:
         return f"the id was {one.name} and is {two.name}"
-    for name in ("metrics.csv", "probes.csv"):
-        pairs = zip_longest(rows(one / name), rows(two / name))
-        for number, (was, now) in enumerate(pairs, 1):
-            if was != now:
-                return f"row {number} of {name} was {was} and is {now}"
-    was, now = (tensors(folder / "checkpoint.pt") for folder in (one, two))
-    for name in {**was, **now}:
-        if name not in was or name not in now or not torch.equal(was[name], now[name]):
+    for was, now in zip_longest(rows(one), rows(two)):
+        if was != now:
+            return f"a row was {was} and is {now}"
+    before, after = tensors(one), tensors(two)
+    for name in {**before, **after}:
+        if not (name in before and name in after and torch.equal(before[name], after[name])):
             return f"{name} in checkpoint.pt differs"
     return None
 
@@ -127,9 +118,7 @@ def compare(older: Path, newer: Path, name: str) -> bool:
             for part, tree in (("older", older), ("newer", newer))
         )
         difference = first_difference(was, now)
-        counts = [len(rows(now / file)) for file in ("metrics.csv", "probes.csv")]
-        counts.append(len(tensors(now / "checkpoint.pt")))
-        same = "the same: {} rows, {} of probes, {} tensors".format(*counts)
+        same = f"the same, {len(rows(now))} rows, {len(tensors(now))} tensors"
     print(f"{name} ({now.name}): {difference or same}", flush=True)
     return difference is None
 

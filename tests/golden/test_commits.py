@@ -23,7 +23,7 @@ def test_a_commit_is_the_same_as_itself():
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("plain (plain-008-")
-    assert "the same: 60 rows, " in done.stdout
+    assert "the same, 151 rows, 67 tensors" in done.stdout
 
 
 def test_a_difference_is_named(tiny, tmp_path):
@@ -36,7 +36,7 @@ def test_a_difference_is_named(tiny, tmp_path):
     assert first_difference(one, two) == "stem.conv.weight in checkpoint.pt differs"
     with (two / "metrics.csv").open("a") as stream:
         stream.write("15,1.2\n")
-    assert first_difference(one, two).startswith("row 5 of metrics.csv was None and is {'iter")
+    assert first_difference(one, two).startswith("a row was None and is {'iteration': '15'")
 
 
 @pytest.mark.slow
