@@ -7,10 +7,10 @@ import re
 import pytest
 from hydra import compose, initialize_config_dir
 
+from analysis.readme import PART, filled, recorded
 from analysis.statistics import add_family, final_errors, study_difference
 from resnet_study.__main__ import CONF, to_run_config
 from tests.conftest import CHECKOUT
-from tests.readme import PART, filled, recorded
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
@@ -18,7 +18,7 @@ README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("page", ["README.md", "runs/README.md"])
 def test_numbers_and_verdicts_are_those_of_the_recorded_runs(page):
     text = (CHECKOUT / page).read_text(encoding="utf-8")
-    assert filled(text) == text, "python -m tests.readme makes it anew"
+    assert filled(text) == text, "python -m analysis.readme makes it anew"
 
 
 def test_each_number_of_the_study_is_in_a_marked_part():

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from analysis.protocol import protocols
+from analysis.readme import RECORD, RECORDED, recorded
 from analysis.report import tables_of
 from analysis.statistics import add_family
 from analysis.tables import markdown, rates
 from analysis.verdict import verdict
 from resnet_study.__main__ import CONF
-from tests.readme import RECORD, RECORDED, recorded
 
 NAMES = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark")
 COMMANDS = dict(RECORD.findall((RECORDED.parent / "README.md").read_text("utf-8")))

@@ -1,6 +1,6 @@
 """The parts of README.md and runs/README.md that are made from the recorded runs.
 
-python -m tests.readme
+python -m analysis.readme
 
 A comment such as `<!-- overview: runs/recorded/quick -->` says what the lines below it hold, up to
 the next blank line or comment: a function of this module makes them anew from the runs.
@@ -76,6 +76,7 @@ def _trial(study: Study) -> pd.DataFrame:
     """How a few iterations went: a row per run, as text."""
     rows = []
     for run_id, curve in study.runs.groupby("run_id", sort=False):
+        run_id = str(run_id)
         config, manifest = study.configs[run_id], study.manifests[run_id]
         first, last = curve.iloc[0], curve.iloc[-1]
         each, images = int(first["iteration"]), config.schedule.batch_size
