@@ -129,7 +129,8 @@ def _wrapped(text: str, indent: str = "") -> str:
 def _record(study: Study, command: str) -> str:
     """The line that runs/README.md has of a record."""
     manifests = study.manifests.values()
-    hours = sum(m.get("seconds", 0) * m["threads"] for m in manifests) / 3600
+    on_gpu = any(m["device"] == "cuda" for m in manifests)
+    hours = sum(m.get("seconds", 0) * (1 if on_gpu else m["threads"]) for m in manifests) / 3600
     days = sorted({m["ended"][:10] for m in manifests})
     name = study.folder.name
     cells = [
@@ -137,7 +138,7 @@ def _record(study: Study, command: str) -> str:
         f"`{command}`",
         str(len(manifests)),
         ", ".join(study.devices),
-        f"{hours:.1f}",
+        f"{hours:.1f}{' of GPU' if on_gpu else ''}",
         " to ".join(dict.fromkeys((days[0], days[-1]))),
     ]
     return f"| {' | '.join(cells)} |"
