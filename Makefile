@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 FULL   := slow or slurm or browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures verify bench test test-all lint format clean
+.PHONY: help setup reproduce figures verify bench test test-all oldest lint format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -48,6 +48,9 @@ test: $(STAMP)  ## Run the fast tests, in a few minutes
 # Properties are tried on a few examples in the fast tier, on many in this one.
 test-all: test  ## Run all tests: processes, Slurm, a browser, many examples
 	$(PYTEST) -m "$(FULL) or hypothesis" --hypothesis-profile full
+
+oldest:  ## Test training on the oldest versions, in .venv-oldest (3 GB, ten minutes)
+	PYTHON=$(PYTHON) .ci/oldest $(ARGS)
 
 lint: $(STAMP)  ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -6,17 +6,15 @@ import argparse
 import io
 import os
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
 
-from analysis.collect import ConflictError, collect, sources_of, summary_of_copies
-from analysis.load import names_of, read_studies, run_folders
+from analysis.load import names_of, read_studies
 from analysis.protocol import protocols
 from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
@@ -24,15 +22,13 @@ from analysis.study import Study
 from analysis.verdict import summary
 from resnet_study.errors import StudyError, reader_has_left
 
-WATCH_SECONDS = 30
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Draws experiments' reports and prints their verdicts; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
-        description="Draws figures, tables, verdicts and one page of an experiment; of "
-        "several, sets them side by side, or collects them into one. Trains nothing.",
+        description="Draws figures, tables, verdicts and one page of an experiment; sets "
+        "several side by side. Trains nothing.",
     )
     parser.add_argument(
         "runs", type=Path, nargs="+", help="an experiment's folder, such as runs/quick"
@@ -43,25 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="folder for what is drawn (default: RUNS/report; needed for several folders)",
     )
     parser.add_argument(
-        "--collect",
-        action="store_true",
-        help="the folders are parts of one study, such as those of one sweep on several "
-        "hosts: one report of all their runs, in which a run that several hold counts once; "
-        "without it each folder is a study of its own, and they are compared",
-    )
-    parser.add_argument(
         "--each",
         action="store_true",
         help="a report of its own for each folder, in RUNS/report, several at once",
-    )
-    parser.add_argument(
-        "--watch",
-        type=float,
-        nargs="?",
-        const=WATCH_SECONDS,
-        metavar="SECONDS",
-        help="draw anew when runs have gone on, looking every SECONDS (default "
-        f"{WATCH_SECONDS}), until Ctrl-C; the page reloads itself",
     )
     parser.add_argument(
         "--final",
@@ -76,28 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
         if not 0 < options.final <= 1:
             raise StudyError("final", options.final, "allowed is a share above 0, up to 1")
         if options.each:
-            if options.output or options.collect or options.watch is not None:
-                raise StudyError("each", True, "goes without --output, --collect and --watch")
+            if options.output:
+                raise StudyError("each", True, "must be given without --output")
             names_of(options.runs)
             return _each(options.runs, options.final)
-        if options.output is None and (len(options.runs) > 1 or options.collect):
-            purpose = "collect runs" if options.collect else "compare experiments"
-            raise StudyError("output", None, f"is needed to {purpose}: --output DIR")
-        if options.watch is not None and not options.watch > 0:
-            raise StudyError("watch", options.watch, "allowed are seconds above 0")
-        # Before any waiting for runs, which would not mend it.
-        names_of(options.runs)
-
-        def read() -> list[Study]:
-            studies = read_studies(options.runs)
-            studies = [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
-            return [collect(studies)] if options.collect else studies
-
-        output = options.output or options.runs[0] / "report"
-        if options.watch is None:
-            _report(read(), output)
-        else:
-            _watch(options.runs, read, output, options.watch)
+        if options.output is None and len(options.runs) > 1:
+            raise StudyError("output", None, "is needed to compare experiments: --output DIR")
+        studies = read_studies(options.runs)
+        studies = [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
+        _report(studies, options.output or options.runs[0] / "report")
         sys.stdout.flush()
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -126,20 +93,15 @@ def _drawn(arguments: list[str]) -> tuple[int, str, str]:
     return status, words.getvalue(), errors.getvalue()
 
 
-def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) -> None:
+def _report(studies: Sequence[Study], output: Path) -> None:
     for study in studies:
         for run_id, problem in study.damaged.items():
             print(f"left out: {study.place(run_id)}: {problem}", file=sys.stderr)
         for run_id, state in study.states.items():
             if state != "finished":
                 print(f"{state}: {study.place(run_id)}", file=sys.stderr)
-        for duplicate in study.duplicates:
-            print(f"several copies: {duplicate}", file=sys.stderr)
-        if study.duplicates:
-            print(f"several copies: {summary_of_copies(study.duplicates)}", file=sys.stderr)
         if study.runs.empty:
-            folders = " ".join(map(str, study.collected or [study.folder]))
-            raise StudyError("runs", folders, "holds no run that can be read")
+            raise StudyError("runs", study.folder, "holds no run that can be read")
     if len(studies) > 1:
         firsts = []
         for study in studies:
@@ -147,12 +109,9 @@ def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) 
             firsts.append(study.part(ids))
             if left := sum(map(len, others)):
                 print(f"left out: {left} runs of other settings in {study.folder}", file=sys.stderr)
-        _say_where(write_comparison(firsts, output, refresh))
+        _say_where(write_comparison(firsts, output))
         return
     study = studies[0]
-    if study.collected:
-        for source in sources_of(study).itertuples():
-            print(f"{source.folder}: {source.runs} runs, on {source.host}, {source.device}")
     groups = _protocols(study)
     places = [output, *(output / f"protocol-{n}" for n in range(2, len(groups) + 1))]
     for (settings, ids), place in zip(groups.items(), places, strict=True):
@@ -163,7 +122,7 @@ def _report(studies: Sequence[Study], output: Path, refresh: int | None = None) 
             if path != place
         }
         part = replace(study.part(ids), name=f"{study.name} {settings}".strip())
-        found, written = write_report(part, place, links, refresh)
+        found, written = write_report(part, place, links)
         first = part.runs.iloc[0]
         title = f"{first['data']}, schedule {first['schedule']}"
         print(
@@ -196,49 +155,6 @@ def _say_where(written: Sequence[Path]) -> None:
 def _braced(words: Sequence[str]) -> str:
     """Several words as a shell writes them."""
     return words[0] if len(words) == 1 else f"{{{','.join(words)}}}"
-
-
-def _watch(
-    folders: Sequence[Path], read: Callable[[], list[Study]], output: Path, seconds: float
-) -> None:
-    """Draws whenever a run has gone on, until interrupted."""
-    seen = None
-    refresh = max(1, round(seconds))
-    print("watching; Ctrl-C ends", flush=True)
-    try:
-        while True:
-            try:
-                now = [_stamp(folder) for folder in folders]
-                if now != seen:
-                    _report(read(), output, refresh)
-                    print(f"  drawn at {time.strftime('%H:%M:%S')}", flush=True)
-                seen = now
-            except ConflictError:
-                raise
-            except StudyError as error:
-                # A sweep that is about to begin has no runs yet.
-                print(f"waiting: {error}", file=sys.stderr, flush=True)
-            time.sleep(seconds)
-    except KeyboardInterrupt:
-        print()
-        if seen is not None:
-            # Once more, so that the page that stays does not reload itself for ever.
-            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                _report(read(), output)
-
-
-def _stamp(folder: Path) -> list[tuple[str, int, int]]:
-    """What changes when a run goes on: size and time of its files."""
-    stamps = []
-    for run in run_folders(folder):
-        # Runs that are being copied here may get their other files after these two.
-        for file in (run.manifest_file, run.metrics_file, run.config_file, run.probes_file):
-            try:
-                status = file.stat()
-            except OSError:
-                continue
-            stamps.append((str(file), status.st_size, status.st_mtime_ns))
-    return stamps
 
 
 if __name__ == "__main__":

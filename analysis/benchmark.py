@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.figures import cost_growth, throughput
+from analysis.figures import throughput
 from analysis.report import write_figure
 from analysis.tables import text_as_markdown
 from resnet_study.errors import StorageError, StudyError
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def draw(folder: Path) -> list[Path]:
-    """Draws speeds, and growth where it was measured, beside the measurements.
+    """Draws speeds beside the measurements.
 
     Returns:
         The paths written.
@@ -53,11 +53,8 @@ def draw(folder: Path) -> list[Path]:
     )
     measurements = pd.DataFrame(result["measurements"])
     write_text(folder / "speeds.md", text_as_markdown(speeds(measurements)))
-    written = [folder / "speeds.md"]
-    written += write_figure(throughput(measurements, about), folder / "throughput")
-    if "growth" in result:
-        written += write_figure(cost_growth(result["growth"], about), folder / "cost_growth")
-    return written
+    drawn = write_figure(throughput(measurements, about), folder / "throughput")
+    return [folder / "speeds.md", *drawn]
 
 
 def speeds(measurements: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.collect import collect
 from analysis.protocol import settings_of, variant_of
 from analysis.study import Study, machine_of
 from resnet_study.config import RunConfig
@@ -35,16 +34,8 @@ DESCRIPTION = (
 COSTS = ("parameters", "multiply_adds", "seconds", "waiting_seconds", "peak_memory_bytes")
 
 
-# A folder, or several that are parts of one study.
-Paths = str | Path | Sequence[str | Path]
-
-
 class DamagedRunWarning(UserWarning):
     """A run folder could not be read and is left out."""
-
-
-class DuplicateRunWarning(UserWarning):
-    """Several of the folders that were collected hold a run, which counts once."""
 
 
 def run_folders(path: str | Path) -> list[RunFolder]:
@@ -97,20 +88,16 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
     return frame.astype({"iteration": "int64"})
 
 
-def read_study(path: Paths, name: str | None = None) -> Study:
-    """Reads an experiment's folder, each file once, or several as parts of one study.
+def read_study(path: str | Path, name: str | None = None) -> Study:
+    """Reads an experiment's folder, each file once.
 
     Args:
-        path: Folder of the experiment, such as `runs/quick`; of several, such as those of
-            one sweep on two hosts, each run counts once, as `collect` says.
+        path: Folder of the experiment, such as `runs/quick`.
         name: What to call it; by default the folder's name.
 
     Raises:
-        StudyError: A folder is missing, holds no runs, or is named twice; or runs of
-            several folders do not belong together.
+        StudyError: The folder is missing, or holds no runs.
     """
-    if not isinstance(path, str | Path):
-        return collect(read_studies(path), name)
     frames, probes, configs, manifests, damaged = {}, {}, {}, {}, {}
     for folder in run_folders(path):
         run_id = folder.path.name
@@ -241,8 +228,6 @@ def _description(run_id: str, config: RunConfig, state: str) -> dict[str, object
 def _warn(study: Study) -> None:
     for run_id, problem in study.damaged.items():
         warnings.warn(DamagedRunWarning(f"{study.place(run_id)}: {problem}"), stacklevel=3)
-    for duplicate in study.duplicates:
-        warnings.warn(DuplicateRunWarning(str(duplicate)), stacklevel=3)
 
 
 def read_probes(folder: RunFolder) -> pd.DataFrame:
@@ -263,11 +248,11 @@ def read_probes(folder: RunFolder) -> pd.DataFrame:
     return frame
 
 
-def load_probes(path: Paths) -> pd.DataFrame:
+def load_probes(path: str | Path) -> pd.DataFrame:
     """Loads what the probes of an experiment's runs found.
 
     Args:
-        path: Folder of the experiment, or several, as in `load_runs`.
+        path: Folder of the experiment, as in `load_runs`.
 
     Returns:
         One row per run, iteration, measure and layer: the description as in `load_runs`,
@@ -282,14 +267,11 @@ def load_probes(path: Paths) -> pd.DataFrame:
     return study.probes
 
 
-def load_runs(path: Paths) -> pd.DataFrame:
+def load_runs(path: str | Path) -> pd.DataFrame:
     """Loads an experiment's runs.
 
     Args:
-        path: Folder of the experiment, such as `runs/quick`; or several that are parts of
-            one study, such as those of one sweep on two hosts, `["a/quick", "b/quick"]`. A
-            run that several hold counts once, with a `DuplicateRunWarning` that says which
-            copy was taken.
+        path: Folder of the experiment, such as `runs/quick`.
 
     Returns:
         One row per run and logged iteration: `run_id, kind, shortcut` (missing for

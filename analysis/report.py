@@ -13,7 +13,6 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.collect import copies_of, sources_of
 from analysis.evaluations import evaluation_tables
 from analysis.figures import (
     constructed_sibling,
@@ -42,6 +41,7 @@ from analysis.tables import (
     latex,
     markdown,
     results,
+    sources,
 )
 from analysis.verdict import verdict
 from resnet_study.files import write_text, writing
@@ -50,10 +50,7 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def write_report(
-    study: Study,
-    output: Path,
-    links: dict[str, str] | None = None,
-    refresh: int | None = None,
+    study: Study, output: Path, links: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], list[Path]]:
     """Draws and writes everything for the runs of one protocol.
 
@@ -61,7 +58,6 @@ def write_report(
         study: Runs of one protocol.
         output: Folder for the files; made if missing.
         links: Further reports that the page links to, title to relative address.
-        refresh: Seconds after which the page reloads itself in a browser.
 
     Returns:
         The verdict, and the paths written; the page comes first.
@@ -84,7 +80,7 @@ def write_report(
     found = verdict(runs, study.probes)
     tables = tables_of(study)
     texts = {
-        "index.html": build_page(study, found, tables, links, refresh),
+        "index.html": build_page(study, found, tables, links),
         "verdict.json": json.dumps(found, indent=2) + "\n",
     }
     for name, table in tables.items():
@@ -100,15 +96,12 @@ def write_report(
     return found, written
 
 
-def write_comparison(
-    studies: Sequence[Study], output: Path, refresh: int | None = None
-) -> list[Path]:
+def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
     """Sets studies side by side, each with a report of its own in a folder below.
 
     Args:
         studies: Each of one protocol, named apart; the differences are to the first.
         output: Folder for the files; made if missing.
-        refresh: As in `write_report`.
 
     Returns:
         The paths written; the page comes first.
@@ -117,7 +110,7 @@ def write_comparison(
     written, compared = [], []
     for study in studies:
         place = study.name.replace("/", "-")
-        found, paths = write_report(study, output / place, {"comparison": "../index.html"}, refresh)
+        found, paths = write_report(study, output / place, {"comparison": "../index.html"})
         compared.append(Compared(study.name, found, f"{place}/index.html"))
         written += paths
     runs = pd.concat([study.runs.assign(study=study.name) for study in studies])
@@ -128,7 +121,7 @@ def write_comparison(
     )
     caption = f"{table.title}: " + "; ".join(f"{s.name}: {provenance(s.runs)}" for s in studies)
     texts = {
-        "index.html": build_comparison(runs, compared, table, refresh),
+        "index.html": build_comparison(runs, compared, table),
         "comparison.csv": table.frame.to_csv(index=False),
         "comparison.md": markdown(table.frame),
         "comparison.tex": latex(table.frame, caption),
@@ -179,9 +172,7 @@ def tables_of(study: Study) -> dict[str, Titled]:
         "degradation": Titled(
             "Degradation",
             changes(finals),
-            "Error at the greatest depth minus error at the smallest, paired by seed. The "
-            "first interval is Student's t, which verdicts rest on; the bootstrap's is too "
-            "narrow for few seeds.",
+            "Error at the greatest depth minus error at the smallest, paired by seed.",
         ),
         "differences": Titled("Differences at equal depth", differences(finals), "Paired by seed."),
         "costs": Titled(
@@ -192,16 +183,8 @@ def tables_of(study: Study) -> dict[str, Titled]:
         ),
     }
     tables |= evaluation_tables(study)
-    if study.collected or study.of_several_machines:
-        tables["sources"] = Titled("Where the runs come from", sources_of(study))
-    if study.duplicates:
-        tables["copies"] = Titled(
-            "Runs that several folders hold",
-            copies_of(study),
-            "A finished copy counts before a diverged one, that before one in another state; of "
-            "unfinished ones the furthest; of equals the folder named first. Curves are "
-            "compared to the last digit, without times; differences are to the one taken.",
-        )
+    if study.of_several_machines:
+        tables["sources"] = Titled("Where the runs come from", sources(study))
     return tables
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 MISSING = (float("nan"), float("nan"))
-DIFFERENCE = ("difference", "low", "high", "bootstrap_low", "bootstrap_high", "n")
+DIFFERENCE = ("difference", "low", "high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
 FINAL_SHARE = 0.1
 
@@ -106,9 +105,9 @@ def interval(
 ) -> tuple[float, float] | None:
     """Student's t interval of a mean over seeds; None for one seed, which allows none.
 
-    This is the interval that verdicts rest on. A bootstrap over few seeds promises too
-    much: of normal samples of 3, 5 and 10 its nominal 95 % cover 76, 84 and 89 % (1,500
-    simulated samples each), these cover 95 %.
+    This is the interval that verdicts rest on. A percentile bootstrap over few seeds would
+    promise too much: of normal samples of 3, 5 and 10 its nominal 95 % cover 76, 84 and 89 %
+    (1,500 simulated samples each), these cover 95 %.
 
     Args:
         values: One per seed; of differences, one per seed that both sides have.
@@ -138,39 +137,8 @@ def prediction_interval(
     return float(sample.mean() - half), float(sample.mean() + half)
 
 
-def bootstrap_interval(
-    *samples: np.ndarray | pd.Series, confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Percentile bootstrap interval over seeds; None where a sample has one seed.
-
-    Stands beside `interval` in the tables, for readers with many seeds. The resamples are
-    drawn from a fixed seed, so the same runs give the same interval.
-
-    Args:
-        samples: One, for the interval of its mean, or two, for that of the first's mean
-            minus the second's, each resampled by itself.
-        confidence: 0 to 1.
-    """
-    arrays = [np.asarray(values, dtype=float) for values in samples]
-    if min(len(values) for values in arrays) < 2:
-        return None
-
-    def difference_of_means(*parts: np.ndarray, axis: int = -1) -> Any:
-        means = [part.mean(axis=axis) for part in parts]
-        return means[0] - (means[1] if len(means) > 1 else 0)
-
-    found = stats.bootstrap(
-        arrays,
-        difference_of_means,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
 def compare(one: pd.Series, other: pd.Series) -> tuple[float, ...]:
-    """Mean of one sample minus that of another, with intervals, in the order of DIFFERENCE.
+    """Mean of one sample minus that of another, with its interval, in the order of DIFFERENCE.
 
     Runs of one seed see the same batches, and of one depth start from the same weights, so
     differences are taken seed by seed over the seeds that both have. Where they share none,
@@ -185,14 +153,12 @@ def compare(one: pd.Series, other: pd.Series) -> tuple[float, ...]:
     pairs = (one - other).dropna()
     if len(pairs):
         bounds = interval(pairs) or MISSING
-        resampled = bootstrap_interval(pairs) or MISSING
-        return float(pairs.mean()), *bounds, *resampled, len(pairs)
-    bounds, resampled = MISSING, bootstrap_interval(one, other) or MISSING
-    n = min(len(one), len(other))
+        return float(pairs.mean()), *bounds, len(pairs)
+    bounds, n = MISSING, min(len(one), len(other))
     if n > 1:
         found = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
         bounds = (float(found.low), float(found.high))
-    return float(one.mean() - other.mean()), *bounds, *resampled, n
+    return float(one.mean() - other.mean()), *bounds, n
 
 
 def degradation(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
@@ -203,10 +169,9 @@ def degradation(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFram
         error: The column to compare.
 
     Returns:
-        `family, shallow, deep, shallow_error, deep_error, degradation, low, high,
-        bootstrap_low, bootstrap_high, n`, see `compare`; `low` to `high` is the 95 %
-        interval over seeds. The intervals are missing for one seed; families with one depth
-        are left out.
+        `family, shallow, deep, shallow_error, deep_error, degradation, low, high, n`,
+        see `compare`; `low` to `high` is the 95 % interval over seeds. It is missing for one
+        seed; families with one depth are left out.
     """
     rows = []
     for family, group in finals.dropna(subset=[error]).groupby("family"):
@@ -262,7 +227,7 @@ def family_difference(
         error: The column to compare.
 
     Returns:
-        `depth, difference, low, high, bootstrap_low, bootstrap_high, n`, see `compare`.
+        `depth, difference, low, high, n`, see `compare`.
     """
     one, two = (finals[finals["family"] == name] for name in (family, other))
     return _cell_differences(one, two, ["depth"], error)
@@ -279,8 +244,7 @@ def study_difference(
         error: The column to compare.
 
     Returns:
-        `family, depth, difference, low, high, bootstrap_low, bootstrap_high, n`, see
-        `compare`.
+        `family, depth, difference, low, high, n`, see `compare`.
     """
     return _cell_differences(finals, other, ["family", "depth"], error)
 

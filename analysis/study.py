@@ -1,9 +1,9 @@
-"""What an experiment's folder holds, or several that were collected into one study."""
+"""What an experiment's folder holds."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,70 +13,17 @@ from resnet_study.config import RunConfig
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A run as one of several folders holds it.
-
-    Attributes:
-        path: The run's folder.
-        state: As in the manifest, or "damaged".
-        iterations: The last logged one; None of a damaged copy.
-        host: Where it was trained.
-        device: The hardware's own name.
-        finding: What sets it apart from the copy that was taken: its damage, or what a
-            comparison of the two curves found; "" where there is nothing to compare.
-        difference: Final training error minus that of the taken copy, in points; None
-            where not both have one.
-    """
-
-    path: Path
-    state: str
-    iterations: int | None
-    host: str
-    device: str
-    finding: str = ""
-    difference: float | None = None
-
-    def __str__(self) -> str:
-        reached = [] if self.iterations is None else [f"{self.iterations:,} iterations"]
-        words = ", ".join([self.state, *reached, self.host, self.device])
-        return f"{self.path.parent} ({words}{f'; {self.finding}' if self.finding else ''})"
-
-
-@dataclass(frozen=True)
-class Duplicate:
-    """A run that lies in several folders, and which of them counts.
-
-    Attributes:
-        run_id: The run.
-        taken: The copy that counts.
-        left_out: The others.
-    """
-
-    run_id: str
-    taken: Copy
-    left_out: tuple[Copy, ...]
-
-    def __str__(self) -> str:
-        others = ", ".join(map(str, self.left_out))
-        return f"{self.run_id}: taken from {self.taken}; left out: {others}"
-
-
-@dataclass(frozen=True)
 class Study:
     """What an experiment's folder holds.
 
     Attributes:
         name: What a reader calls it.
-        folder: Where it lies; of a collected study the first of its folders.
+        folder: Where it lies.
         runs: As from `load_runs`.
         configs: Each readable run's description, by run id.
         manifests: Each readable run's manifest, by run id.
-        damaged: What is wrong with each run that could not be read, by its folder's name;
-            in a collected study with the name of the collected folder before it.
+        damaged: What is wrong with each run that could not be read, by its folder's name.
         probes: As from `load_probes`.
-        collected: The folders that a collected study was made of; else empty.
-        places: Where each run of a collected study lies, by its key in `configs` or `damaged`.
-        duplicates: The runs that several of the collected folders hold.
     """
 
     name: str
@@ -86,9 +33,6 @@ class Study:
     manifests: dict[str, dict[str, Any]]
     damaged: dict[str, str]
     probes: pd.DataFrame
-    collected: tuple[Path, ...] = ()
-    places: dict[str, Path] = field(default_factory=dict)
-    duplicates: tuple[Duplicate, ...] = ()
 
     def part(self, ids: Collection[str]) -> Study:
         """The study with these runs alone; what is damaged stays named."""
@@ -98,7 +42,6 @@ class Study:
             probes=self.probes[self.probes["run_id"].isin(list(ids))],
             configs={key: value for key, value in self.configs.items() if key in ids},
             manifests={key: value for key, value in self.manifests.items() if key in ids},
-            duplicates=tuple(d for d in self.duplicates if d.run_id in ids),
         )
 
     @property
@@ -118,7 +61,7 @@ class Study:
 
     def place(self, run_id: str) -> Path:
         """The folder of a run, readable or damaged."""
-        return self.places.get(run_id, self.folder / run_id)
+        return self.folder / run_id
 
 
 def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from analysis.statistics import (
     final_errors,
     study_difference,
 )
-from analysis.study import Study
+from analysis.study import Study, machine_of
 
 # Percent of the training time that a run waits for data.
 WORTH_TELLING = 0.5
@@ -35,12 +35,6 @@ TITLES = {
     "depth": "depth",
     "shallow": "from depth",
     "deep": "to depth",
-    "run": "run",
-    "copy": "copy",
-    "folder": "folder",
-    "finding": "beside the copy taken",
-    "state": "state",
-    "iterations": "iterations",
     "host": "host",
     "device": "device",
     "runs": "runs",
@@ -57,7 +51,6 @@ TITLES = {
     "paper_top5_error": "top-5 error in the paper (%)",
     "difference": "difference (points)",
     "interval": "95 % interval",
-    "bootstrap_interval": "95 % bootstrap interval",
     "tau": "Kendall's tau over depth",
     "parameters": "parameters",
     "multiply_adds": "multiply-adds",
@@ -134,6 +127,21 @@ def costs(manifests: pd.DataFrame) -> pd.DataFrame:
     table["peak_memory_mb"] /= 1e6
     table["waiting"] *= 100 / table["seconds"]
     return table if (table["waiting"] >= WORTH_TELLING).any() else table.drop(columns="waiting")
+
+
+def sources(study: Study) -> pd.DataFrame:
+    """Where a study's runs were trained, one row per host and device.
+
+    Returns:
+        `host, device, runs` and `finished`, numbers of runs.
+    """
+    rows = [
+        (*machine_of(manifest), manifest["state"] == "finished")
+        for manifest in study.manifests.values()
+    ]
+    each = pd.DataFrame(rows, columns=["host", "device", "finished"])
+    counted = each.groupby(["host", "device"])["finished"].agg(runs="count", finished="sum")
+    return counted.reset_index()
 
 
 def changes(finals: pd.DataFrame) -> pd.DataFrame:
@@ -278,18 +286,14 @@ def _interval(low: float, high: float) -> str:
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table as text under readable titles: `mean ± standard deviation` where there is one."""
-    for prefix in ("", "bootstrap_"):
-        if f"{prefix}low" in table:
-            bounds = table[[f"{prefix}low", f"{prefix}high"]].itertuples(index=False)
-            table = table.assign(**{f"{prefix}interval": [_interval(*pair) for pair in bounds]})
+    if "low" in table:
+        bounds = table[["low", "high"]].itertuples(index=False)
+        table = table.assign(interval=[_interval(*pair) for pair in bounds])
     columns = [column for column in TITLES if column in table.columns]
     rows = [[_text(row, column) for column in columns] for _, row in table.iterrows()]
     text = pd.DataFrame(rows, columns=[TITLES[column] for column in columns])
     # An interval sorts by its lower bound.
-    sorted_by = [
-        {"interval": "low", "bootstrap_interval": "bootstrap_low"}.get(c, c) for c in columns
-    ]
-    text.attrs["raw"] = table[sorted_by]
+    text.attrs["raw"] = table[["low" if c == "interval" else c for c in columns]]
     return text
 
 

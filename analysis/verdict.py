@@ -24,9 +24,8 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
     Returns:
         `answer` (one sentence), `rule`, `runs` (ids it rests on), `left_out` (runs that are
         not finished, and their states), `families` (per family and measure the depths,
-        errors, degradation in points, its 95 % interval and that of the bootstrap, null for
-        one seed, the number of seeds, and Kendall's tau of error and depth over all runs)
-        and `claims`.
+        errors, degradation in points, its 95 % interval, null for one seed, the number of
+        seeds, and Kendall's tau of error and depth over all runs) and `claims`.
     """
     finals = final_errors(runs)
     states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
@@ -40,7 +39,6 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
                 "errors": [row["shallow_error"], row["deep_error"]],
                 "degradation": row["degradation"],
                 "interval": _bounds(row["low"], row["high"]),
-                "bootstrap_interval": _bounds(row["bootstrap_low"], row["bootstrap_high"]),
                 "n": row["n"],
                 "kendall_tau": _or_none(trend["tau"]),
                 "kendall_p": _or_none(trend["p_value"]),

@@ -1,21 +1,23 @@
-"""A sweep's configs, composed once per combination of files and not once per run.
+"""A sweep's configs, composed once per choice of files and not once per run.
 
 Hydra reads and merges every file anew for each combination, which takes 50 to 100 ms. Most
-combinations differ in plain values alone, `model.depth=20` and `model.depth=32`, and Hydra
-itself puts those into a composed config last of all. So does `Composer`, into one config per
-choice of files. Whatever is more than a plain value of a setting that is there goes to Hydra.
+combinations differ in settings alone, `model.depth=20` and `model.depth=32`, and Hydra itself
+puts those into a composed config last of all, in their order. So does `Composer`, into a copy of
+one config per choice of files. A combination in which anything else stands goes to Hydra whole.
 """
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 # What conf/config.yaml says; where a command says something else, it is looked at each time.
 SWEEP_DIR = "${runs_dir}/${experiment_name}"
@@ -32,89 +34,50 @@ class Composer:
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self.loader = loader
         self.master = master
-        self.parser = OverridesParser.create(config_loader=loader)
-        self._parsed: dict[str, tuple[Override, bool]] = {}
-        self._groups: dict[str, bool] = {}
-        self._bases: dict[tuple[tuple[str, ...], tuple[str, ...]], DictConfig | None] = {}
-        self.loads = 0
+        self._parse = functools.cache(OverridesParser.create(config_loader=loader).parse_override)
+        self._is_group = functools.cache(self._has_files)
+        self._base = functools.cache(self._compose_base)
 
     def compose(self, combination: Sequence[str]) -> DictConfig:
         """The config of a combination, as Hydra's `load_sweep_config` has it.
 
         Returns:
             All settings, with or without the node `hydra`; without it the folder of the sweep
-            is the usual one. The next call may change it.
+            is the usual one.
         """
-        parsed = [self._parse(text) for text in combination]
-        plain = [override for override, simple in parsed if simple]
-        rest = [text for text, (_, simple) in zip(combination, parsed, strict=True) if not simple]
-        keys = tuple(override.key_or_group for override in plain)
-        others = [override for override, simple in parsed if not simple]
-        place = (tuple(rest), keys)
-        if place not in self._bases:
-            self._bases[place] = self._base(rest, keys, others)
-        base = self._bases[place]
-        if base is None:
-            return self._load(combination)
-        # Each of these keys is set for each combination, so nothing of the last one is left.
-        ConfigLoaderImpl._apply_overrides_to_config(plain, base)
-        return base
-
-    def _load(self, combination: Sequence[str]) -> DictConfig:
-        self.loads += 1
+        settings = [o for text in combination if self._is_setting(o := self._parse(text))]
+        files = tuple(t for t in combination if not self._is_setting(self._parse(t)))
+        if (composed := copy.deepcopy(self._base(files))) is not None:
+            # What is wrong with a setting is for Hydra to say.
+            with suppress(OmegaConfBaseException):
+                for override in settings:
+                    OmegaConf.update(composed, override.key_or_group, override.value())
+                return composed
         return self.loader.load_sweep_config(self.master, list(combination))
 
-    def _parse(self, text: str) -> tuple[Override, bool]:
-        """An override, and whether it is a plain value."""
-        if text not in self._parsed:
-            override = self.parser.parse_override(text)
-            value = override.value() if override.type == OverrideType.CHANGE else None
-            simple = (
-                override.type == OverrideType.CHANGE
-                and override.package is None
-                and not override.is_hydra_override()
-                and (value is None or isinstance(value, bool | int | float | str))
-                and not self._is_group(override.key_or_group)
-            )
-            self._parsed[text] = override, simple
-        return self._parsed[text]
+    def _is_setting(self, override: Override) -> bool:
+        """Whether an override does no more than give a setting a value."""
+        return (
+            override.type == OverrideType.CHANGE
+            and override.package is None
+            and not override.is_hydra_override()
+            and not override.is_sweep_override()
+            and (isinstance(override.value(), dict) or not self._is_group(override.key_or_group))
+        )
 
-    def _is_group(self, key: str) -> bool:
-        if key not in self._groups:
-            self._groups[key] = bool(self.loader.get_group_options(key, results_filter=None))
-        return self._groups[key]
+    def _has_files(self, key: str) -> bool:
+        name, overrides = self.master.hydra.job.config_name, self.master.hydra.overrides.hydra
+        return bool(self.loader.get_group_options(key, None, name, list(overrides)))
 
-    def _base(
-        self, rest: Sequence[str], keys: Sequence[str], others: Sequence[Override]
-    ) -> DictConfig | None:
-        """The settings to put plain values into; None where that might not be what Hydra does."""
-        settings = [o.key_or_group for o in others if not self._is_group(o.key_or_group)]
-        groups = [o for o in others if self._is_group(o.key_or_group)]
-        if (
-            any(_related(key, other) for key in keys for other in settings)
-            or any(not isinstance(group.value(), str) for group in groups)
-            or OmegaConf.select(self.master, "hydra.searchpath")
-            or any(key.startswith("hydra.searchpath") for key in settings)
-        ):
+    def _compose_base(self, files: tuple[str, ...]) -> DictConfig | None:
+        """The config to put settings into; None where that might not be what Hydra does."""
+        for override in map(self._parse, files):
+            if override.type != OverrideType.CHANGE or not self._is_group(override.key_or_group):
+                return None
+        composed = self.loader.load_sweep_config(self.master, list(files))
+        sweep = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
+        if not isinstance(sweep, dict) or sweep["dir"] != SWEEP_DIR:
             return None
-        composed = self._load(rest)
-        folder = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
-        if not isinstance(folder, dict) or folder.get("dir") != SWEEP_DIR:
-            return None
-        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        values = OmegaConf.to_container(own, resolve=False)
-        return own if all(_is_leaf(values, key) for key in keys) else None
-
-
-def _related(one: str, other: str) -> bool:
-    """Whether one key is the other, or lies within it."""
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
-
-
-def _is_leaf(values: Any, key: str) -> bool:
-    """Whether there is a plain value, or a reference to one, at a key such as "model.depth"."""
-    for part in key.split("."):
-        if not isinstance(values, dict) or part not in values:
-            return False
-        values = values[part]
-    return not isinstance(values, dict | list)
+        with open_dict(composed):
+            del composed["hydra"]
+        return composed

@@ -1,4 +1,9 @@
-"""Launchers on submitit: a Slurm cluster, or processes of this machine that survive a crash."""
+"""Launcher of a Slurm cluster, on submitit's: each run is a job of an array.
+
+It differs from submitit's own in what a long sweep needs: one dead job does not end the others,
+jobs that are in the queue already are waited for rather than submitted again, and a run that is
+asked to stop has saved its state before its job is requeued.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,38 +18,109 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
-from hydra_plugins.resnet_study_jobs import SubmititLauncher, death_of, result_of
 from resnet_study import slurm
 from resnet_study.errors import StudyError
+from resnet_study.interruption import StopRequest
 from resnet_study.slurm import Submitted
 
 if TYPE_CHECKING:
     from submitit import Job
 
+_POLL, _LOOK = 0.5, 0.005
 # Seconds between two questions to Slurm: seldom, where jobs take long.
 _SOONEST, _LATEST = 2.0, 30.0
 _PATIENCE = 60.0
 
 
-class SlurmJobs(SubmititLauncher):
-    """Each run a job of a Slurm array."""
+class SlurmJobs:
+    """Submits runs and waits for them; mixed into submitit's launcher, which sets the attributes.
 
+    Attributes:
+        params: Settings, as in conf/hydra/launcher/slurm.yaml.
+        config: Hydra's whole config.
+        elsewhere: Whether runs are trained on other machines than this one.
+    """
+
+    params: dict[str, Any]
+    config: Any
     elsewhere = True
 
+    def __call__(self, *arguments: Any) -> Any:
+        """Carries out a run, in its job; requeues the job if it was asked to stop."""
+        # The run takes the signals over until its state is saved.
+        requeue = signal.getsignal(signal.SIGUSR2)
+        result = super().__call__(*arguments)  # type: ignore[misc]
+        outcome = str(result.return_value)
+        if outcome.startswith(("interrupted", "left")):
+            number = signal.Signals[outcome.partition(": ")[2]]
+            # A job that Slurm is ending has left the state RUNNING. Where it is preempted Slurm
+            # requeues it; where the user cancels it nobody must.
+            if number == signal.SIGUSR2 or slurm.state(os.environ["SLURM_JOB_ID"]) == "RUNNING":
+                assert callable(requeue)
+                requeue(number, None)
+            # Without a result: a preempted job comes back, and what it then returns counts.
+            raise SystemExit(128 + number)
+        # The configs of a result are large, and nobody reads them.
+        result.cfg = result.hydra_cfg = None
+        return result
+
     def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+        self,
+        job_overrides: Sequence[Sequence[str]],
+        initial_job_idx: int,  # noqa: ARG002 - Hydra's
     ) -> Sequence[JobReturn]:
-        """As in `SubmititLauncher`."""
+        """Runs the jobs and returns when all have ended, or a stop was requested."""
+        self._check()
+        self._largest = slurm.largest_array()
+        self._began = self._asked = time.monotonic()
+        # How often a job was not in the queue, of those without a result.
+        self._absent: Counter[str] = Counter()
+        self._leaving: set[str] = set()
+        self._idle, self._said = self._began, set[str]()
+        # Jobs that may run at the same time, of each array.
+        self._throttles: dict[str, int] = {}
+        runs = {_run_of(overrides): list(overrides) for overrides in job_overrides}
+        outcomes: dict[str, str] = {}
+        waiting = self._joined(runs)
+        left = [run for run in runs if run not in waiting]
+        while waiting or left:
+            # A second array begins with a good part of what both may have.
+            while left and self._cap - len(waiting) >= min(len(left), max(1, self._cap // 2)):
+                if _stopped():
+                    break
+                batch, left = left[: self._largest], left[self._largest :]
+                waiting |= self._submit({run: runs[run] for run in batch}, len(waiting))
+            for run, outcome in self._ended(waiting).items():
+                outcomes[run] = outcome
+                del waiting[run]
+            if _stopped():
+                break
+            if waiting:
+                # A look at a job is a question to the file system, perhaps over a network.
+                time.sleep(max(_POLL, _LOOK * len(waiting)))
+        if waiting:
+            print(
+                f"{len(waiting)} runs stay in Slurm's queue; the same command waits for them "
+                f"again, scancel {' '.join(_arrays(waiting))} ends them",
+                file=sys.stderr,
+            )
+        return [
+            JobReturn(status=JobStatus.COMPLETED, _return_value=outcomes.get(run, "left"))
+            for run in runs
+        ]
+
+    def _check(self) -> None:
         if missing := [name for name in ("sbatch", "squeue") if shutil.which(name) is None]:
             raise StudyError(
                 "hydra/launcher",
                 "slurm",
-                f"{missing[0]} is not found here; allowed are local, slurm_local, or a machine "
-                "that submits to Slurm",
+                f"{missing[0]} is not found here; allowed are local, or a machine that submits "
+                "to Slurm",
             )
         minutes, delay = int(self.params["timeout_min"]), int(self.params["signal_delay_s"])
         for name, value, allowed in (
@@ -55,38 +130,17 @@ class SlurmJobs(SubmititLauncher):
         ):
             if value < 1:
                 raise StudyError(f"hydra.launcher.{name}", self.params[name], allowed)
-        self._largest = slurm.largest_array()
-        self._began = self._asked = time.monotonic()
-        # How often a job was not in the queue, of those without a result.
-        self._absent: Counter[str] = Counter()
-        self._leaving: set[str] = set()
-        self._idle, self._said = self._began, set[str]()
-        # Jobs that may run at the same time, of each array.
-        self._throttles: dict[str, int] = {}
-        return super().launch(job_overrides, initial_job_idx)
 
     @property
     def _cap(self) -> int:
         return int(self.params["array_parallelism"])
-
-    def _only_signalled(self) -> bool:
-        """Whether Slurm goes on with this job: then it is for us to have it requeued.
-
-        A job that Slurm is ending has left the state RUNNING. Where it is preempted Slurm
-        requeues it; where the user cancels it nobody must.
-        """
-        job = os.environ["SLURM_JOB_ID"]
-        return slurm.state(job) == "RUNNING"
-
-    def _leave(self, number: signal.Signals) -> None:
-        # Without a result: a preempted job comes back, and what it then returns counts.
-        raise SystemExit(128 + number)
 
     @property
     def _submitted(self) -> Submitted:
         return Submitted(Path(str(self.config.hydra.sweep.dir)))
 
     def _joined(self, runs: dict[str, list[str]]) -> dict[str, Job[Any]]:
+        """Jobs of an earlier sweep that are in the queue, by run."""
         submitted = {run: job for run, job in self._submitted.read().items() if run in runs}
         if not submitted:
             return {}
@@ -106,28 +160,42 @@ class SlurmJobs(SubmititLauncher):
             print(f"{len(joined)} runs are in Slurm's queue already", file=sys.stderr)
         return joined
 
-    def _room(self, waiting: int, left: int) -> int:
-        # A second array begins with a good part of what both may have.
-        free = self._cap - waiting
-        return self._largest if free >= min(left, max(1, self._cap // 2)) else 0
+    def _submit(self, runs: dict[str, list[str]], waiting: int) -> dict[str, Job[Any]]:
+        """Submits an array, where so many jobs have not ended."""
+        import submitit
+        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
-    def _settings(self, waiting: int) -> dict[str, Any]:
-        settings = super()._settings(waiting)
+        settings = {key: value for key, value in self.params.items() if value is not None}
         settings["array_parallelism"] = self._cap - waiting
         if cpus := settings.get("cpus_per_task"):
             # Which srun takes over from sbatch in some versions of Slurm, and not in others.
             settings["srun_args"] = [f"--cpus-per-task={cpus}"]
-        return settings
-
-    def _submit(self, runs: dict[str, list[str]], waiting: int) -> dict[str, Job[Any]]:
-        jobs = super()._submit(runs, waiting)
-        ids = {run: job.job_id for run, job in jobs.items()}
-        self._submitted.add(ids)
-        self._throttles |= dict.fromkeys(_arrays(jobs), self._cap - waiting)
-        return jobs
+        shared = set(OmegaConf.structured(BaseQueueConf))
+        state = [Singleton.get_state()] * len(runs)
+        try:
+            executor = submitit.AutoExecutor(
+                cluster="slurm",
+                folder=settings.pop("submitit_folder"),
+                slurm_max_num_timeout=settings.pop("max_num_timeout"),
+            )
+            executor.update_parameters(
+                **{k if k in shared else f"slurm_{k}": value for k, value in settings.items()}
+            )
+            columns = (["hydra.sweep.dir"] * len(runs), range(len(runs)), list(runs), state)
+            jobs = executor.map_array(self, list(runs.values()), *columns)
+        except Exception as error:
+            # submitit hands on in many lines what sbatch says, or what it finds in settings.
+            words = [w for w in str(error).splitlines() if w.strip()] or [type(error).__name__]
+            told = [w for w in words if "error:" in w] or words[:1]
+            raise StudyError("hydra/launcher", "slurm", told[-1].strip()) from error
+        submitted = dict(zip(runs, jobs, strict=True))
+        self._submitted.add({run: job.job_id for run, job in submitted.items()})
+        self._throttles |= dict.fromkeys(_arrays(submitted), self._cap - waiting)
+        return submitted
 
     def _ended(self, waiting: dict[str, Job[Any]]) -> dict[str, str]:
-        results = {run: result_of(job) for run, job in waiting.items()}
+        """What those jobs that have ended returned, or how they ended without, by run."""
+        results = {run: slurm.result_of(job) for run, job in waiting.items()}
         ended = {run: result for run, result in results.items() if result is not None}
         now = time.monotonic()
         pause = min(_LATEST, max(_SOONEST, (now - self._began) / 10))
@@ -152,7 +220,7 @@ class SlurmJobs(SubmititLauncher):
             if self._absent[job.job_id] > 2:
                 state = slurm.state(job.job_id) or "not in the queue"
                 # What was being cancelled before this sweep began has to be submitted anew.
-                ended[run] = "left" if run in self._leaving else death_of(job, state)
+                ended[run] = "left" if run in self._leaving else slurm.death_of(job, state)
         return ended
 
     def _say_why(self, queue: list[slurm.Queued]) -> None:
@@ -164,61 +232,16 @@ class SlurmJobs(SubmititLauncher):
                 print(f"no job is running; Slurm says: {reason}", file=sys.stderr, flush=True)
                 self._said.add(reason)
 
-    def _stop(self, waiting: dict[str, Job[Any]]) -> bool:
-        if waiting:
-            print(
-                f"{len(waiting)} runs stay in Slurm's queue; the same command waits for them "
-                f"again, scancel {' '.join(_arrays(waiting))} ends them",
-                file=sys.stderr,
-            )
-        return True
+
+def _stopped() -> bool:
+    """Whether the sweep was asked to stop."""
+    return StopRequest.active is not None and StopRequest.active.requested
 
 
-class LocalJobs(SubmititLauncher):
-    """Each run a process of this machine, so many at a time."""
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
-        """As in `SubmititLauncher`."""
-        self._sweep = os.getpid()
-        self._gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        return super().launch(job_overrides, initial_job_idx)
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Carries out a run, in its process, for as long as the sweep is there."""
-        # submitit numbers the GPUs that it lets a process see; ours sees what the sweep sees.
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        if self._gpus is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = self._gpus
-        threading.Thread(target=self._end_with_sweep, daemon=True).start()
-        return super().__call__(*arguments)
-
-    def _end_with_sweep(self) -> None:
-        while psutil.pid_exists(self._sweep):
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def _room(self, waiting: int, left: int) -> int:
-        return min(left, max(0, int(self.params["array_parallelism"]) - waiting))
-
-    def _settings(self, waiting: int) -> dict[str, Any]:
-        settings = super()._settings(waiting)
-        del settings["array_parallelism"]
-        return settings
-
-    def _ended(self, waiting: dict[str, Job[Any]]) -> dict[str, str]:
-        over = {run: job for run, job in waiting.items() if job.done()}
-        return {
-            run: result_of(job) or death_of(job, "without a result") for run, job in over.items()
-        }
-
-    def _stop(self, waiting: dict[str, Job[Any]]) -> bool:
-        # Time and again: a process that is about to begin passes over the first request.
-        for job in waiting.values():
-            with suppress(ProcessLookupError):
-                os.kill(int(job.job_id), signal.SIGTERM)
-        return False
+def _run_of(overrides: Sequence[str]) -> str:
+    """The run that the sweeper has named as the job's folder."""
+    (subdir,) = (word for word in overrides if word.startswith("hydra.sweep.subdir="))
+    return subdir.partition("=")[2]
 
 
 def _arrays(jobs: dict[str, Job[Any]]) -> list[str]:
@@ -226,24 +249,15 @@ def _arrays(jobs: dict[str, Job[Any]]) -> list[str]:
 
 
 with suppress(ImportError):  # The optional extra "slurm".
-    from hydra_plugins.hydra_submitit_launcher.config import LocalQueueConf, SlurmQueueConf
-    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (
-        LocalLauncher,
-        SlurmLauncher,
-    )
-    from omegaconf import OmegaConf
+    from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 
     class StudySlurm(SlurmJobs, SlurmLauncher):  # type: ignore[misc]
         """Slurm."""
 
-    class StudyLocal(LocalJobs, LocalLauncher):  # type: ignore[misc]
-        """Processes of this machine."""
-
-    _local = OmegaConf.structured(LocalQueueConf(_target_=f"{__name__}.StudyLocal"))
-    OmegaConf.set_struct(_local, False)
-    _local.update({"array_parallelism": -1, "max_num_timeout": 0})
-    _slurm_node = SlurmQueueConf(_target_=f"{__name__}.StudySlurm")
-    for _name, _node in (("study_slurm", _slurm_node), ("study_local", _local)):
-        ConfigStore.instance().store(
-            group="hydra/launcher", name=_name, node=_node, provider="resnet_study"
-        )
+    ConfigStore.instance().store(
+        group="hydra/launcher",
+        name="study_slurm",
+        node=SlurmQueueConf(_target_=f"{__name__}.StudySlurm"),
+        provider="resnet_study",
+    )

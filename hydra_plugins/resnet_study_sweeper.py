@@ -106,15 +106,10 @@ class StudySweeper(BasicSweeper):
         if self._elsewhere:
             return settings.get("cpus_per_task") or "null", 0
         gpus = _gpus(configs[0].device)
-        setting = "n_jobs" if "n_jobs" in settings else "array_parallelism"
-        asked, cores = int(settings.get(setting, 1)), int(joblib.cpu_count())
-        workers, threads = workers_and_threads(
-            asked, self.runs, cores, gpus, setting, runs_per_gpu(configs)
-        )
+        asked, cores = int(settings.get("n_jobs", 1)), int(joblib.cpu_count())
+        workers, threads = workers_and_threads(asked, self.runs, cores, gpus, runs_per_gpu(configs))
         if "n_jobs" in settings:
             self.launcher.joblib["n_jobs"] = workers  # type: ignore[union-attr]
-        elif "array_parallelism" in settings:
-            self.launcher.params["array_parallelism"] = workers  # type: ignore[union-attr]
         return threads, gpus
 
     @property

@@ -6,20 +6,16 @@ already. This one must come after the sweeper that it builds upon.
 
 from __future__ import annotations
 
-from typing import Any
-
-import joblib
 from hydra.core.config_store import ConfigStore
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hydra_plugins.resnet_study_sweeper import StudySweeper
 from resnet_study.__main__ import fail
 from resnet_study.errors import StudyError
-from resnet_study.plan.place import gpus_here, is_cluster, name_of_device, place_of
+from resnet_study.plan.place import place_of
 from resnet_study.plan.plan import make_plan
-from resnet_study.plan.text import show
-from resnet_study.sweep import runs_per_gpu
+from resnet_study.plan.text import as_json, as_text
 
 
 class PlanSweeper(StudySweeper):
@@ -57,23 +53,18 @@ class PlanSweeper(StudySweeper):
     @property
     def _elsewhere(self) -> bool:
         assert self.config is not None
-        return is_cluster(self.config.hydra.launcher)
+        return "array_parallelism" in self.config.hydra.launcher
 
     def sweep(self, arguments: list[str]) -> None:
         """Prints the plan."""
         assert self.config is not None
+        launcher = self.config.hydra.launcher
+        name = str(self.config.hydra.runtime.choices["hydra/launcher"])
         try:
             jobs = self._jobs(arguments)
-            settings: Any = OmegaConf.to_container(self.config.hydra.launcher, resolve=False)
-            name = str(self.config.hydra.runtime.choices["hydra/launcher"])
-            runs = len({job.config.run_id for job in jobs})
-            cores = int(joblib.cpu_count())
-            place = place_of(name, settings, runs, cores, gpus=0)
-            if not place.cluster and (gpus := gpus_here(jobs[0].config.device)):
-                shared = runs_per_gpu(job.config for job in jobs)
-                place = place_of(name, settings, runs, cores, gpus, shared)
-            device = "cpu" if place.cluster else place.device
-            show(make_plan(jobs, place, self.benchmark, name_of_device(device)), self.as_json)
+            place = place_of(name, launcher, [job.config for job in jobs])
+            plan = make_plan(jobs, place, self.benchmark)
+            print(as_json(plan) if self.as_json else as_text(plan), flush=True)
         except StudyError as error:
             fail(error)
 

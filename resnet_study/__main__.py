@@ -87,9 +87,8 @@ def _check_no_launcher() -> None:
     Raises:
         ConfigError: One was: without `-m` the run would be trained here and now.
     """
-    launcher = HydraConfig.get().runtime.choices.get("hydra/launcher")
-    if launcher in ("slurm", "slurm_local"):
-        raise ConfigError("hydra/launcher", launcher, "takes a sweep, of one run or more: add -m")
+    if HydraConfig.get().runtime.choices.get("hydra/launcher") == "slurm":
+        raise ConfigError("hydra/launcher", "slurm", "takes a sweep, of one run or more: add -m")
 
 
 def _run_alone(config: RunConfig) -> None:
@@ -231,10 +230,9 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
 
 def _reject(error: Exception) -> NoReturn:
     """Ends the process as Hydra does, with its message and status 1."""
-    if "hydra/launcher/study_" in str(error):
+    if "hydra/launcher/study_slurm" in str(error):
         # Which the extra would have put there.
-        name = "slurm_local" if "study_local" in str(error) else "slurm"
-        fail(StudyError("hydra/launcher", name, "needs the extra: pip install -e '.[slurm]'"))
+        fail(StudyError("hydra/launcher", "slurm", "needs the extra: pip install -e '.[slurm]'"))
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     for part in filter(None, (error, cause)):
         print(part, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What is asked of Slurm by its commands, and which of its jobs are an experiment's."""
+"""What is asked of Slurm, which of its jobs are an experiment's, and what became of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from resnet_study.errors import StorageError
 from resnet_study.files import write_text
+
+if TYPE_CHECKING:
+    from submitit import Job
 
 
 def ask(*command: str) -> str | None:
@@ -94,3 +98,34 @@ class Submitted:
         """Adds jobs, in place of earlier ones of the same runs."""
         with FileLock(self.path.with_suffix(".lock")):
             write_text(self.path, json.dumps(self.read() | dict(jobs), indent=0) + "\n")
+
+
+def result_of(job: Job[Any]) -> str | None:
+    """What a job has returned; None where it has returned nothing yet, or never will."""
+    import submitit
+
+    folder = job.paths.folder
+    with suppress(OSError):
+        # On a network file system this makes us see what is new there.
+        folder.chmod(folder.stat().st_mode)
+    if not job.paths.result_pickle.exists():
+        return None
+    try:
+        return str(job.result().return_value)
+    except submitit.core.utils.UncompletedJobError as error:
+        words = str(error)
+        reason = words.partition("Job not requeued because: ")[2].partition("\n")[0]
+        return f"failed: job {job.job_id}: {reason or _last_words(words)}"
+
+
+def death_of(job: Job[Any], state: str) -> str:
+    """What is said of a job that has ended without a result."""
+    words = _last_words(job.stderr() or "")
+    return f"failed: job {job.job_id} has ended ({state}){f': {words}' if words else ''}"
+
+
+def _last_words(log: str) -> str:
+    """The last line of a log that says what went wrong, if one does."""
+    lines = [line.strip() for line in log.splitlines() if line.strip(" -")]
+    told = [line for line in lines if "rror" in line]
+    return (told or lines or [""])[-1]

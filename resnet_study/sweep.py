@@ -60,7 +60,6 @@ def workers_and_threads(
     runs: int,
     cores: int,
     gpus: int,
-    setting: str = "n_jobs",
     per_gpu: int = RUNS_PER_GPU,
 ) -> tuple[int, int]:
     """How many runs go on side by side, and on how many threads each.
@@ -76,7 +75,6 @@ def workers_and_threads(
             change a run's threads, on which its rounding depends.
         cores: That this process may use.
         gpus: That runs are trained on; 0 on a CPU.
-        setting: The launcher's setting, for the error.
         per_gpu: Runs that share a GPU, as from `runs_per_gpu`.
 
     Raises:
@@ -84,7 +82,7 @@ def workers_and_threads(
     """
     if asked == 0:
         allowed = "allowed is 1 or more, or -1 for all cores"
-        raise ConfigError(f"hydra.launcher.{setting}", 0, allowed)
+        raise ConfigError("hydra.launcher.n_jobs", 0, allowed)
     most = asked if asked > 0 else max(1, cores + 1 + asked)
     if gpus and asked == -1:
         most = min(cores, per_gpu * gpus)

@@ -1,4 +1,4 @@
-"""What tests of interruption and damage share: comparing ends, stopping, breaking bytes."""
+"""What tests of interruption and damage share: comparing ends, stopping, child processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import os
 import signal
 from pathlib import Path
 
-import hypothesis.strategies as st
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
 
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted
@@ -73,25 +71,3 @@ def interrupted_at(config, *iterations: int) -> RunFolder:
         with pytest.raises(Interrupted):
             run(config, Stop(iteration, signal.SIGTERM))
     return RunFolder.of(config)
-
-
-damages = st.one_of(
-    st.tuples(st.just("cut"), st.integers(0, 10**6), st.just(0)),
-    st.tuples(st.just("flip"), st.integers(0, 10**6), st.integers(1, 255)),
-    st.tuples(st.just("extend"), st.integers(0, 50), st.integers(0, 255)),
-)
-
-
-def damaged(content: bytes, damage: tuple[str, int, int]) -> bytes:
-    kind, place, value = damage
-    if kind == "cut":
-        return content[: place % len(content)]
-    if kind == "flip":
-        place %= len(content)
-        return content[:place] + bytes([content[place] ^ value]) + content[place + 1 :]
-    return content + bytes([value]) * place
-
-
-calm = settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
+FSYNC = {"test_checkpoint", "test_disk", "test_faults", "test_runs"}
 
 mpl.use("agg")
 
@@ -50,6 +49,15 @@ def _imported_once() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _without_fsync(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Spares tests the wait for the disk, except those of files, faults and full disks."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.stem not in FSYNC:
+            patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One data cache for the whole test session, so that shapes are drawn once."""
@@ -66,82 +74,101 @@ def varied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def tiny(tmp_path: Path, cache: Path) -> Callable[..., RunConfig]:
-    """Makes the description of a run of 12 iterations on 8×8 shapes."""
+# What makes a run as short as `tiny`, by group.
+SMALL: dict[str, dict] = {
+    "model": {"width": 4},
+    "data": {"resolution": 8, "train_images": 200},
+    "schedule": {
+        "iterations": 12,
+        "batch_size": 16,
+        "milestones": [6, 9],
+        "eval_every": 6,
+        "log_every": 3,
+        "eval_train_images": 50,
+    },
+}
+# The same for a command line.
+TINY = (
+    *(f"{group}.{name}={value}" for group in SMALL for name, value in SMALL[group].items()),
+    "schedule.warmup.iterations=null",
+)
+
+
+def tiny_runs(cache: Path, runs_dir: Path) -> Callable[..., RunConfig]:
+    """Makes descriptions of runs of 12 iterations on 8×8 shapes."""
 
     def make(schedule: dict | None = None, **changes: object) -> RunConfig:
         defaults: dict = {
-            "model": ModelConfig(depth=8, width=4),
-            "data": DataConfig(name="shapes", resolution=8, train_images=200, cache=str(cache)),
-            "schedule": ScheduleConfig(
-                **{
-                    "iterations": 12,
-                    "batch_size": 16,
-                    "milestones": (6, 9),
-                    "eval_every": 6,
-                    "log_every": 3,
-                    "eval_train_images": 50,
-                    **(schedule or {}),
-                }
-            ),
+            "model": ModelConfig(depth=8, **SMALL["model"]),
+            "data": DataConfig(name="shapes", cache=str(cache), **SMALL["data"]),
+            "schedule": ScheduleConfig(**(SMALL["schedule"] | (schedule or {}))),
             "threads": 1,
-            "runs_dir": str(tmp_path / "runs"),
+            "runs_dir": str(runs_dir),
         }
         return RunConfig(**(defaults | changes))
 
     return make
 
 
-# What makes a run of the command line as short as `tiny`.
-TINY = (
-    "model.width=4",
-    "data.resolution=8",
-    "data.train_images=200",
-    "schedule.iterations=12",
-    "schedule.batch_size=16",
-    "schedule.milestones=[6,9]",
-    "schedule.eval_every=6",
-    "schedule.log_every=3",
-    "schedule.eval_train_images=50",
-    "schedule.warmup.iterations=null",
-)
+@pytest.fixture
+def tiny(tmp_path: Path, cache: Path) -> Callable[..., RunConfig]:
+    return tiny_runs(cache, tmp_path / "runs")
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit status and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
+# A run that is long enough to be interrupted.
+LONGER = {"iterations": 40, "milestones": (15, 30), "eval_every": 20}
 
 
 @pytest.fixture
-def cli(tmp_path, cache, monkeypatch, capsys):
+def config(tiny: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
+    """Makes descriptions of runs of 40 iterations that save their state after each second one."""
+    return lambda every=2, **changes: tiny(LONGER, checkpoint=CheckpointConfig(every), **changes)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run of `config` that nothing interrupted; only to be read."""
+    from resnet_study.experiment import run
+
+    make = tiny_runs(cache, tmp_path_factory.mktemp("undisturbed"))
+    return run(make(LONGER, checkpoint=CheckpointConfig(every=2))).folder
+
+
+@pytest.fixture
+def typed(tmp_path: Path, cache: Path) -> Callable[..., list[str]]:
+    """A command line with the settings of a tiny run, or others, and the test's folders."""
+
+    def call(*arguments: str, settings: Sequence[str] = TINY) -> list[str]:
+        # Hydra takes its flags before the overrides, not between them.
+        flags = [word for word in arguments if word.startswith("-")]
+        rest = [word for word in arguments if word not in flags]
+        keys = {word.lstrip("+~").partition("=")[0] for word in rest}
+        defaults = (*settings, f"data.cache={cache}", f"runs_dir={tmp_path / 'runs'}")
+        return [*flags, *(w for w in defaults if w.partition("=")[0] not in keys), *rest]
+
+    return call
+
+
+@pytest.fixture
+def cli(typed, monkeypatch, capsys):
     """Runs a command line in this process: `cli("model.depth=8", "seed=1")`.
 
-    Settings of a tiny run, its folders among them, come before the arguments, unless `tiny` is
-    false. A sweep trains in this process, too (`hydra/launcher=basic`), unless it names a launcher.
+    Settings of a tiny run and the test's folders come before the arguments. A sweep trains in
+    this process, too (`hydra/launcher=basic`), unless it names a launcher.
 
     Args:
         arguments: As typed.
         module: What follows `python -m`.
-        tiny: Whether to add these settings; only for `resnet_study` itself.
+        tiny: Whether to add settings, folders and launcher; only for `resnet_study` itself.
+        settings: What to add in place of those of a tiny run.
     """
 
-    def call(*arguments: str, module: str = "resnet_study", tiny: bool = True) -> Ended:
+    def call(*arguments: str, module="resnet_study", tiny=True, settings=TINY):
         words = list(arguments)
         if module == "resnet_study" and tiny:
-            # Hydra takes its flags before the overrides, not between them.
-            flags = [word for word in arguments if word.startswith("-")]
-            places = [f"data.cache={cache}", f"runs_dir={tmp_path / 'runs'}"]
-            if "-m" in flags and not any("launcher=" in word for word in arguments):
-                places.append("hydra/launcher=basic")
-            rest = [word for word in arguments if word not in flags]
-            keys = {word.lstrip("+~").partition("=")[0] for word in rest}
-            defaults = [w for w in (*TINY, *places) if w.partition("=")[0] not in keys]
-            words = [*flags, *defaults, *rest]
+            words = typed(*arguments, settings=settings)
+            if "-m" in words and not any("launcher" in word for word in words):
+                words.append("hydra/launcher=basic")
         monkeypatch.setattr(sys, "argv", [module, *words])
         capsys.readouterr()
         # A process has one sweep; here the last one's request to stop is over.
@@ -151,12 +178,11 @@ def cli(tmp_path, cache, monkeypatch, capsys):
             status = _main_of(module)() or 0
         except SystemExit as ended:
             status = int(ended.code or 0)
-        return Ended(status, *capsys.readouterr())
+        return subprocess.CompletedProcess(words, status, *capsys.readouterr())
 
     return call
 
 
-@functools.cache
 def _main_of(module: str) -> Callable[[], int | None]:
     """The entry point that `python -m MODULE` calls."""
     with suppress(ModuleNotFoundError):
@@ -165,33 +191,13 @@ def _main_of(module: str) -> Callable[[], int | None]:
 
 
 @pytest.fixture
-def command(tmp_path: Path, cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `python -m MODULE ARGUMENTS` from the checkout, as a user would."""
+def command(typed) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """What `cli` does, in a process of its own."""
 
     def call(*arguments: str, module: str = "resnet_study", tiny: bool = True):
-        settings = (
-            [
-                "model.width=4",
-                "data.resolution=8",
-                "data.train_images=200",
-                f"data.cache={cache}",
-                "schedule.iterations=12",
-                "schedule.batch_size=16",
-                "schedule.milestones=[6,9]",
-                "schedule.eval_every=6",
-                "schedule.log_every=3",
-                "schedule.eval_train_images=50",
-                "schedule.warmup.iterations=null",
-                f"runs_dir={tmp_path / 'runs'}",
-            ]
-            if module == "resnet_study" and tiny
-            else []
-        )
-        # Hydra takes its flags before the overrides, not between them.
-        flags = [word for word in arguments if word.startswith("-")] if settings else []
-        rest = [word for word in arguments if word not in flags]
+        words = typed(*arguments) if module == "resnet_study" and tiny else arguments
         return subprocess.run(
-            [sys.executable, "-m", module, *flags, *settings, *rest],
+            [sys.executable, "-m", module, *words],
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
@@ -202,21 +208,18 @@ def command(tmp_path: Path, cache: Path) -> Callable[..., subprocess.CompletedPr
 
 
 @pytest.fixture
-def config(tiny):
-    """A run of 40 iterations that saves its state after each second one."""
+def runs_of(cli, monkeypatch) -> Callable[..., list[RunConfig]]:
+    """The distinct runs that a command line's sweep would train."""
 
-    def make(every: int = 2, **changes: object):
-        return tiny(
-            schedule={"iterations": 40, "milestones": (15, 30), "eval_every": 20},
-            checkpoint=CheckpointConfig(every=every),
-            **changes,
-        )
+    def call(*words: str) -> list[RunConfig]:
+        from hydra.core.plugins import Plugins
 
-    return make
+        jobs: list = []
+        Plugins.instance()  # Executes the plugins, once; only then is there something to patch.
+        sweeper = sys.modules["hydra_plugins.resnet_study_sweeper"]
+        monkeypatch.setattr(sweeper, "execute", lambda found, *_: jobs.extend(found))
+        ended = cli(*words, tiny=False)
+        assert ended.returncode == 0, ended.stderr
+        return list({job.config.run_id: job.config for job in jobs}.values())
 
-
-@pytest.fixture
-def undisturbed(config, tmp_path):
-    from resnet_study.experiment import run
-
-    return run(config(runs_dir=str(tmp_path / "undisturbed"))).folder
+    return call

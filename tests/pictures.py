@@ -1,4 +1,4 @@
-"""A folder of images of all kinds that people have: `python -m tests.pictures FOLDER`.
+"""A folder of images of all kinds that people have.
 
 The figures of the embedded shapes, enlarged to many sizes and written in many modes and
 formats; some files are no images.
@@ -6,7 +6,6 @@ formats; some files are no images.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,14 +124,3 @@ def make_folder(
             if index in spoiled:
                 damaged.append(path)
     return damaged
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--train", type=int, default=3000)
-    parser.add_argument("--val", type=int, default=500)
-    parser.add_argument("--broken", type=int, default=0)
-    given = parser.parse_args()
-    for damaged_file in make_folder(given.folder, given.train, given.val, given.broken):
-        print(f"cannot be read: {damaged_file}")

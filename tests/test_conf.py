@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
-from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from resnet_study.__main__ import CONF, to_run_config
 from resnet_study.config import DataConfig, RunConfig, ScheduleConfig
@@ -46,18 +43,8 @@ RUNS = {
 }  # fmt: skip
 
 
-@cache
-def runs_of(experiment: str) -> list[RunConfig]:
-    """The distinct runs of an experiment, as its sweep would have them."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        whole = compose("config", [f"experiment={experiment}"], return_hydra_config=True)
-    choices = []
-    for key, value in whole.hydra.sweeper.params.items():
-        override = OverridesParser.create().parse_override(f"{key}={value}")
-        swept = override.sweep_string_iterator() if override.is_sweep_override() else [value]
-        choices.append([f"{key}={choice}" for choice in swept])
-    runs = [composed(f"experiment={experiment}", *point) for point in product(*choices)]
-    return list({config.run_id: config for config in runs}.values())
+STUDIES = {"quick", "figure6", "short", "short_rate", "imagenet", "imagenet_trial"}
+PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
 
 
 def test_every_experiment_is_known_here():
@@ -66,19 +53,15 @@ def test_every_experiment_is_known_here():
 
 
 @pytest.mark.parametrize("experiment", RUNS)
-def test_each_experiment_has_the_runs_that_it_should(experiment: str):
-    runs = runs_of(experiment)
+def test_each_experiment_has_the_runs_that_it_should(experiment: str, runs_of):
+    runs = runs_of(f"experiment={experiment}")
     assert len(runs) == RUNS[experiment]
     assert {config.experiment_name for config in runs} == {experiment}
 
 
-STUDIES = {"quick", "figure6", "short", "short_rate", "imagenet", "imagenet_trial"}
-PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
-
-
 @pytest.mark.parametrize("experiment", sorted(set(RUNS) - STUDIES))
-def test_each_mechanism_has_a_twin_at_the_papers_scale(experiment: str):
-    quick, paper = runs_of(experiment), runs_of(f"{experiment}_paper")
+def test_each_mechanism_has_a_twin_at_the_papers_scale(experiment: str, runs_of):
+    quick, paper = runs_of(f"experiment={experiment}"), runs_of(f"experiment={experiment}_paper")
     assert len(quick) == len(paper)
     for config in paper:
         identity = config.canonical()
@@ -119,11 +102,11 @@ def test_the_command_line_wins_over_the_experiment():
     assert config.experiment_name == "quick"
 
 
-def test_the_short_rate_is_chosen_on_held_out_images_of_otherwise_equal_runs():
-    (short,) = {c.schedule for c in runs_of("short")}
-    tried = runs_of("short_rate")
+def test_the_short_rate_is_chosen_on_held_out_images_of_otherwise_equal_runs(runs_of):
+    final, tried = runs_of("experiment=short"), runs_of("experiment=short_rate")
+    (short,) = {c.schedule for c in final}
     assert {c.data.validation_images for c in tried} == {5000}
-    assert {c.data.validation_images for c in runs_of("short")} == {0}
+    assert {c.data.validation_images for c in final} == {0}
     assert {replace(c.schedule, learning_rate=0.1) for c in tried} == {
         replace(short, learning_rate=0.1)
     }

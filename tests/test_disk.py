@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import resource
 import shutil
-import subprocess
 import warnings
-from pathlib import Path
+from functools import cache
+from unittest.mock import Mock
 
-import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
 
-from resnet_study import experiment
-from resnet_study.config import (
-    DataConfig,
-)
+from resnet_study.config import DataConfig
 from resnet_study.data import load_images
 from resnet_study.data.cache import cached
 from resnet_study.data.shapes import generate
-from resnet_study.errors import StorageError, StudyError
+from resnet_study.errors import StorageError
 from resnet_study.experiment import run
 from resnet_study.logs import MetricsLog
 from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder
-from tests.comparison import (
-    assert_same_end,
-    calm,
-    damaged,
-    damages,
-    forkserver,
-    in_child,
-    interrupted_at,
-)
+from tests.comparison import assert_same_end, in_child, interrupted_at
+from tests.damage import damaged, damages, given, st
 
 
 def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(config, undisturbed):
@@ -45,7 +33,6 @@ def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(config, und
         shutil.rmtree(folder.path)
 
 
-@calm
 @given(damage=damages, finished=st.booleans(), unsealed=st.integers(0, 3))
 def test_damaged_metrics_are_refused_or_whole_rows(damage, finished, unsealed, tmp_path):
     """Damage to the sealed part is an error; a torn tail ends at the last whole row."""
@@ -77,78 +64,46 @@ def test_damaged_metrics_are_refused_or_whole_rows(damage, finished, unsealed, t
         assert len(text) >= seal["bytes"]
 
 
-def _train_with_small_files(config, queue) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-    try:
-        run(config)
-    except StudyError as error:
-        queue.put(str(error))
-
-
 def test_a_full_disk_is_named_and_leaves_earlier_results(config, undisturbed):
     config = config(every=1000)
     folder = interrupted_at(config, 23)
     earlier = folder.checkpoint_file.read_bytes()
     assert len(earlier) > 30_000
-    queue = forkserver.Queue()
-    child = in_child(_train_with_small_files, config, queue)
-    message = queue.get(timeout=60)
-    child.join()
-    assert message.startswith(f"file={folder.path}/checkpoint")
-    assert "cannot be written (File too large)" in message
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with pytest.raises(StorageError) as caught:
+            run(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value).startswith(f"file={folder.path}/checkpoint")
+    assert "cannot be written (File too large)" in str(caught.value)
     assert folder.checkpoint_file.read_bytes() == earlier
-    manifest = folder.read_manifest()
-    assert manifest is not None
-    assert manifest["state"] == "failed"
+    assert folder.read_manifest()["state"] == "failed"
     run(config)
     assert_same_end(folder.path, undisturbed)
 
 
-def test_a_really_full_disk(config, tmp_path, monkeypatch):
-    """A tmpfs of 200 kB, where the system lets us mount one, that fills up under way."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting a tmpfs is not allowed here: {mounted.stderr.decode().strip()}")
-    try:
-        config = config(every=1000, runs_dir=str(disk / "runs"))
-        with pytest.raises(StorageError, match="0 MB are free there, and one run needs about"):
-            run(config)
-        monkeypatch.setattr(experiment, "check_space", lambda _: None)
-        folder = interrupted_at(config, 11)
-        filler = disk / "filler"
-        filler.write_bytes(b"0" * (shutil.disk_usage(disk).free - 8192))
-        earlier = folder.checkpoint_file.read_bytes()
-        with pytest.raises(StorageError, match="No space left on device"):
-            run(config)
-        assert folder.checkpoint_file.read_bytes() == earlier
-        filler.unlink()
-        assert run(config).state == "finished"
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-class Remove(Reporter):
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def row(self, row):
-        if row["iteration"] == 9:
-            self.path.unlink()
+def test_a_run_does_not_start_where_it_would_not_fit(tiny, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(StorageError, match="0 MB are free there, and one run needs about"):
+        run(tiny())
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_file_removed_under_way_is_named(config, undisturbed):
     config = config(every=6)
     folder = RunFolder.of(config)
+    remover = Reporter()
+    remover.row = lambda row: row["iteration"] == 9 and folder.metrics_file.unlink()
     with pytest.raises(StorageError, match=r"metrics.csv: cannot be written \(No such file"):
-        run(config, Remove(folder.metrics_file))
+        run(config, remover)
     run(config)
     assert_same_end(folder.path, undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_may_build_one_cache(tmp_path):
     config = DataConfig(name="shapes", resolution=8, cache=str(tmp_path / "cache"))
     children = [in_child(load_images, config) for _ in range(2)]
@@ -159,20 +114,19 @@ def test_two_processes_may_build_one_cache(tmp_path):
     assert not list((tmp_path / "cache").glob(".*"))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@cache
+def drawn():
+    return generate(10, 10)
+
+
 @given(damage=damages)
 def test_a_damaged_cache_is_made_again(damage, tmp_path):
     path = tmp_path / "cache.npz"
     path.unlink(missing_ok=True)
-    intact = cached(path, lambda: generate(10, 10)).fingerprint()
+    intact = cached(path, drawn).fingerprint()
     path.write_bytes(damaged(path.read_bytes(), damage))
-    builds = []
-
-    def build():
-        builds.append(1)
-        return generate(10, 10)
-
+    build = Mock(wraps=drawn)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert cached(path, build).fingerprint() == intact
-    assert len(builds) == len([w for w in caught if "is damaged" in str(w.message)])
+    assert build.call_count == len([w for w in caught if "is damaged" in str(w.message)])

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from resnet_study.config import (
-    WarmupConfig,
-)
+from resnet_study.config import WarmupConfig
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.runs import RunFolder
 from resnet_study.training import checkpoint as checkpoints
-from tests.comparison import (
-    Stop,
-    assert_same_end,
-    curve,
-    in_child,
-    interrupted_at,
-)
+from tests.comparison import Stop, assert_same_end, curve, in_child, interrupted_at
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 @pytest.mark.slow
@@ -32,12 +28,10 @@ def test_fifty_kills_at_random_moments(config, undisturbed):
     """SIGKILL whenever, checkpoint writing included, then resume; compared at each end."""
     config = config(every=1)
     folder = RunFolder.of(config)
-    warm = in_child(run, config)
-    warm.join()
-    began = time.monotonic()
-    shutil.rmtree(folder.path)
-    whole = in_child(run, config)
-    whole.join()
+    for _ in range(2):  # The first one makes the server from which all others are forked.
+        shutil.rmtree(folder.path, ignore_errors=True)
+        began = time.monotonic()
+        in_child(run, config).join()
     span = time.monotonic() - began
     rng = random.Random(1)
     kills = ends = half_written = 0
@@ -60,37 +54,42 @@ def test_fifty_kills_at_random_moments(config, undisturbed):
     print(f"{kills} kills, {ends + 1} ends, {half_written} kills left a half-written file")
 
 
-def _killed_at(config, call: int) -> None:
-    """Trains, and dies at the given call that renames a file."""
-    calls = 0
+def _ended_at(config, call: int, end: Callable[[], None]) -> None:
+    """Trains until the given call that renames a file."""
+    calls = count(1)
     rename = Path.replace
 
     def deadly(self, target):
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if next(calls) == call:
+            end()
         return rename(self, target)
 
-    Path.replace = deadly
-    run(config)
-
-
-def test_a_kill_at_every_rename_of_a_checkpoint(config, undisturbed):
-    """Each step of saving: temporary, rotation, new name, manifest."""
-    config = config(every=10)
-    folder = RunFolder.of(config)
-    # Config, manifest, metrics and manifest come first; then four per checkpoint.
-    for call in range(1, 20):
-        child = in_child(_killed_at, config, call)
-        child.join()
-        assert child.exitcode in (0, -signal.SIGKILL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", deadly)
         run(config)
-        assert_same_end(folder.path, undisturbed)
-        shutil.rmtree(folder.path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
+# Config, manifest, metrics and manifest come first; then four per checkpoint: temporary, rotation,
+# new name, manifest.
+@pytest.mark.slow
+@pytest.mark.parametrize("call", range(1, 20))
+def test_a_kill_at_every_rename_of_a_checkpoint(call, config, undisturbed):
+    config = config(every=10)
+    child = in_child(_ended_at, config, call, partial(signal.raise_signal, signal.SIGKILL))
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL)
+    assert_same_end(run(config).folder, undisturbed)
+
+
+@pytest.mark.parametrize("call", [3, 6, 8])
+def test_an_end_at_a_rename(call, config, undisturbed):
+    config = config(every=10)
+    with pytest.raises(pytest.fail.Exception):
+        _ended_at(config, call, pytest.fail)
+    assert_same_end(run(config).folder, undisturbed)
+
+
+@pytest.mark.parametrize("number", STOPS)
 def test_a_signal_saves_the_state_and_the_run_goes_on(number, config, undisturbed):
     config = config(every=1000)
     with pytest.raises(Interrupted) as caught:
@@ -104,10 +103,9 @@ def test_a_signal_saves_the_state_and_the_run_goes_on(number, config, undisturbe
 
 
 def test_handlers_are_given_back(config):
-    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
+    before = [signal.getsignal(number) for number in STOPS]
     run(config())
-    after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
-    assert after == before
+    assert [signal.getsignal(number) for number in STOPS] == before
     assert StopRequest.active is None
 
 
@@ -115,10 +113,9 @@ def test_warmup_and_running_sums_survive(tiny, tmp_path):
     """Stopped between two rows, and within a warm-up that ends by error."""
     warmup = WarmupConfig(learning_rate=0.001, until_error=95.0, min_depth=0)
     schedule = {"iterations": 40, "milestones": (30,), "log_every": 7, "warmup": warmup}
-    whole = run(tiny(schedule, runs_dir=str(tmp_path / "whole")))
+    whole = run(tiny(schedule, runs_dir=str(tmp_path / "whole"))).folder
     cut = tiny(schedule)
     folder = interrupted_at(cut, 3, 11, 25)
     run(cut)
-    rates = {row["learning_rate"] for row in curve(whole.folder)}
-    assert {"0.001", "0.1"} <= rates
-    assert_same_end(folder.path, whole.folder)
+    assert {"0.001", "0.1"} <= {row["learning_rate"] for row in curve(whole)}
+    assert_same_end(folder.path, whole)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.conftest import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 ORDER = [
     {"errors"},
     {"files", "fields", "interruption", "processes", "processor"},
@@ -27,60 +27,51 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 SIBLINGS = {"runs", "models", "data", "probes"}
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found.add(node.module or "")
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+def imports(package: str) -> Iterator[tuple[Path, str]]:
+    """Each file of a package, as a path below it, and each name that the file imports."""
+    root = CHECKOUT / package
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            yield from ((path.relative_to(root), name) for name in names)
 
 
-def unit(path: Path) -> str:
-    part = path.relative_to(CHECKOUT / "resnet_study").parts[0]
-    return part.removesuffix(".py")
+def part(name: str) -> str:
+    """What of the study an import names: "config" for "resnet_study.config.RunConfig"."""
+    top, *rest = name.split(".")
+    return rest[0] if top == "resnet_study" and rest else ""
 
 
-STUDY = sorted((CHECKOUT / "resnet_study").rglob("*.py"))
-ANALYSIS = sorted((CHECKOUT / "analysis").rglob("*.py"))
+def test_the_study_imports_downwards():
+    for path, name in imports("resnet_study"):
+        here, there = path.parts[0].removesuffix(".py"), part(name)
+        top = name.split(".")[0]
+        assert top != "analysis", path
+        assert here == "__main__" or top not in ("hydra", "omegaconf"), f"{path} sees Hydra"
+        if here in RANK and there in RANK and here != there:
+            assert RANK[there] <= RANK[here], f"{path} imports {name}"
+            assert not {here, there} <= SIBLINGS, f"{path} imports its sibling {name}"
 
 
-@pytest.mark.parametrize("path", STUDY, ids=lambda p: str(p.relative_to(CHECKOUT)))
-def test_the_study_imports_downwards(path):
-    here = unit(path)
-    if here == "__init__":
-        return
-    for name in imports(path):
-        top, _, rest = name.partition(".")
-        assert top != "analysis"
-        if top in ("hydra", "omegaconf"):
-            assert here == "__main__", f"{here} sees Hydra"
-        if top != "resnet_study" or not rest:
-            continue
-        there = rest.split(".")[0]
-        if there == here or there not in RANK:
-            continue
-        assert RANK[there] <= RANK[here], f"{here} imports {there}"
-        assert not (here in SIBLINGS and there in SIBLINGS), f"{here} imports its sibling {there}"
+def test_every_part_of_the_study_has_its_place():
+    parts = {path.parts[0].removesuffix(".py") for path, _ in imports("resnet_study")}
+    assert parts - {"__init__"} == set(RANK)
 
 
-@pytest.mark.parametrize("path", ANALYSIS, ids=lambda p: str(p.relative_to(CHECKOUT)))
-def test_the_analysis_knows_little_of_the_study(path):
-    allowed = {"errors", "config", "runs", "files"}
-    for name in imports(path):
-        top, _, rest = name.partition(".")
-        assert top not in ("torch", "torchvision")
-        if top == "resnet_study" and rest:
-            assert rest.split(".")[0] in allowed, f"{path.name} imports {name}"
+def test_the_analysis_knows_little_of_the_study():
+    for path, name in imports("analysis"):
+        assert name.split(".")[0] not in ("torch", "torchvision"), path
+        assert part(name) in {"", "errors", "config", "runs", "files"}, f"{path} imports {name}"
 
 
 def test_config_and_runs_need_no_torch():
-    for name in ("errors", "files", "fields", "groups", "config", "runs"):
-        place = CHECKOUT / "resnet_study" / name
-        files = place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")]
-        found = {entry for file in files for entry in imports(file)}
-        assert found
-        assert not any(entry.split(".")[0] == "torch" for entry in found)
+    names = {"errors", "files", "fields", "groups", "config", "runs"}
+    found = [n for p, n in imports("resnet_study") if p.parts[0].removesuffix(".py") in names]
+    assert len(found) > 20
+    assert not [name for name in found if name.split(".")[0] == "torch"]

@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_study.__main__ import start_processes_as_elsewhere
 
+pytestmark = pytest.mark.slow
+
 
 def loaded(context: str | None, as_elsewhere: bool) -> float | str:
     if as_elsewhere:
@@ -26,9 +28,9 @@ def in_a_worker(*arguments):
         return joblib.Parallel()([joblib.delayed(loaded)(*arguments)] * 2)
 
 
-@pytest.mark.parametrize("context", [None, "fork", "spawn"])
-def test_a_loader_has_processes_in_a_worker(context):
-    assert in_a_worker(context, True) == [4950.0] * 2
+def test_a_loader_has_processes_in_a_worker():
+    for context in (None, "fork", "spawn"):
+        assert in_a_worker(context, True) == [4950.0] * 2
 
 
 def test_the_trap_is_still_there():

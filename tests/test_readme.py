@@ -3,47 +3,40 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
-from analysis.load import load_runs
+from analysis.readme import PART, filled, recorded
 from analysis.statistics import add_family, final_errors, study_difference
 from resnet_study.__main__ import CONF, to_run_config
-from tests.readme import PART, filled
+from tests.conftest import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", ["README.md", "runs/README.md"])
 def test_numbers_and_verdicts_are_those_of_the_recorded_runs(page):
     text = (CHECKOUT / page).read_text(encoding="utf-8")
-    assert filled(text) == text, "python -m tests.readme makes it anew"
-
-
-def marks(page: str) -> list[str]:
-    return re.findall(r"<!-- (\w+(?: \d+)?): ", page)
+    assert filled(text) == text, "python -m analysis.readme makes it anew"
 
 
 def test_each_number_of_the_study_is_in_a_marked_part():
-    assert marks(README) == [
+    marks = re.findall(r"<!-- (\w+(?: \d+)?): ", README)
+    assert marks == [
         "answer", "overview", "rates", "verdicts", "claim 3", "claim 7", "claim 8", "claim 9",
         "claim 3", "claim 6", "claim 7", "claim 8", "claim 9", "claim 10", "trial",
         "benchmark",
     ]  # fmt: skip
-    assert len(list(PART.finditer(README))) == len(marks(README))
+    assert len(list(PART.finditer(README))) == len(marks)
 
 
 @pytest.mark.parametrize("kind", ["answer", "overview", "rates", "verdicts", "claim 3"])
 def test_a_part_that_says_something_else_is_found(kind):
-    start, end = next(
-        part.span(5) for part in PART.finditer(README) if part[0].startswith(f"<!-- {kind}:")
-    )
-    digit = re.compile(r"\d").search(README, start, end).start()
-    wrong = README[:digit] + str((int(README[digit]) + 1) % 10) + README[digit + 1 :]
-    assert filled(wrong) == README
+    part = next(p for p in PART.finditer(README) if p[0].startswith(f"<!-- {kind}:"))
+    wrong = re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), part[5], count=1)
+    assert wrong != part[5]
+    assert filled(part[0].replace(part[5], wrong)) == part[0]
 
 
 def test_prose_below_a_mark_is_not_taken_for_a_part():
@@ -55,18 +48,15 @@ def test_prose_below_a_mark_is_not_taken_for_a_part():
 
 
 def test_bf16_agrees_with_fp32_as_the_readme_says():
-    fp32, bf16 = (
-        add_family(final_errors(load_runs(CHECKOUT / "runs" / "recorded" / name)))
-        for name in ("quick", "bf16")
-    )
-    for error, name in (("train_error", "training"), ("test_error", "test")):
+    fp32, bf16 = (add_family(final_errors(recorded(name).runs)) for name in ("quick", "bf16"))
+    words = " ".join(README.split())
+    for error, named in (
+        ("train_error", "intervals of the difference in training error"),
+        ("test_error", "in test error"),
+    ):
         found = study_difference(bf16, fp32, error)
         apart = int(((found["low"] > 0) | (found["high"] < 0)).sum())
-        words = re.sub(r"\s+", " ", README)
-        if name == "training":
-            assert f"{apart} of {len(found)} intervals of the difference in training error" in words
-        else:
-            assert f"{apart} of {len(found)} in test error" in words
+        assert f"{apart} of {len(found)} {named}" in words
 
 
 def test_pictures_and_pages_are_there():

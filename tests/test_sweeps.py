@@ -2,175 +2,89 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from resnet_study.runs import METRICS
-from tests.comparison import (
-    assert_same_end,
-)
+from resnet_study.runs import RunFolder
+from tests.comparison import assert_same_end
 from tests.pace import slowness, within
+from tests.started import Sweep
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-SWEEP = [
-    "-m",
-    "model=plain,residual",
-    "model.shortcut=A",
-    "model.depth=8,14,20",
-    "model.width=4",
-    "data.resolution=8",
-    "data.train_images=200",
-    "schedule.iterations=300",
-    "schedule.batch_size=16",
-    "schedule.milestones=[150]",
-    "schedule.eval_every=100",
-    "schedule.log_every=25",
-    "schedule.eval_train_images=50",
-    "schedule.warmup.iterations=null",
-    "checkpoint.every=10",
-    "experiment_name=sweep",
-]
+SIX = (
+    *("model=plain,residual", "model.depth=8,14,20", "schedule.iterations=300"),
+    *("schedule.milestones=[150]", "schedule.eval_every=100", "checkpoint.every=10"),
+)
 
 
-def start_sweep(runs_dir: Path, cache: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "resnet_study",
-            *SWEEP,
-            f"runs_dir={runs_dir}",
-            f"data.cache={cache}",
-        ],
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    return errors
-
-
-@pytest.fixture(scope="module")
-def whole_sweep(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("whole")
-    cache = tmp_path_factory.mktemp("cache")
-    finish(start_sweep(runs, cache))
-    assert len(list((runs / "sweep").iterdir())) == 6
-    return runs / "sweep", cache
-
-
-def wait_for_checkpoints(runs_dir: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(list(runs_dir.glob("sweep/*/checkpoint.pt"))) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children(recursive=True)
+def workers_of(sweep: Sweep) -> list[psutil.Process]:
+    children = psutil.Process(sweep.process.pid).children(recursive=True)
     return [c for c in children if any("popen_loky" in word for word in c.cmdline())]
 
 
 def assert_same_sweep(runs: Path, whole: Path) -> None:
     assert {p.name for p in runs.iterdir()} == {p.name for p in whole.iterdir()}
     for folder in runs.iterdir():
-        assert json.loads((folder / "manifest.json").read_text())["state"] == "finished"
+        assert RunFolder(folder).read_manifest()["state"] == "finished"
         assert_same_end(folder, whole / folder.name)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_no_run(whole_sweep, tmp_path):
-    whole, cache = whole_sweep
-    process = start_sweep(tmp_path, cache)
-    for count in (1, 4):
-        wait_for_checkpoints(tmp_path, count)
-        workers_of(process)[0].kill()
-    errors = finish(process)
-    assert errors.count("warning: a worker process died") == 2
-    assert_same_sweep(tmp_path / "sweep", whole)
+def test_a_killed_parent_killed_workers_ctrl_c_and_two_sweeps_at_once(tmp_path, cache):
+    whole = Sweep(tmp_path / "whole", cache, *SIX)
+    status, errors = whole.end()
+    assert status == 0, errors
 
-
-@pytest.mark.slow
-def test_a_killed_parent_takes_its_workers_along_and_the_sweep_goes_on(whole_sweep, tmp_path):
-    whole, cache = whole_sweep
-    process = start_sweep(tmp_path, cache)
-    wait_for_checkpoints(tmp_path, 3)
-    workers = workers_of(process)
-    process.kill()
-    # The workers hold the pipes: this returns when they are gone.
-    process.communicate(timeout=60)
+    lost = Sweep(tmp_path, cache, *SIX)
+    lost.until_saved(2)
+    workers = workers_of(lost)
+    lost.process.kill()
+    # The workers hold the pipe: this returns when they are gone.
+    lost.process.communicate(timeout=60)
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive, "workers outlived their sweep"
-    finish(start_sweep(tmp_path, cache))
-    assert_same_sweep(tmp_path / "sweep", whole)
 
-
-@pytest.mark.slow
-def test_ctrl_c_stops_promptly_and_says_how_to_go_on(whole_sweep, tmp_path):
-    whole, cache = whole_sweep
     before = slowness()
-    process = start_sweep(tmp_path, cache)
-    wait_for_checkpoints(tmp_path, 3)
-    workers = workers_of(process)
+    stopped = Sweep(tmp_path, cache, *SIX)
+    for count in (3, 4):
+        stopped.until_saved(count)
+        workers_of(stopped)[0].kill()
+    stopped.until_saved(5)
     with within(10, before):
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT
-    assert "Traceback" not in errors
+        os.killpg(stopped.process.pid, signal.SIGINT)
+        status, errors = stopped.end()
+    assert status == 128 + signal.SIGINT
+    assert errors.count("warning: a worker process died") == 2
     assert "runs are finished; the same command goes on with the others" in errors
-    psutil.wait_procs(workers, timeout=30)
-    errors = finish(start_sweep(tmp_path, cache))
-    assert_same_sweep(tmp_path / "sweep", whole)
-    resumed = [
-        json.loads((folder / "manifest.json").read_text())["resumed"]
-        for folder in (tmp_path / "sweep").iterdir()
-    ]
-    assert any(resumed), "no run was saved in the middle"
+
+    resumed = {run: len(found["resumed"]) for run, found in stopped.manifests().items()}
+    for sweep in [Sweep(tmp_path, cache, *SIX) for _ in range(2)]:
+        status, errors = sweep.end()
+        assert status == 0, errors
+    assert len(list(whole.runs.iterdir())) == 6
+    assert_same_sweep(stopped.runs, whole.runs)
+    after = {run: len(found["resumed"]) for run, found in stopped.manifests().items()}
+    # The first to see to a run goes on where it was saved; the other one leaves it alone.
+    assert max(after[run] - resumed.get(run, 0) for run in after) == 1
 
 
-@pytest.mark.slow
-def test_two_sweeps_on_one_folder_share_the_work(whole_sweep, tmp_path):
-    whole, cache = whole_sweep
-    sweeps = [start_sweep(tmp_path, cache) for _ in range(2)]
-    for sweep in sweeps:
-        finish(sweep)
-    assert_same_sweep(tmp_path / "sweep", whole)
-    for folder in (tmp_path / "sweep").iterdir():
-        manifest = json.loads((folder / "manifest.json").read_text())
-        assert not manifest["resumed"], "a run was trained by both"
-        rows = (folder / "metrics.csv").read_text().splitlines()
-        assert rows[0] == ",".join(METRICS)
-
-
-@pytest.mark.slow
-def test_a_failing_run_leaves_the_others_alone(whole_sweep, tmp_path):
-    whole, cache = whole_sweep
-    broken = next(whole.glob("plain-014*")).name
-    (tmp_path / "sweep" / broken).mkdir(parents=True)
+def test_a_failing_run_leaves_the_others_alone(cli, tmp_path):
+    sweep, runs = ("-m", "model.depth=8", "seed=0,1"), tmp_path / "runs"
+    assert cli(*sweep, "experiment_name=whole").returncode == 0
+    broken = next((runs / "whole").glob("*-s1-*")).name
     # A folder where a file belongs: this run cannot read its state, the others can.
-    (tmp_path / "sweep" / broken / "checkpoint.new").mkdir()
-    process = start_sweep(tmp_path, cache)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 1
-    assert f"failed: {tmp_path / 'sweep' / broken}" in errors
-    assert "1 of 6 runs are not finished; the same command goes on with them" in errors
-    assert "CheckpointError" in errors
-    assert "CheckpointError" in (tmp_path / "sweep" / broken / "failure.txt").read_text()
-    (tmp_path / "sweep" / broken / "checkpoint.new").rmdir()
-    errors = finish(start_sweep(tmp_path, cache))
-    assert "5 finished, 1 to train" in errors
-    assert_same_sweep(tmp_path / "sweep", whole)
+    (runs / "sweep" / broken / "checkpoint.new").mkdir(parents=True)
+    done = cli(*sweep, "experiment_name=sweep")
+    assert done.returncode == 1
+    assert f"failed: {runs / 'sweep' / broken}" in done.stderr
+    assert "1 of 2 runs are not finished; the same command goes on with them" in done.stderr
+    assert "CheckpointError" in done.stderr
+    assert "CheckpointError" in (runs / "sweep" / broken / "failure.txt").read_text()
+    (runs / "sweep" / broken / "checkpoint.new").rmdir()
+    done = cli(*sweep, "experiment_name=sweep")
+    assert done.returncode == 0
+    assert "1 finished, 1 to train" in done.stderr
+    assert_same_sweep(runs / "sweep", runs / "whole")

@@ -1,7 +1,6 @@
 """Figures: each function takes a frame and returns a matplotlib Figure."""
 
 from analysis.figures.constructed_sibling import constructed_sibling
-from analysis.figures.cost_growth import cost_growth
 from analysis.figures.error_by_depth import error_by_depth
 from analysis.figures.gradient_flow import gradient_flow
 from analysis.figures.layer_responses import layer_responses
@@ -14,7 +13,6 @@ from analysis.figures.throughput import throughput
 
 __all__ = [
     "constructed_sibling",
-    "cost_growth",
     "error_by_depth",
     "gradient_flow",
     "layer_responses",

@@ -19,7 +19,6 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from analysis.collect import summary_of_copies
 from analysis.figures.style import families_in, provenance
 from analysis.page import charts, curve_charts, mechanism_charts
 from analysis.page.runs import describe_runs, shared_settings
@@ -125,7 +124,6 @@ def build_page(
     found: dict[str, Any],
     tables: dict[str, Titled],
     links: dict[str, str] | None = None,
-    refresh: int | None = None,
 ) -> str:
     """Writes a study up as one HTML document that needs nothing else.
 
@@ -134,7 +132,6 @@ def build_page(
         found: As from `verdict`.
         tables: By name, as drawn elsewhere in the report.
         links: Further reports, title to relative address.
-        refresh: Seconds after which a browser loads the page anew; for watching a sweep.
     """
     runs = study.runs
     specs = {
@@ -159,11 +156,9 @@ def build_page(
         unfinished={run: state for run, state in study.states.items() if state != "finished"},
         absent=absent_cells(runs),
         links=links or {},
-        refresh=refresh,
         commits=sorted({str(m.get("commit") or "unknown") for m in study.manifests.values()}),
         machines=sorted({_machine(manifest, several) for manifest in study.manifests.values()}),
         several_machines=several,
-        copies=summary_of_copies(study.duplicates),
     )
 
 
@@ -176,16 +171,13 @@ class Compared:
     address: str
 
 
-def build_comparison(
-    runs: pd.DataFrame, studies: Sequence[Compared], table: Titled, refresh: int | None = None
-) -> str:
+def build_comparison(runs: pd.DataFrame, studies: Sequence[Compared], table: Titled) -> str:
     """Writes a page that sets studies side by side.
 
     Args:
         runs: As from `load_runs`, with a column `study`.
         studies: In the order of the page.
         table: The differences between them.
-        refresh: As in `build_page`.
     """
     named = [f"{study}: {provenance(part)}" for study, part in runs.groupby("study", sort=False)]
     return _render(
@@ -196,7 +188,6 @@ def build_comparison(
         spec=_spec(COMPARISON, runs),
         studies=studies,
         table=_cells(table),
-        refresh=refresh,
     )
 
 

@@ -65,8 +65,7 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
                 "test_error": None if final is None else final["test_error"],
                 "seconds": manifest.get("seconds"),
                 "settings": {key: own[key] for key in own if own[key] != shared.get(key)},
-                "facts": _facts(manifest)
-                | ({"folder": str(study.place(run_id))} if study.collected else {}),
+                "facts": _facts(manifest),
                 "failure": _failure(RunFolder(study.place(run_id)), manifest),
                 "curves": [] if curve is None else _polylines(curve, config.schedule.iterations),
             }

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 from resnet_study import machine
-from resnet_study.benchmark import growth
 from resnet_study.benchmark.crew import Crew
 from resnet_study.benchmark.session import CONVENTIONAL, Session, recipes_for
 from resnet_study.benchmark.subjects import DEFAULT, Subject
@@ -49,8 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
     parser.add_argument("--seconds", type=float, default=4.0,
                         help="of each measurement (default: 4)")  # fmt: skip
-    parser.add_argument("--growth", action=argparse.BooleanOptionalAction, default=True,
-                        help="measure how cost grows, too, and draw it")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), metavar="DIR",
                         help="of results (default: runs/benchmark)")  # fmt: skip
     return parser
@@ -98,12 +95,11 @@ def _benchmark(options: argparse.Namespace) -> None:
     path = options.output / "benchmark.json"
     # An earlier session's file is not this one's.
     path.unlink(missing_ok=True)
-    size = max(workers, growth.worker_counts(cores, on_gpu)[-1] if options.growth else 1)
     with (
         tempfile.TemporaryDirectory(
             dir=options.output, prefix=".scratch-", ignore_cleanup_errors=True
         ) as scratch,
-        Crew(size) as crew,
+        Crew(workers) as crew,
         Console(stderr=True).status("") as status,
     ):
         loaders = sorted({0, 1, cores // 2, cores})
@@ -126,9 +122,6 @@ def _benchmark(options: argparse.Namespace) -> None:
                 _tell(status, "evaluation", f"{subject.name}, {recipe.name}")
                 session.evaluate(crew, subject, recipe)
         result["measurements"] = session.measurements()
-        if options.growth:
-            tell = functools.partial(_tell, status, "growth")
-            result["growth"] = growth.measure(session, crew, precisions[-1], tell)
     write_text(path, json.dumps(result, indent=2) + "\n")
     _print_table(result)
     print(path, flush=True)
@@ -140,8 +133,6 @@ def _announce(session: Session, subjects: int, recipes: int, options: argparse.N
     each = options.seconds + session.delay + 0.5
     trials = options.rounds * (recipes - 1) + 2 * options.rounds + len(session.loaders) - 2
     minutes = subjects * trials * each / 60
-    if options.growth:
-        minutes += growth.measurements(session) * each / 60
     print(f"about {minutes:.0f} minutes; nothing else should run meanwhile", file=sys.stderr)
 
 

@@ -55,12 +55,6 @@ class Crew:
         return [future.result() for future in futures]
 
 
-def alone(task: Callable[..., Any], *arguments: Any) -> Any:
-    """Lets a fresh process do a task: one whose memory nothing else has touched."""
-    with Crew(1) as crew:
-        return crew.do(task, [arguments])[0]
-
-
 def _join(done: Any) -> None:
     """Makes a process one of a crew: Ctrl-C is its parent's to meet, whose end is its own."""
     measure.together.done = done

@@ -126,13 +126,11 @@ class Session:
         self.best_loaders[subject] = ranked[:2]
         self.rates[subject, recipe].append(tried[ranked[0]])
 
-    def train(self, crew: Crew, subject: Subject, recipe: Recipe, **options: Any) -> float:
+    def train(self, crew: Crew, subject: Subject, recipe: Recipe) -> float:
         """Images per second of all of a recipe's processes together."""
         with tempfile.TemporaryDirectory(dir=self.scratch, ignore_cleanup_errors=True) as folder:
             configs = [
-                subject.config(
-                    folder, recipe.precision, self.device, recipe.threads, seed, **options
-                )
+                subject.config(folder, recipe.precision, self.device, recipe.threads, seed)
                 for seed in range(recipe.workers)
             ]
             window = Window.of(self.seconds, self.delay, recipe.workers)

@@ -27,12 +27,10 @@ class Subject:
         depth: Weighted layers.
         scale: "paper" (width 16, 32×32 pixels, batches of 128, a row each 100 and a
             checkpoint each 1,000 iterations) or "quick" (8, 16×16, 64, 50, 250).
-        batch_size: Images of a mini-batch, in place of the scale's.
     """
 
     depth: int
     scale: str = "paper"
-    batch_size: int | None = None
 
     @property
     def name(self) -> str:
@@ -60,8 +58,6 @@ class Subject:
         device: str,
         threads: int | None,
         seed: int = 0,
-        activation_checkpointing: bool = False,
-        kernels: str = "auto",
     ) -> RunConfig:
         """A run of this network without an end, evaluations and checkpoints: it is stopped."""
         paper = self.scale == "paper"
@@ -74,7 +70,7 @@ class Subject:
             ),
             schedule=ScheduleConfig(
                 iterations=NEVER,
-                batch_size=self.batch_size or (128 if paper else 64),
+                batch_size=128 if paper else 64,
                 learning_rate=0.01,
                 milestones=(),
                 log_every=100 if paper else 50,
@@ -87,8 +83,6 @@ class Subject:
             device=device,
             threads=threads,
             seed=seed,
-            kernels=kernels,
-            activation_checkpointing=activation_checkpointing,
             runs_dir=runs_dir,
             experiment_name="benchmark",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,8 +23,7 @@ T = TypeVar("T")
 Turns = Callable[[Iterable[T]], Iterable[T]]
 
 
-@dataclass(frozen=True)
-class EpochDraws:
+class EpochDraws(NamedTuple):
     """All random numbers of one epoch, one entry per position in its order."""
 
     order: NDArray[np.int64]
@@ -169,10 +168,7 @@ class TrainingBatches(DrawnBatches):
 
         def draw(epoch: int) -> Tensors:
             draws = draw_epoch(seed, epoch, len(source), augment)
-            return tuple(
-                torch.from_numpy(drawn).to(device)
-                for drawn in (draws.order, draws.top, draws.left, draws.flip, draws.colour)
-            )
+            return tuple(torch.from_numpy(drawn).to(device) for drawn in draws)
 
         super().__init__(len(source), batch_size, draw)
 
@@ -195,10 +191,6 @@ class TrainingBatches(DrawnBatches):
             images = shift_colour(images, colour, self.components)
         images = crop_and_flip(images, top, left, flip, self.augment.padding)
         return images, self.source.labels[order]
-
-    def batch(self, iteration: int) -> Batch:
-        """The batch of an iteration, as `assemble` makes it."""
-        return self.assemble(*self.draws(iteration))
 
     def starting_at(
         self, iteration: int, share: Callable[[Tensors], Tensors] = whole

@@ -89,8 +89,9 @@ def normalization_of(
     """
     config = folder.config
     given = config.stream.normalization == "torchvision"
+    published = Normalization(*map(torch.tensor, (TORCHVISION_MEAN, TORCHVISION_DEVIATION)))
     if given and not config.augment.colour:
-        return Normalization(*map(torch.tensor, (TORCHVISION_MEAN, TORCHVISION_DEVIATION))), None
+        return published, None
     stream = config.stream
     count = min(stream.statistics_images, len(folder.train))
     how = f"{stream.crop}-{stream.test_scale}-{int(stream.upright)}-{count}"
@@ -98,9 +99,7 @@ def normalization_of(
     found = cached_arrays(path, ("mean", "components"), lambda: _measured(folder, count, workers))
     components = torch.from_numpy(found["components"]) if config.augment.colour else None
     if given:
-        return Normalization(
-            *map(torch.tensor, (TORCHVISION_MEAN, TORCHVISION_DEVIATION))
-        ), components
+        return published, components
     mean = found["mean"]
     if stream.normalization == "per_channel_mean":
         mean = mean.mean(axis=(0, 1))

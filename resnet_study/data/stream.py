@@ -167,11 +167,6 @@ class StreamedFolder:
         """Labels of the training images, int64 `(N,)`."""
         return self.train.labels
 
-    @property
-    def test_labels(self) -> NDArray[np.int64]:
-        """Labels of the evaluated images, int64 `(M,)`."""
-        return self.test.labels
-
     def fingerprint(self) -> str:
         """Twelve hex digits that change with any file's name, class or size."""
         return _digest((self.train, self.test))[:12]

@@ -122,8 +122,6 @@ def count_multiply_adds(network: nn.Module, height: int, width: int) -> int:
 
 
 __all__ = [
-    "CifarNet",
-    "ImageNetNet",
     "StagedNet",
     "build_network",
     "count_multiply_adds",

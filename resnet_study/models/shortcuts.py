@@ -29,9 +29,6 @@ class PadShortcut(nn.Module):
         x = x[:, :, :: self.stride, :: self.stride]
         return F.pad(x, (0, 0, 0, 0, 0, self.extra_channels))
 
-    def extra_repr(self) -> str:
-        return f"extra_channels={self.extra_channels}, stride={self.stride}"
-
 
 class ProjectionShortcut(nn.Sequential):
     """Options B and C: a strided 1×1 convolution followed by batch norm, if there is any."""

@@ -1,213 +1,186 @@
-"""Seconds that a run takes, from what a benchmark has measured. Nothing here is measured anew."""
+"""Seconds that a run takes, from finished runs or from a benchmark. Nothing is measured here."""
 
 from __future__ import annotations
 
+import functools
+import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import statistics
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from resnet_study.config import RunConfig
-from resnet_study.plan.images import Images
-from resnet_study.plan.measured import Benchmark, Speed
+import numpy as np
+
+from resnet_study.config import DataConfig, RunConfig
+from resnet_study.errors import StorageError
+from resnet_study.files import reason
 from resnet_study.plan.place import Place
+from resnet_study.runs import RunFolder
 
-# Assumed, and said so in each plan: a run's own start (its data, its network), that of a
-# process (Python and torch), and the capture of a CUDA graph.
-START, PROCESS_START, GPU_START = 2.0, 5.0, 6.0
+OWN = Path("runs/benchmark/benchmark.json")
+RECORDED = Path(__file__).resolve().parents[2] / "runs/recorded/benchmark/benchmark.json"
+POSITIVE = ("depth", "width", "side", "workers", "threads", "cores", "images_per_second")
+
+# A network as a benchmark measured it: its record in the file and the machine's, with "layer",
+# which is width times pixels, to which a layer's time is proportional; and "source" for readers.
+Measured = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run takes from its beginning to its end.
+    """What a run takes.
 
     Attributes:
-        seconds: In all.
-        start: The part of it that does not depend on how much is left of the run.
-        basis: What it rests on, in a word or two: "measured", "between measured depths",
-            "beyond measured depths", "scaled", or "3 runs".
-        spread: How far the measurements lie apart, in percent; None of a single one.
-        notes: What a reader should know of it.
+        seconds: From its beginning to its end.
+        basis: How that is known: "3 runs", "measured" by a benchmark at this depth or others, or
+            "scaled" from another width, size of images, precision or kind of device.
+        source: Which runs or which benchmark.
     """
 
     seconds: float
-    start: float
     basis: str
-    spread: float | None
-    notes: tuple[str, ...] = ()
+    source: str
 
 
-def start_seconds(place: Place) -> float:
-    """Seconds until a run trains."""
-    own = PROCESS_START if place.own_process else 0.0
-    return START + own + (GPU_START if place.gpus else 0.0)
+def read_benchmark(path: Path) -> list[Measured]:
+    """Reads what a benchmark's file has of the study's own recipes.
+
+    Raises:
+        StorageError: It is not there, or is something else.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        machine = result["machine"]
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        source = "{}: {device_name}, {cores} cores".format(shown, **machine)
+        records = [machine | r for r in result["measurements"] if r["recipe"] != "conventional"]
+        if not records or not all(0 < r[key] < math.inf for r in records for key in POSITIVE):
+            raise ValueError
+        return [r | {"source": source, "layer": r["width"] * r["side"] ** 2} for r in records]
+    except OSError as error:
+        raise StorageError("benchmark", path, f"cannot be read ({reason(error)})") from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise StorageError("benchmark", path, "must be a file that make bench wrote") from error
 
 
-def evaluations(config: RunConfig) -> int:
-    """Evaluations of a run: each `eval_every`, at the end, and before, of trained weights."""
-    schedule = config.schedule
-    started = config.start.depth is not None or config.start.run is not None
-    return math.ceil(schedule.iterations / schedule.eval_every) + started
+def choose_benchmark(given: str | None, place: Place) -> Path:
+    """The file that the user names, else this machine's, else the recorded one.
+
+    Raises:
+        StorageError: This machine's file is damaged.
+    """
+    here = {"device_name": place.device_name, "cores": place.cores}
+    if given is None and OWN.is_file() and here.items() <= read_benchmark(OWN)[0].items():
+        return OWN
+    return Path(given or RECORDED)
 
 
-def estimate(config: RunConfig, images: Images, place: Place, benchmark: Benchmark) -> Estimate:
-    """Estimates a run.
+def from_finished_runs(config: RunConfig, place: Place) -> Estimate | None:
+    """The median of finished runs that differ from this one in the seed alone, if there are any.
+
+    Runs on other hardware do not count. A cluster's hardware is not known: there all runs count.
+    """
+    folder = RunFolder.of(config).path.parent
+    stem = config.run_id.rsplit("-", 2)[0]
+    found = []
+    for path in folder.glob(f"{stem}-s*-??????"):
+        seed = path.name.rsplit("-", 2)[1][1:]
+        if not seed.isdecimal() or replace(config, seed=int(seed)).run_id != path.name:
+            continue
+        with suppress(StorageError):
+            manifest = RunFolder(path).read_manifest() or {}
+            same = manifest.get("threads") == (config.threads or place.threads)
+            same &= place.device_name in (None, manifest.get("device_name"))
+            if same and manifest["state"] == "finished":
+                found.append(manifest["seconds"] + manifest.get("probe_seconds", 0.0))
+    if not found:
+        return None
+    seconds, basis = statistics.median(found), f"{len(found)} run{'s' if len(found) > 1 else ''}"
+    return Estimate(place.start_seconds + seconds, basis, f"finished runs in {folder}")
+
+
+def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) -> Estimate:
+    """Estimates a run from what was measured nearest to it.
 
     Args:
         config: The run.
-        images: What it sees.
-        place: Where it is trained.
-        benchmark: What was measured, there or elsewhere.
+        place: Where it trains.
+        measured: Networks that were measured, there or elsewhere.
+
+    Raises:
+        DataError: An image folder is not there, or has another layout.
     """
-    schedule, notes = config.schedule, []
-    speeds, slower, note = recipe(benchmark, config, place)
-    notes += note
-    side: float = images.side
-    if config.model.architecture == "imagenet":
-        # Stem and pooling reduce it before the stages.
-        side /= 4
-        notes.append(
-            "no network of ImageNet's family was measured: these times are scaled from CIFAR's by "
-            "multiply-adds and may be wrong by a multiple; reading images and the last "
-            "evaluation's views are not counted"
-        )
-    speeds, scale = nearest_scale(speeds, config.model.width, side)
-    if config.model.architecture == "imagenet":
-        # Wide layers are bound by arithmetic, which grows with the square of the width.
-        scale *= config.model.width / speeds[0].width
-    depth = config.model.depth
-    train = slower * scale * over_depth([(s.depth, s.train) for s in speeds], depth)
-    evaluate = slower * scale * over_depth([(s.depth, s.evaluate) for s in speeds], depth)
-    saving = scale * over_depth([(s.depth, s.checkpoint) for s in speeds], depth)
-    if config.activation_checkpointing:
-        # Forwards once more, of three passes.
-        train *= 4 / 3
-        notes.append("activation checkpointing is counted as a third more")
-    if (batch := speeds[0].batch_size) != schedule.batch_size:
-        notes.append(
-            f"batches of {batch} were measured, not {schedule.batch_size}; small ones take more "
-            "time per image"
-        )
-    if config.model.family != "residual-A":
-        notes.append("only option A was measured: plain networks take less, B and C more")
-    if config.model.norm == "none":
-        notes.append("networks with batch norm were measured, those without take less")
-    if config.probes.active:
-        notes.append("probes are not counted")
-    if schedule.plateau.stop_early:
-        notes.append("a plateau may end runs earlier")
-    if config.kernels == "torch" and benchmark.kernels == "fused" and place.device == "cpu":
-        notes.append("kernels=torch is slower than the kernels that were measured")
-    seen = min(schedule.eval_train_images or images.train, images.train) + images.test
-    start = start_seconds(place)
-    seconds = (
-        start
-        + schedule.iterations * schedule.batch_size * train
-        + evaluations(config) * seen * evaluate
-        + math.ceil(schedule.iterations / config.checkpoint.every) * saving
-    )
-    spreads = [s.spread for s in speeds]
-    known = [spread for spread in spreads if spread is not None]
-    spread = max(known) if len(known) == len(spreads) else None
-    return Estimate(seconds, start, _basis(speeds, depth, scale), spread, tuple(notes))
-
-
-def _basis(speeds: Sequence[Speed], depth: int, scale: float) -> str:
-    depths = [speed.depth for speed in speeds]
-    if scale != 1:
-        return "scaled"
-    if depth in depths:
-        return "measured"
-    return "interpolated" if min(depths) < depth < max(depths) else "extrapolated"
-
-
-def recipe(
-    benchmark: Benchmark, config: RunConfig, place: Place
-) -> tuple[list[Speed], float, list[str]]:
-    """The measurements of the recipe that is nearest to how a run would be trained.
-
-    Returns:
-        The measurements; how many times as long an image takes where more workers share the
-        machine than were measured; and what a reader should know.
-    """
-    notes = []
-    speeds = [s for s in benchmark.speeds if s.precision == config.precision]
-    if not speeds:
-        speeds = list(benchmark.speeds)
-        notes.append(f"{config.precision} was not measured; another precision stands for it")
-    if benchmark.device != place.device:
-        kinds = {"cpu": "a CPU", "cuda": "a GPU"}
-        notes.append(
-            f"measured on {kinds.get(benchmark.device, benchmark.device)}, while these runs "
-            f"train on {kinds[place.device]}: these times say little"
-        )
+    train, test, side = images(config.data)
+    schedule, width = config.schedule, config.model.width
     threads = config.threads or place.threads
-    if place.device == "cuda":
+    layer: float = width * side**2
+    if config.model.architecture == "imagenet":
+        # Stem and pooling divide the side by 4. These wider layers are bound by arithmetic, which
+        # grows with the square of the width, and CIFAR's, of width 16, by memory traffic.
+        layer *= width / 16 / 4**2
+    wanted = {"threads": threads, "workers": place.workers, "layer": layer}
+    if place.gpus:
         sharing = 1 if place.cluster else math.ceil(place.workers / place.gpus)
-        speeds = _nearest(speeds, lambda speed: speed.workers, sharing)
-        workers = speeds[0].workers
-        if sharing != workers:
-            notes.append(f"{workers} at a time on a GPU were measured, not {sharing}")
-        return speeds, max(1.0, sharing / workers), notes
-    speeds = _nearest(speeds, lambda speed: speed.threads, threads)
-    speeds = _nearest(speeds, lambda speed: speed.workers, place.workers)
-    measured = speeds[0].threads
-    if measured != threads:
-        notes.append(
-            f"{_threads(measured)} of a run {'was' if measured == 1 else 'were'} measured, "
-            f"not {_threads(threads)}"
-        )
-    if place.cores is None:
-        return speeds, 1.0, notes
-    before = max(1.0, speeds[0].workers * measured / benchmark.cores)
-    return speeds, max(1.0, place.workers * threads / place.cores / before), notes
+        wanted = {"workers": sharing, "layer": layer}
+
+    def distance(record: Measured) -> list[tuple[float, float]]:
+        """Ratios to what is wanted, the most important first; of equal ones the smaller value."""
+        return [(abs(math.log(record[key] / value)), record[key]) for key, value in wanted.items()]
+
+    precise = [record for record in measured if record["precision"] == config.precision]
+    least = min(map(distance, precise or measured))
+    records = [record for record in precise or measured if distance(record) == least]
+    evaluated = min(schedule.eval_train_images or train, train) + test
+    evaluated *= math.ceil(schedule.iterations / schedule.eval_every)
+    # Training passes over a network three times, and once more to recompute activations.
+    passes = 4 if config.activation_checkpointing else 3
+    trained = schedule.iterations * schedule.batch_size * passes / 3
+    by_depth = {record["depth"]: _seconds(record, trained, evaluated) for record in records}
+    seconds = _at_depth(by_depth, config.model.depth) * layer / records[0]["layer"]
+    turns = max(1.0, place.workers * threads / (place.cores or math.inf))
+    one, on_gpu = records[0], place.gpus > 0
+    known = precise and layer == one["layer"] and on_gpu == (one["device"] == "cuda")
+    basis = "measured" if known else "scaled"
+    return Estimate(place.start_seconds + turns * seconds, basis, one["source"])
 
 
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
+def _seconds(record: Measured, trained: float, evaluated: float) -> float:
+    """Seconds that each worker of a measurement takes for so many images."""
+    training = record["images_per_second"]
+    # An interrupted benchmark has no evaluation, which is one of training's three passes.
+    evaluation = record.get("evaluation_images_per_second") or 3 * training
+    return float(record["workers"] * (trained / training + evaluated / evaluation))
 
 
-def _nearest(speeds: list[Speed], of: Callable[[Speed], float], value: float) -> list[Speed]:
-    """Those whose number is nearest, by ratio; the smaller of two that are equally near."""
-    best = min({of(s) for s in speeds}, key=lambda found: (abs(math.log(found / value)), found))
-    return [speed for speed in speeds if of(speed) == best]
+def _at_depth(seconds: dict[int, float], depth: int) -> float:
+    """A straight line between measured depths, in proportion beyond them."""
+    depths = sorted(seconds)
+    within = min(max(depth, depths[0]), depths[-1])
+    return float(np.interp(within, depths, [seconds[d] for d in depths])) * depth / within
 
 
-def nearest_scale(speeds: Sequence[Speed], width: int, side: float) -> tuple[list[Speed], float]:
-    """The measurements at the nearest width and side, and the factor from there to here.
+@functools.cache
+def images(data: DataConfig) -> tuple[int, int, int]:
+    """Training images, evaluated images, and their side in pixels; none is decoded.
 
-    Cost grows with width and with the square of the side, as in `sweep.relative_cost`.
+    Raises:
+        DataError: An image folder is not there, or has another layout.
     """
+    if data.streamed:
+        from resnet_study.data.stream import StreamedFolder
 
-    def cost(speed: Speed) -> float:
-        return float(speed.width * speed.side**2)
+        folder = StreamedFolder(data)
+        return len(folder.train), len(folder.test), data.stream.crop
+    side, train, test = 32, *((10_000, 2_000) if data.name == "shapes" else (50_000, 10_000))
+    if data.name == "image_folder":
+        from PIL import Image
 
-    wanted = width * side**2
-    exact = [s for s in speeds if (s.width, s.side) == (width, side)]
-    found = exact or _nearest(list(speeds), cost, wanted)
-    return found, 1.0 if exact else wanted / cost(found[0])
+        from resnet_study.data.folders import ImageFolder
 
-
-def over_depth(points: Sequence[tuple[int, float]], depth: int) -> float:
-    """Seconds at a depth, from seconds at measured depths: straight lines between these.
-
-    Time is a straight line in depth; beyond the measured depths the last piece goes on. A
-    single measurement is taken in proportion.
-
-    Args:
-        points: Depth and seconds; the mean counts where a depth stands twice.
-        depth: Weighted layers.
-    """
-    by_depth: dict[int, list[float]] = {}
-    for measured, seconds in points:
-        by_depth.setdefault(measured, []).append(seconds)
-    known = sorted((d, sum(each) / len(each)) for d, each in by_depth.items())
-    if len(known) == 1:
-        return known[0][1] * depth / known[0][0]
-    after = next((i for i, (d, _) in enumerate(known) if d >= depth), len(known) - 1)
-    (one, low), (two, high) = known[max(0, after - 1) : max(0, after - 1) + 2]
-    line = low + (high - low) * (depth - one) / (two - one)
-    if one <= depth <= two:
-        return line
-    # Noise could tilt the line below nothing where it is followed far.
-    nearest, seconds = min(known, key=lambda point: abs(point[0] - depth))
-    return max(line, seconds * min(1.0, depth / nearest))
+        files = ImageFolder(Path(data.root or "")).files
+        train, test = (sum(map(len, files[part])) for part in ("train", "test"))
+        with suppress(OSError), Image.open(files["train"][0][0][0]) as image:
+            side = min(image.size)
+    return data.train_images or train, data.validation_images or test, data.resolution or side

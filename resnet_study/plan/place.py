@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_study.errors import ConfigError
-from resnet_study.sweep import RUNS_PER_GPU, workers_and_threads
+import joblib
+
+from resnet_study.config import RunConfig
+from resnet_study.processor import processor_name
+from resnet_study.sweep import runs_per_gpu, workers_and_threads
 
 # Without one of these files there is no GPU to ask torch for: NVIDIA's, WSL's and AMD's.
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -16,18 +19,17 @@ DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 @dataclass(frozen=True)
 class Place:
-    """Where and how many at a time.
+    """The machine or cluster that trains.
 
     Attributes:
-        launcher: Its name, such as "local".
-        workers: Runs that go on at the same time.
+        launcher: The launcher's name, such as "local".
+        workers: Runs that train at the same time.
         threads: CPU threads of each, where the run's own setting is null.
-        gpus: That all workers share; on a cluster, that each run has.
-        cores: That all workers share; None on a cluster, where each run has its own.
-        cluster: Whether runs are trained on other machines than this one.
-        own_process: Whether each run starts a process.
-        minutes: Limit of one process, and how often a run may reach it and go on; None
-            where there is no limit.
+        gpus: GPUs that all workers share; on a cluster, those of each run.
+        cores: CPU cores that all workers share; None on a cluster, where each run has its own.
+        device_name: What this machine trains on; None on a cluster.
+        timeout_min: Minutes that Slurm allows a job; None without a limit.
+        max_num_timeout: How often a run may reach that limit and go on.
     """
 
     launcher: str
@@ -35,121 +37,63 @@ class Place:
     threads: int
     gpus: int = 0
     cores: int | None = None
-    cluster: bool = False
-    own_process: bool = False
-    minutes: tuple[int, int] | None = None
+    device_name: str | None = None
+    timeout_min: int | None = None
+    max_num_timeout: int = 0
 
     @property
-    def device(self) -> str:
-        """The kind of device: "cpu" or "cuda"."""
-        return "cuda" if self.gpus else "cpu"
+    def cluster(self) -> bool:
+        return self.cores is None
 
-    def describe(self) -> str:
-        """In words, such as "2 at a time on 1 core each (launcher local)"."""
-        cores = f"{self.threads} core{'s' if self.threads > 1 else ''}"
-        on = cores
-        if self.gpus and self.cluster:
-            on = f"{self.gpus} GPU{'s' if self.gpus > 1 else ''} and {cores}"
-        each = " each" if self.workers > 1 else ""
-        text = f"{self.workers} at a time on {on}{each}"
-        if self.gpus and not self.cluster:
-            text += f", sharing {self.gpus} GPU{'s' if self.gpus > 1 else ''}"
-        return f"{text} (launcher {self.launcher})"
+    @property
+    def start_seconds(self) -> float:
+        """Seconds until a run trains, assumed.
+
+        Data and network take 2, a process of its own 5, the capture of a CUDA graph 6.
+        """
+        return 2.0 + 5.0 * self.cluster + 6.0 * (self.gpus > 0)
 
 
-def is_cluster(settings: Mapping[str, Any]) -> bool:
-    """Whether a launcher with these settings trains on other machines."""
-    return "Slurm" in str(settings.get("_target_"))
-
-
-def place_of(
-    name: str,
-    settings: Mapping[str, Any],
-    runs: int,
-    cores: int,
-    gpus: int,
-    per_gpu: int = RUNS_PER_GPU,
-) -> Place:
-    """Where runs are trained by a launcher with these settings.
+def place_of(name: str, settings: Mapping[str, Any], configs: Sequence[RunConfig]) -> Place:
+    """Where a launcher with these settings would train.
 
     Args:
         name: The launcher's name.
         settings: Its settings, as in conf/hydra/launcher.
-        runs: Distinct runs of the sweep, finished ones included.
-        cores: Of this machine.
-        gpus: Of this machine, that runs would be trained on.
-        per_gpu: Runs that share one, as from `runs_per_gpu`.
+        configs: The sweep's runs, finished ones included.
 
     Raises:
-        ConfigError: A setting is not a number, or allows no run.
+        ConfigError: The launcher's settings allow no run.
+        DeviceError: The runs ask for a GPU that is not there.
     """
-    if is_cluster(settings):
-        return _cluster(name, settings, runs)
-    key = "array_parallelism" if "array_parallelism" in settings else "n_jobs"
-    asked = _number(settings, key, 1)
-    if asked == 0:
-        raise ConfigError(f"hydra.launcher.{key}", 0, "allowed is 1 or more, or -1 for all cores")
+    runs = len({config.run_id for config in configs})
+    if "array_parallelism" in settings:
+        return Place(
+            name,
+            max(1, min(settings["array_parallelism"], runs)),
+            settings.get("cpus_per_task") or 1,
+            settings.get("gpus_per_node") or settings.get("gpus_per_task") or 0,
+            timeout_min=settings.get("timeout_min"),
+            max_num_timeout=settings.get("max_num_timeout") or 0,
+        )
+    cores = joblib.cpu_count()
+    gpus, device_name = _device(configs[0].device)
+    asked, per_gpu = settings.get("n_jobs", 1), runs_per_gpu(configs)
     workers, threads = workers_and_threads(asked, runs, cores, gpus, per_gpu=per_gpu)
-    return Place(
-        name, workers, threads, gpus, cores, own_process=key != "n_jobs", minutes=_limit(settings)
-    )
+    return Place(name, workers, threads, gpus, cores, device_name)
 
 
-def _cluster(name: str, settings: Mapping[str, Any], runs: int) -> Place:
-    most = _number(settings, "array_parallelism", 1)
-    if most < 1:
-        raise ConfigError("hydra.launcher.array_parallelism", most, "allowed is 1 or more")
-    return Place(
-        name,
-        min(most, runs),
-        max(1, _number(settings, "cpus_per_task", 1)),
-        _number(settings, "gpus_per_node", 0) or _number(settings, "gpus_per_task", 0),
-        cluster=True,
-        own_process=True,
-        minutes=_limit(settings),
-    )
+def _device(device: str) -> tuple[int, str]:
+    """How many GPUs of this machine would train, and the name of what trains.
 
-
-def _limit(settings: Mapping[str, Any]) -> tuple[int, int] | None:
-    if settings.get("timeout_min") is None:
-        return None
-    return _number(settings, "timeout_min", 0), _number(settings, "max_num_timeout", 0)
-
-
-def _number(settings: Mapping[str, Any], key: str, default: int) -> int:
-    value = settings.get(key)
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"hydra.launcher.{key}", value, "allowed is an integer")
-    return value
-
-
-def gpus_here(device: str) -> int:
-    """GPUs of this machine that runs with this `device` would be trained on.
-
-    Raises:
-        DeviceError: A GPU is asked for that is not there.
+    The name stands in manifests and benchmarks, too. Imports torch only to ask for a GPU.
     """
     if device == "cpu" or (device == "auto" and not any(Path(p).exists() for p in DRIVERS)):
-        return 0
+        return 0, processor_name()
     import torch
 
-    from resnet_study.machine import choose_device
+    from resnet_study import machine
 
-    if choose_device(device).type == "cpu":
-        return 0
-    return 1 if ":" in device else torch.cuda.device_count()
-
-
-def name_of_device(device: str) -> str:
-    """The name of what this machine trains on, as it stands in manifests and benchmarks."""
-    if device == "cpu":
-        from resnet_study.processor import processor_name
-
-        return processor_name()
-    import torch
-
-    from resnet_study.machine import device_name
-
-    return device_name(torch.device("cuda", 0))
+    chosen = machine.choose_device(device)
+    gpus = 1 if ":" in device else torch.cuda.device_count()
+    return gpus * (chosen.type != "cpu"), machine.device_name(chosen)

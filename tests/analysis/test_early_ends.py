@@ -11,30 +11,22 @@ from analysis.figures.learning_curves import learning_curves, milestones
 from analysis.figures.style import provenance
 from analysis.page.curve_charts import learning_curves as chart
 from analysis.statistics import final_errors, together
+from tests.analysis.made import study
 
 
-def rows_of(seed: int, end: int, lowered: int) -> pd.DataFrame:
-    """A run of which every row's errors are its seed's."""
-    iteration = np.arange(10, end + 1, 10)
-    return pd.DataFrame(
-        {
-            "run_id": f"plain-{seed}", "kind": "plain", "shortcut": pd.NA, "depth": 20,
-            "seed": seed, "data": "photos", "schedule": "short", "experiment": "early",
-            "state": "finished", "variant": "", "settings": "schedule.plateau.stop_early=true",
-            "iteration": iteration, "epoch": iteration / 10,
-            "learning_rate": np.where(iteration > lowered, 0.01, 0.1),
-            "train_loss": 1.0, "train_error": 10.0 * seed + 30, "clean_train_loss": 1.0,
-            "clean_train_error": 10.0 * seed + 30, "test_loss": 1.0,
-            "test_error": 10.0 * seed + 30, "images_per_second": 1.0, "seconds": 1.0,
-        }
-    )  # fmt: skip
+def made(*ends: int, lowered: int = 30) -> pd.DataFrame:
+    """A run per end, of which every row's errors are 30, 40, 50 … by its seed."""
+    seeds = [[30.0 + 10 * seed] * (end // 10) for seed, end in enumerate(ends)]
+    runs = study({("plain", 20): seeds}, test=0, data="photos")
+    return runs.assign(
+        learning_rate=np.where(runs["iteration"] > lowered, 0.01, 0.1),
+        settings="schedule.plateau.stop_early=true",
+    )
 
 
 @pytest.fixture
 def early() -> pd.DataFrame:
-    ends = ((60, 30), (80, 30), (40, 30))
-    frames = [rows_of(seed, end, lowered) for seed, (end, lowered) in enumerate(ends)]
-    return pd.concat(frames, ignore_index=True).astype({"shortcut": "string"})
+    return made(60, 80, 40)
 
 
 def test_a_mean_is_of_all_seeds_or_not_drawn(early):
@@ -63,8 +55,8 @@ def test_networks_end_apart(early):
 
 def test_the_rate_is_marked_where_it_falls_in_all_runs_that_got_there(early):
     assert milestones(early) == [30]
-    later = pd.concat([early, rows_of(3, 80, 50).astype({"shortcut": "string"})])
-    assert milestones(later) == []
+    later = made(80, lowered=50).assign(run_id="later")
+    assert milestones(pd.concat([early, later])) == []
 
 
 def test_the_caption_says_so(early):
@@ -74,14 +66,10 @@ def test_the_caption_says_so(early):
 
 def test_responses_are_those_of_the_last_look_at_all_seeds():
     looks = [(seed, at) for seed in (0, 1) for at in (0, 40)] + [(1, 80)]
-    probes = pd.DataFrame(
-        [
-            {
-                "run_id": f"plain-{seed}", "kind": "plain", "shortcut": pd.NA, "depth": 20,
-                "seed": seed, "variant": "", "iteration": at, "measure": "response_deviation",
-                "position": 1, "name": "stem", "value": float(at + seed),
-            }
-            for seed, at in looks
-        ]
-    ).astype({"shortcut": "string"})  # fmt: skip
+    probes = study({("plain", 20): [[0.0]]})[["kind", "shortcut", "depth", "variant"]].merge(
+        pd.DataFrame(looks, columns=["seed", "iteration"]), how="cross"
+    )
+    probes["run_id"] = "plain-" + probes["seed"].astype(str)
+    probes["value"] = (probes["iteration"] + probes["seed"]).astype(float)
+    probes = probes.assign(measure="response_deviation", position=1, name="stem")
     assert set(response_profiles(probes)["value"]) == {40.5}

@@ -1,9 +1,10 @@
-"""Loading, tables and files, from recorded runs."""
+"""Loading, reports and the command line, from recorded runs."""
 
-import json
+from __future__ import annotations
+
 import shutil
 import xml.etree.ElementTree as ET
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,12 @@ import pytest
 from PIL import Image
 
 from analysis.__main__ import main
-from analysis.load import (
-    DamagedRunWarning,
-    load_runs,
-    read_study,
-)
+from analysis.load import DamagedRunWarning, load_probes, load_runs, read_study
 from analysis.protocol import protocols
+from analysis.study import machine_of
 from resnet_study.runs import METRICS
-
-RECORDED = Path(__file__).resolve().parent.parent / "fixtures" / "runs"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return Path(shutil.copytree(RECORDED, tmp_path / "runs"))
+from tests.analysis.conftest import Page, draw
+from tests.analysis.made import GPU, RECORDED, RUN, RUNS, change, change_curve
 
 
 def test_runs_load_as_the_contract_says(runs):
@@ -35,8 +28,7 @@ def test_runs_load_as_the_contract_says(runs):
     assert runs["run_id"].nunique() == 12
     assert set(runs["depth"]) == {8, 14}
     assert set(runs["data"]) == {"embedded shapes"}
-    plain = runs[runs["kind"] == "plain"]
-    assert plain["shortcut"].isna().all()
+    assert runs[runs["kind"] == "plain"]["shortcut"].isna().all()
     assert set(runs[runs["kind"] == "residual"]["shortcut"]) == {"A", "B"}
     for _, run in runs.groupby("run_id"):
         assert run["iteration"].is_monotonic_increasing
@@ -44,215 +36,216 @@ def test_runs_load_as_the_contract_says(runs):
         assert run["test_error"].notna().sum() == 4
 
 
-def set_state(run, state):
-    manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | {"state": state}))
-
-
 def test_a_half_written_row_is_not_read(folder, runs):
-    run = next(folder.glob("plain-008*"))
-    set_state(run, "running")
-    with (run / "metrics.csv").open("a") as stream:
+    change(folder / RUN, state="running")
+    with (folder / RUN / "metrics.csv").open("a") as stream:
         stream.write("990,1.5,0.0")
     loaded = load_runs(folder).drop(columns="state")
     pd.testing.assert_frame_equal(loaded, runs.drop(columns="state"))
 
 
-def break_config(run):
-    (run / "config.yaml").write_text("model: {depth: 21}")
-
-
-def break_metrics(run):
-    (run / "metrics.csv").write_text("iteration,epoch\n1,2\n")
-
-
-def reverse_metrics(run):
-    lines = (run / "metrics.csv").read_text().splitlines()
-    (run / "metrics.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
-
-
-def break_manifest(run):
-    (run / "manifest.json").write_text("{")
-
-
-def lose_metrics(run):
-    (run / "metrics.csv").unlink()
-
-
-def lose_manifest(run):
-    (run / "manifest.json").unlink()
+def write(run, name, text):
+    (run / name).write_text(text)
 
 
 def change_a_digit(run):
     content = bytearray((run / "metrics.csv").read_bytes())
-    content[-5] = ord("1") if content[-5] != ord("1") else ord("2")
+    content[-5] ^= 1
     (run / "metrics.csv").write_bytes(content)
 
 
-def break_the_seal(run):
-    manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | {"metrics": {"bytfs": 1}}))
-
-
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "problem"),
     [
-        break_config,
-        break_metrics,
-        reverse_metrics,
-        break_manifest,
-        lose_metrics,
-        lose_manifest,
-        change_a_digit,
-        break_the_seal,
+        (partial(write, name="config.yaml", text="model: {depth: 21}"), "depth"),
+        (partial(write, name="metrics.csv", text="iteration,epoch\n1,2\n"), "metrics"),
+        (partial(write, name="manifest.json", text="{"), "manifest"),
+        (partial(write, name="probes.csv", text="iteration,measure\n1,2\n"), "probes"),
+        (partial(change_curve, edit=lambda frame: frame[::-1]), "do not increase"),
+        (partial(change_curve, edit=lambda frame: frame.assign(seconds="x")), "cannot be read"),
+        (partial(change_curve, edit=lambda frame: frame.drop(columns="seconds")), "the columns"),
+        (lambda run: (run / "metrics.csv").unlink(), "metrics"),
+        (lambda run: (run / "manifest.json").unlink(), "is missing"),
+        (change_a_digit, "its checksum differs"),
+        (partial(change, metrics={"bytfs": 1}), "manifest"),
+        (partial(change, seconds="ten"), "seconds is no number"),
+        (partial(change, parameters=True), "parameters is no number"),
+        (partial(change, versions=["a"]), "are odd"),
+        (partial(change, resumed=[3]), "are odd"),
+        (partial(change, hosts="vm"), "are odd"),
+        (partial(change, evaluation=[1]), "its evaluation is odd"),
+        (partial(change, evaluation={"single": 3}), "its evaluation is odd"),
+        (partial(change, evaluation={"single": {"error": "x", "top5_error": 1}}), "is odd"),
     ],
 )
-def test_a_damaged_run_is_named_and_the_others_load(damage, folder):
-    run = next(folder.glob("plain-008*s0*"))
-    damage(run)
-    with pytest.warns(DamagedRunWarning, match=run.name):
-        loaded = load_runs(folder)
-    assert loaded["run_id"].nunique() == 11
+def test_a_damaged_run_is_named_and_the_others_load(damage, problem, folder):
+    damage(folder / RUN)
+    for load, others in ((load_runs, 11), (load_probes, 0)):
+        with pytest.warns(DamagedRunWarning, match=f"{RUN}: .*{problem}"):
+            loaded = load(folder)
+        assert loaded["run_id"].nunique() == others
+    assert list(read_study(folder).damaged) == [RUN]
 
 
-def test_the_command_writes_everything_and_says_where(folder, tmp_path, capsys):
-    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    output = tmp_path / "out"
-    assert main([str(folder), "--output", str(output)]) == 0
-    printed = capsys.readouterr().out
-    names = {p.name for p in output.iterdir()}
-    assert names == {
+def test_the_report_has_everything_and_says_where(report):
+    figures = (
+        "learning_curves", "training_error_by_depth", "test_error_by_depth", "gap_by_depth",
+        "optimisation_speed", "shortcut_options",
+    )  # fmt: skip
+    tables = ("results", "degradation", "differences", "costs")
+    names = {path.name for path in report.output.iterdir()}
+    assert names == {"index.html", "verdict.json"} | {
         f"{stem}.{suffix}"
-        for stem in (
-            "learning_curves",
-            "training_error_by_depth",
-            "test_error_by_depth",
-            "gap_by_depth",
-            "optimisation_speed",
-            "shortcut_options",
-        )
-        for suffix in ("png", "svg", "pdf")
-    } | {
-        f"{table}.{suffix}"
-        for table in ("results", "degradation", "differences", "costs")
-        for suffix in ("csv", "md", "tex")
-    } | {"index.html", "verdict.json"}
-    assert f"page: {output}/index.html" in printed
-    assert all(name.rpartition(".")[0] in printed for name in names)
-    assert "residual-A: training error" in printed
-    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
-    verdict = json.loads((output / "verdict.json").read_text())
-    assert verdict["families"]["plain"]["training"]["n"] == 2
-    with Image.open(output / "learning_curves.png") as picture:
+        for stems, suffixes in ((figures, ("png", "svg", "pdf")), (tables, ("csv", "md", "tex")))
+        for stem in stems
+        for suffix in suffixes
+    }
+    assert f"page: {report.output}/index.html" in report.printed
+    assert all(name.rpartition(".")[0] in report.printed for name in names)
+    assert "residual-A: training error" in report.printed
+    assert report.verdict["families"]["plain"]["training"]["n"] == 2
+    with Image.open(report.output / "learning_curves.png") as picture:
         assert picture.width > 1500
-    assert ET.parse(output / "learning_curves.svg").getroot().tag.endswith("svg")
-    assert len(pd.read_csv(output / "results.csv")) == 6
+    assert ET.parse(report.output / "learning_curves.svg").getroot().tag.endswith("svg")
+    assert len(report.table("results")) == 6
 
 
-def test_the_same_runs_give_the_same_files(folder, tmp_path):
-    for name in ("one", "two"):
-        assert main([str(folder), "--output", str(tmp_path / name)]) == 0
-    for file in (tmp_path / "one").iterdir():
-        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+@pytest.mark.slow
+def test_the_same_runs_give_the_same_files(folder, report, tmp_path):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    again = draw(folder, output=tmp_path / "again").output
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    for file in report.output.iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes(), file.name
 
 
-def test_runs_of_two_protocols_are_not_mixed(folder, tmp_path, capsys):
+def test_runs_of_two_protocols_are_not_mixed(folder, drawn):
     for config in folder.glob("*s1*/config.yaml"):
         config.write_text(config.read_text().replace("width: 4", "width: 5"))
     groups = protocols(read_study(folder).configs)
-    assert {name: len(ids) for name, ids in groups.items()} == {
-        "model.width=4": 6,
-        "model.width=5": 6,
-    }
-    assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out" / "protocol-2" / "verdict.json").is_file()
-    printed = capsys.readouterr().out
-    assert "schedule quick, model.width=4: 6 runs" in printed
-    assert "schedule quick, model.width=5: 6 runs" in printed
-    for place, other in (("out", "protocol-2/index.html"), ("out/protocol-2", "../index.html")):
-        page = (tmp_path / place / "index.html").read_text()
-        assert f'href="{other}">model.width=' in page
+    widths = {"model.width=4": 6, "model.width=5": 6}
+    assert {name: len(ids) for name, ids in groups.items()} == widths
+    report = drawn(folder)
+    assert (report.output / "protocol-2" / "verdict.json").is_file()
+    for name in widths:
+        assert f"schedule quick, {name}: 6 runs" in report.printed
+    assert 'href="protocol-2/index.html">model.width=' in report.page.source
+    other = Page(report.output / "protocol-2" / "index.html")
+    assert 'href="../index.html">model.width=' in other.source
 
 
-def test_the_end_of_a_run_is_as_configured(folder, tmp_path, capsys):
+def test_the_end_of_a_run_is_as_configured(runs, drawn):
     """With the whole run as its end, a final error is the mean of all rows."""
-    assert main([str(folder), "--output", str(tmp_path), "--final", "1"]) == 0
-    runs = load_runs(folder)
     cell = runs[(runs["kind"] == "plain") & (runs["depth"] == 8)]
     expected = cell.groupby("run_id")["train_error"].mean().mean()
-    table = pd.read_csv(tmp_path / "results.csv").set_index(["family", "depth"])
+    table = drawn(RECORDED, "--final", "1").table("results").set_index(["family", "depth"])
     assert table.loc[("plain", 8), "train_error"] == pytest.approx(expected)
-    assert "last 100 % of" in (tmp_path / "training_error_by_depth.svg").read_text()
-    assert main([str(folder), "--final", "0"]) == 2
-    assert "error: final=0.0: allowed is a share" in capsys.readouterr().err
+
+
+def test_a_copied_run_counts_once_and_one_without_rows_is_not_damaged(folder):
+    shutil.copytree(folder / RUN, folder / f"{RUN}-copy")
+    for run, state in zip(folder.glob("plain-014*"), ("running", "failed"), strict=True):
+        change(run, state=state)
+        (run / "metrics.csv").unlink()
+    study = read_study(folder)
+    assert list(study.damaged) == [f"{RUN}-copy"]
+    assert f"is a copy of {RUN}" in study.damaged[f"{RUN}-copy"]
+    assert sorted(study.states.values()) == ["failed", *["finished"] * 10, "running"]
+    assert study.runs["run_id"].nunique() == 10
+
+
+def test_what_is_missing_or_damaged_is_named_and_on_the_page(folder, drawn, capsys):
+    broken, running, gone, failed = (next(folder.glob(f"{n}*s0*")) for n in (
+        "plain-008", "plain-014", "residual-A-008", "residual-B-014",
+    ))  # fmt: skip
+    (broken / "manifest.json").write_text("{")
+    change(running, state="running")
+    change(failed, state="failed")
+    (failed / "failure.txt").write_text("Traceback\n  somewhere\nRuntimeError: <out of luck>\n")
+    shutil.rmtree(gone)
+    text = drawn(folder).page.text
+    missing = text[text.index("What is missing or damaged") :]
+    for words in (
+        f"{broken.name} : manifest={broken}/manifest.json: cannot be read",
+        f"{running.name} : running",
+        f"{failed.name} : failed",
+        "residual A at 8 layers, seed 0",
+    ):
+        assert words in missing
+    assert "residual A at 8 layers, seed 1" not in missing
+    assert "RuntimeError: <out of luck>" in text
+    errors = capsys.readouterr().err.splitlines()
+    assert {f"running: {running}", f"failed: {failed}"} <= set(errors)
+    assert any(line.startswith(f"left out: {broken}: manifest=") for line in errors)
+
+
+def test_hosts_and_devices_are_named_and_their_costs_not_averaged(folder, drawn):
+    for run in folder.glob("*-s1-*"):
+        change(run, **GPU, seconds=1000.0)
+    report = drawn(folder)
+    assert report.table("sources").to_numpy().tolist() == [
+        ["right", "NVIDIA H200", 6, 6],
+        ["vm", "AMD EPYC", 6, 6],
+    ]
+    costs = report.table("costs").set_index(["family", "depth", "device"])
+    assert len(costs) == 12
+    assert (costs["n"] == 1).all()
+    assert costs.loc[("plain", 8, "NVIDIA H200"), "seconds"] == 1000
+    assert costs.loc[("plain", 8, "AMD EPYC"), "seconds"] < 2
+    for words in (
+        "Devices: AMD EPYC, NVIDIA H200.",
+        "on right, NVIDIA H200 (python",
+        f"{RUNS[1].name} plain 8 1 right NVIDIA H200 finished",
+        f"{RUN} plain 8 0 vm AMD EPYC finished",
+    ):
+        assert words in report.page.text
+
+
+def test_a_run_that_went_on_elsewhere_names_all_its_machines():
+    first = {"hosts": ["a"], "device_name": "CPU", "processes": 1}
+    second = {"hosts": ["b", "c"], "device_name": "GPU", "processes": 2}
+    manifest = {"host": "b", **second, "former_machines": [first, second]}
+    assert machine_of(manifest) == ("a, b, c", "CPU, then 2 × GPU")
+    assert machine_of({"host": "a", "device_name": "CPU"}) == ("a", "CPU")
+    assert machine_of({}) == ("unknown host", "unknown device")
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"seconds": "ten"}, {"parameters": True}, {"versions": ["a"]}, {"resumed": [3]}],
-    ids=str,
+    ("arguments", "message"),
+    [
+        (["{one}", "{two}"], "output=null: is needed to compare"),
+        (["{one}", "{one}", "--output", "{out}"], "is named twice"),
+        (["{one}", "{one}", "--each"], "is named twice"),
+        (["{one}", "--each", "--output", "{out}"], "each=True: must be given without --output"),
+        (["{one}", "{one}/nowhere", "--output", "{out}"], "is not there"),
+        (["{one}", "{top}/empty", "--output", "{out}"], "holds no runs"),
+        (
+            ["{top}", "--output", "{out}"],
+            "allowed is a folder such as runs/quick, here {one} {two}",
+        ),
+        (["{one}", "--output", "{top}/file"], "file={top}/file"),
+        (["{one}", "--final", "0"], "final=0.0: allowed is a share above 0"),
+    ],
 )
-def test_a_manifest_of_odd_values_is_damaged(folder, tmp_path, change):
-    run = next(folder.glob("plain-008*"))
-    manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | change))
-    assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
-    assert list(read_study(folder).damaged) == [run.name]
-
-
-def test_a_copied_run_counts_once(folder):
-    run = next(folder.glob("plain-008*s0*"))
-    shutil.copytree(run, folder / f"{run.name}-copy")
-    study = read_study(folder)
-    assert study.damaged == {f"{run.name}-copy": study.damaged[f"{run.name}-copy"]}
-    assert f"is a copy of {run.name}" in study.damaged[f"{run.name}-copy"]
-    assert study.runs["run_id"].nunique() == 12
-
-
-def test_a_run_without_rows_has_begun_or_failed_and_is_not_damaged(folder, capsys):
-    for run, state in zip(folder.glob("plain-014*"), ("running", "failed"), strict=True):
-        set_state(run, state)
-        lose_metrics(run)
-    study = read_study(folder)
-    assert not study.damaged
-    assert sorted(study.states.values()) == ["failed", *["finished"] * 10, "running"]
-    assert study.runs["run_id"].nunique() == 10
-    assert main([str(folder)]) == 0
-    assert "failed: " in capsys.readouterr().err
-
-
-def test_unfinished_and_damaged_runs_are_named(folder, tmp_path, capsys):
-    running = next(folder.glob("plain-014*s0*"))
-    set_state(running, "running")
-    broken = next(folder.glob("residual-A-008*s1*"))
-    break_manifest(broken)
-    assert main([str(folder), "--output", str(tmp_path / "out")]) == 0
-    errors = capsys.readouterr().err
-    assert f"running: {running}" in errors
-    assert "left out:" in errors
-    assert broken.name in errors
-
-
-def test_an_output_that_cannot_be_written_is_one_line(folder, tmp_path, capsys):
+def test_wrong_arguments_are_one_line(arguments, message, tmp_path, capsys):
+    names = {name: tmp_path / name for name in ("one", "two", "out")} | {"top": tmp_path}
+    for name in ("one", "two"):
+        shutil.copytree(RECORDED / RUN, tmp_path / name / RUN)
+    (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    assert main([str(folder), "--output", str(tmp_path / "file")]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: file=")
+    assert main([argument.format(**names) for argument in arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message.format(**names) in line
+    assert not (tmp_path / "out").exists()
 
 
-def test_each_folder_gets_a_report_of_its_own(folder, tmp_path, capsys):
+@pytest.mark.slow
+def test_each_folder_gets_a_report_and_the_bad_one_is_named(folder, tmp_path, capsys):
     other = shutil.copytree(folder, tmp_path / "other")
-    assert main(["--each", str(folder), str(other)]) == 0
+    assert main(["--each", str(folder), str(tmp_path / "nowhere"), str(other)]) == 2
     for place in (folder, other):
         assert (place / "report" / "index.html").exists()
-    words = capsys.readouterr().out
-    assert words.index(f"page: {folder}") < words.index(f"page: {other}")
-
-
-def test_of_several_folders_the_bad_one_is_named_and_the_others_are_drawn(folder, tmp_path, capsys):
-    assert main(["--each", str(tmp_path / "nowhere"), str(folder)]) == 2
-    assert (folder / "report" / "index.html").exists()
-    assert "nowhere" in capsys.readouterr().err
-    assert main(["--each", str(folder), "--output", str(tmp_path)]) == 2
-    assert main(["--each", str(folder), str(folder)]) == 2
+    found = capsys.readouterr()
+    assert found.out.index(f"page: {folder}") < found.out.index(f"page: {other}")
+    assert "nowhere" in found.err

@@ -1,140 +1,105 @@
 """Tables, from recorded runs."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.load import costs_of, read_study
+from analysis import tables
+from analysis.load import read_study
 from analysis.paper import figure6_curves
 from analysis.statistics import by_cell, degradation, final_errors
-from analysis.tables import (
-    changes,
-    costs,
-    differences,
-    latex,
-    markdown,
-    overview,
-    rates,
-    readable,
-    results,
-    text_as_markdown,
-)
-from tests.analysis.conftest import RECORDED
-from tests.analysis.test_report import set_state
+from tests.analysis.made import change
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return Path(shutil.copytree(RECORDED, tmp_path / "runs"))
+@pytest.fixture(scope="module")
+def finals(runs):
+    return final_errors(runs)
 
 
-def test_tables_hold_the_means(runs):
-    finals = final_errors(runs)
-    table = results(finals).set_index(["family", "depth"])
+def test_tables_hold_the_means(finals):
+    table = tables.results(finals).set_index(["family", "depth"])
     cell = finals[(finals["family"] == "plain") & (finals["depth"] == 8)]
     assert table.loc[("plain", 8), "test_error"] == pytest.approx(cell["test_error"].mean())
     assert table.loc[("plain", 8), "test_error_std"] == pytest.approx(cell["test_error"].std())
-    lines = markdown(results(finals)).splitlines()
+    lines = tables.markdown(tables.results(finals)).splitlines()
     assert len(lines) == 2 + 6
     assert lines[2].startswith("| plain | 8 | 2 | ")
     assert f"{cell['train_error'].mean():.2f} ± " in lines[2]
 
 
-def test_the_papers_numbers_stand_only_beside_its_own_protocol(runs):
-    finals = final_errors(runs)
-    assert "paper_test_error" not in results(finals)
-    finals["depth"] = finals["depth"].map({8: 20, 14: 110})
-    table = results(finals, protocol_of_the_paper=True).set_index(["family", "depth"])
-    assert table.loc[("residual-A", 20), "paper_test_error"] == 8.75
-    assert table.loc[("residual-A", 110), "paper_test_error"] == 6.61
+def test_the_papers_numbers_stand_only_beside_its_own_protocol(finals):
+    assert "paper_test_error" not in tables.results(finals)
+    deep = finals.assign(depth=finals["depth"].map({8: 20, 14: 110}))
+    table = tables.results(deep, protocol_of_the_paper=True).set_index(["family", "depth"])
+    test, nan = table["paper_test_error"], np.nan
+    assert test["residual-A"].to_dict() == {20: 8.75, 110: 6.61}
     # The plain networks' are from Figure 6, which ends plain-20 at 9.69 and 1.30 %.
-    assert table.loc[("plain", 20), "paper_test_error"] == pytest.approx(9.69, abs=0.1)
+    assert test["plain"].tolist() == pytest.approx([9.69, nan], abs=0.1, nan_ok=True)
     assert table.loc[("plain", 20), "paper_train_error"] == pytest.approx(1.30, abs=0.1)
-    assert np.isnan(table.loc[("plain", 110), "paper_test_error"])
-    assert np.isnan(table.loc[("residual-B", 20), "paper_test_error"])
+    assert test["residual-B"].isna().all()
 
 
-def test_several_studies_stand_in_one_table_and_the_paper_only_below_its_own_data(runs):
-    table = overview([runs, figure6_curves()])
+def test_several_studies_stand_in_one_table_and_the_paper_only_below_its_own_data(runs, finals):
+    table = tables.overview([runs, figure6_curves()])
     ours, papers = table[table["data"] != "CIFAR-10"], table[table["data"] == "CIFAR-10"]
     assert list(ours["network"].unique()) == ["plain", "residual A", "residual B"]
     assert set(ours["seeds"]) == {"2"}
-    cell = by_cell(final_errors(runs), "test_error").iloc[0]
+    cell = by_cell(finals, "test_error").iloc[0]
     (shown,) = ours[(ours["network"] == "plain") & (ours["error"] == "test")]["8 layers"]
     assert shown == f"{cell['mean']:.2f} ± {cell['std']:.2f}"
     assert set(ours["110 layers"]) == {"–"}
     published = papers[(papers["seeds"] == "the paper") & (papers["network"] == "residual A")]
     assert list(published[published["error"] == "test"]["110 layers"]) == ["6.61"]
-    assert len(text_as_markdown(table, left=5).splitlines()) == len(table) + 2
+    assert len(tables.text_as_markdown(table, left=5).splitlines()) == len(table) + 2
 
 
 def test_rates_are_compared_by_their_means_and_one_that_diverged_has_none(folder):
     """Seeds 0 of two families, as if they had been trained at two rates."""
     for run in folder.iterdir():
-        config = run / "config.yaml"
-        kept = "-008-" in run.name and "residual-B" not in run.name
-        if not kept:
+        config = (run / "config.yaml").read_text()
+        if "-014-" in run.name or "residual-B" in run.name:
             shutil.rmtree(run)
         elif "-s1-" in run.name:
-            config.write_text(
-                config.read_text().replace("learning_rate: 0.05", "learning_rate: 0.2", 1)
-            )
+            faster = config.replace("learning_rate: 0.05", "learning_rate: 0.2", 1)
+            (run / "config.yaml").write_text(faster)
     study = read_study(folder)
-    table = rates(study).set_index("learning rate")
+    table = tables.rates(study).set_index("learning rate")
     ends = final_errors(study.runs).set_index(["family", "seed"])["test_error"]
     assert table.loc["0.05", "plain 8"] == f"{ends['plain', 0]:.2f}"
-    assert table.loc["0.05", "mean"] == f"{ends[:, 0].mean():.2f}"
-    assert table.loc["0.2", "mean"] == f"{ends[:, 1].mean():.2f}"
-    set_state(next(folder.glob("plain-*-s1-*")), "diverged")
-    table = rates(read_study(folder)).set_index("learning rate")
+    assert table["mean"].to_dict() == {
+        rate: f"{ends[:, seed].mean():.2f}" for seed, rate in enumerate(("0.05", "0.2"))
+    }
+    change(next(folder.glob("plain-*-s1-*")), state="diverged")
+    table = tables.rates(read_study(folder)).set_index("learning rate")
     assert list(table.loc["0.2"]) == ["–", f"{ends['residual-A', 1]:.2f}", "–"]
 
 
-def test_costs_come_from_the_manifests():
-    table = costs(costs_of(read_study(RECORDED))).set_index(["family", "depth"])
-    assert table.loc[("plain", 8), "parameters"] == 5006
-    assert table.loc[("residual-A", 8), "parameters"] == 5006
-    assert table.loc[("residual-B", 8), "parameters"] > 5006
-    assert table.loc[("plain", 14), "multiply_adds"] > table.loc[("plain", 8), "multiply_adds"]
-    assert (table["seconds"] > 0).all()
-    assert table["n"].tolist() == [2] * 6
-
-
-def test_degradation_and_differences_are_tables_for_readers(runs):
-    finals = final_errors(runs)
-    table = changes(finals)
+def test_degradation_and_differences_are_tables_for_readers(finals):
+    table = tables.changes(finals)
     assert len(table) == 6
     plain = table[(table["family"] == "plain") & (table["error"] == "training")].iloc[0]
     expected = degradation(finals).set_index("family").loc["plain"]
     assert plain["difference"] == expected["degradation"]
-    text = readable(table)
-    assert f"{expected['low']:+.2f} to {expected['high']:+.2f}" in set(text["95 % interval"])
-    one_seed = readable(changes(finals[finals["seed"] == 0]))
+    shown = set(tables.readable(table)["95 % interval"])
+    assert f"{expected['low']:+.2f} to {expected['high']:+.2f}" in shown
+    one_seed = tables.readable(tables.changes(finals[finals["seed"] == 0]))
     assert set(one_seed["95 % interval"]) == {"one seed: no interval"}
-
-    pairs = differences(finals)
-    assert set(pairs["comparison"]) == {
-        "residual A minus plain",
-        "residual B minus plain",
-        "residual B minus residual A",
-    }
-    assert len(pairs) == 3 * 2 * 2
+    pairs = ("residual A minus plain", "residual B minus plain", "residual B minus residual A")
+    assert tables.differences(finals)["comparison"].value_counts().to_dict() == dict.fromkeys(
+        pairs, 4
+    )
 
 
-def test_latex_is_a_booktabs_table(runs):
-    text = latex(results(final_errors(runs)), "100 % of a_b.")
+def test_latex_is_a_booktabs_table_and_escapes_whatever_a_label_holds(finals):
+    text = tables.latex(tables.results(finals), "100 % of a_b.")
     for part in (r"\toprule", r"\bottomrule", r"$\pm$", r"training error (\%)", r"100 \% of a\_b."):
         assert part in text
     rows = [line for line in text.splitlines() if line.strip().endswith(r"\\")]
     assert len(rows) == 7
     assert len({line.count("&") for line in rows}) == 1
-
-
-def test_latex_escapes_whatever_a_label_or_folder_holds():
     table = pd.DataFrame({"comparison": ["a_b minus c^d"], "difference": [1.0]})
-    text = latex(table, r"50 % of $x \ {y} ~z")
+    text = tables.latex(table, r"50 % of $x \ {y} ~z")
     assert r"a\_b minus c\textasciicircum{}d" in text
     assert r"50 \% of \$x \textbackslash{} \{y\} \textasciitilde{}z" in text

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from analysis.__main__ import main
+from tests.conftest import CHECKOUT, FIXTURES
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-RECORDED = Path(__file__).resolve().parents[2] / "runs" / "recorded" / "quick"
+RECORDED = CHECKOUT / "runs" / "recorded" / "quick"
 
 pytestmark = [
     pytest.mark.browser,
@@ -118,17 +118,18 @@ def test_boxes_switch_families_and_depths(open_page):
     sync_api.expect(lines(page, "learning_curves")).to_have_count(before)
 
 
+def choices(page, name, labels):
+    """The first line of a chart at first, and after each radio button."""
+    seen = [lines(page, name).first.get_attribute("d")]
+    for label in labels:
+        chart(page, name).get_by_role("radio", name=label, exact=True).check()
+        page.wait_for_timeout(200)
+        seen.append(lines(page, name).first.get_attribute("d"))
+    return set(seen)
+
+
 def test_radio_buttons_choose_the_error(open_page):
-    page = open_page()
-    figure = chart(page, "training_error_by_depth")
-
-    def first_line():
-        return lines(page, "training_error_by_depth").first.get_attribute("d")
-
-    training = first_line()
-    figure.get_by_role("radio", name="test", exact=True).check()
-    page.wait_for_timeout(200)
-    assert first_line() != training
+    assert len(choices(open_page(), "training_error_by_depth", ["test"])) == 2
 
 
 def column(table, number):
@@ -161,12 +162,10 @@ def test_runs_are_searched_and_opened_by_their_links(open_page):
     page.wait_for_function("run => document.getElementById(`run-${run}`).open", arg=run)
     assert details.locator("svg polyline").count() == 2
     assert details.get_by_text("model.depth").is_visible()
-
-
-def test_a_link_from_outside_opens_its_run(open_page):
-    run = next(RECORDED.glob("plain-056*s1*")).name
-    page = open_page(f"#run-{run}")
-    assert page.locator(f"[id='run-{run}']").get_attribute("open") is not None
+    # So does a link from outside.
+    other = next(RECORDED.glob("plain-056*s1*")).name
+    page = open_page(f"#run-{other}")
+    assert page.locator(f"[id='run-{other}']").get_attribute("open") is not None
 
 
 @pytest.mark.parametrize("width", [360, 820, 1400])
@@ -218,13 +217,10 @@ def test_everything_is_reached_with_the_keyboard(open_page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     reached = set()
+    active = "(({tagName, type}) => `${tagName} ${type ?? ''}`)(document.activeElement)"
     for _ in range(60):
         page.keyboard.press("Tab")
-        reached.add(
-            page.evaluate(
-                "(({tagName, type}) => `${tagName} ${type ?? ''}`)(document.activeElement)"
-            )
-        )
+        reached.add(page.evaluate(active))
     assert {"INPUT radio", "INPUT checkbox", "SUMMARY "} <= reached
 
 
@@ -237,55 +233,25 @@ def test_it_prints_without_its_controls(open_page):
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-FIXTURES = RECORDED.parents[2] / "tests" / "fixtures"
-
-
-def one_seed(folder):
-    folder.mkdir()
-    for run in (FIXTURES / "runs").glob("*s0*"):
-        (folder / run.name).symlink_to(run)
-    return [str(folder)]
+def test_a_study_of_probes_lets_choose_measures_and_iterations(open_page, tmp_path):
+    assert main([str(FIXTURES / "mechanism"), "--output", str(tmp_path)]) == 0
+    page = open_page(of=(tmp_path / "index.html").as_uri())
+    assert chart(page, "constructed_sibling").locator(".mark-rect path").count() >= 2
+    for name in ("gradient_flow", "shattered_gradients", "layer_responses"):
+        assert chart(page, name).locator(".mark-line path").count() >= 2, name
+    labels = ["gradient w. r. t. activations", "60", "forward variance"]
+    assert len(choices(page, "gradient_flow", labels)) == 4
 
 
 @pytest.mark.parametrize(
-    ("study", "figures"),
-    [
-        (
-            "mechanism",
-            {
-                "constructed_sibling": ".mark-rect path",
-                "gradient_flow": ".mark-line path",
-                "shattered_gradients": ".mark-line path",
-                "layer_responses": ".mark-line path",
-            },
-        ),
-        ("one seed", {"training_error_by_depth": ".mark-line path"}),
-        ("two studies", {"side_by_side": ".mark-line path"}),
-    ],
+    ("others", "figure"), [([], "training_error_by_depth"), (["mechanism"], "side_by_side")]
 )
-def test_other_pages_draw_without_complaint(open_page, tmp_path, study, figures):
-    arguments = {
-        "mechanism": [str(FIXTURES / "mechanism")],
-        "one seed": one_seed(tmp_path / "one"),
-        "two studies": [str(FIXTURES / "runs"), str(FIXTURES / "mechanism")],
-    }[study]
-    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+def test_one_seed_and_two_studies_draw_without_complaint(open_page, tmp_path, others, figure):
+    one_seed = tmp_path / "one"
+    one_seed.mkdir()
+    for run in (FIXTURES / "runs").glob("*s0*"):
+        (one_seed / run.name).symlink_to(run)
+    folders = [one_seed, *(FIXTURES / name for name in others)]
+    assert main([*map(str, folders), "--output", str(tmp_path / "out")]) == 0
     page = open_page(of=(tmp_path / "out" / "index.html").as_uri())
-    for name, marks in figures.items():
-        assert chart(page, name).locator(marks).count() >= 2, name
-
-
-def test_measures_and_iterations_of_a_probe_are_chosen(open_page, tmp_path):
-    assert main([str(FIXTURES / "mechanism"), "--output", str(tmp_path)]) == 0
-    page = open_page(of=(tmp_path / "index.html").as_uri())
-    figure = chart(page, "gradient_flow")
-
-    def first_line():
-        return figure.locator(".mark-line path").first.get_attribute("d")
-
-    seen = {first_line()}
-    for label in ("gradient w. r. t. activations", "60", "forward variance"):
-        figure.get_by_role("radio", name=label, exact=True).check()
-        page.wait_for_timeout(150)
-        seen.add(first_line())
-    assert len(seen) == 4
+    assert lines(page, figure).count() >= 2

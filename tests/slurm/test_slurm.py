@@ -3,86 +3,56 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
+import psutil
 import pytest
 
 from resnet_study.experiment import run
 from resnet_study.interruption import StopRequest
 from resnet_study.runs import RunFolder
-from tests.comparison import assert_same_end, hear_ctrl_c
+from tests.comparison import assert_same_end
+from tests.started import Sweep
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+# The node knows nothing of its memory; ten minutes or less are all time-out.
+SETTINGS = (
+    *("launcher=slurm", "hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=5"),
+    *("hydra.launcher.signal_delay_s=30", "model.depth=8", "schedule.eval_every=1000"),
+)
 SHORT = ("schedule.iterations=60", "schedule.milestones=[30]", "checkpoint.every=20")
 LONG = ("schedule.iterations=2500", "schedule.milestones=[1500]", "checkpoint.every=100")
 
 
-class Sweep:
+class SlurmSweep(Sweep):
     """A sweep that submits to Slurm."""
-
-    def __init__(self, cluster, folder: Path, cache: Path, *arguments: str) -> None:
-        self.cluster = cluster
-        self.runs = folder / "sweep"
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "resnet_study", "-m"),
-                *("model.depth=8", "model.width=4", "data.resolution=8", "data.train_images=200"),
-                *("schedule.batch_size=16", "schedule.warmup.iterations=null"),
-                *("schedule.eval_every=1000", "schedule.log_every=10"),
-                *("schedule.eval_train_images=50", f"data.cache={cache}"),
-                *(f"runs_dir={folder}", "experiment_name=sweep"),
-                # The node knows nothing of its memory; ten minutes or less are all time-out.
-                *("hydra/launcher=slurm", "hydra.launcher.mem_gb=null"),
-                *("hydra.launcher.timeout_min=5", "hydra.launcher.signal_delay_s=30"),
-                *arguments,
-            ],
-            cwd=CHECKOUT,
-            env=cluster.environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=hear_ctrl_c,
-        )
-
-    def end(self) -> tuple[int, str]:
-        _, errors = self.process.communicate(timeout=240)
-        assert "Traceback" not in errors, errors
-        return self.process.returncode, errors
 
     @property
     def jobs(self) -> dict[str, str]:
         return json.loads((self.runs / ".submitit" / "jobs.json").read_text())
 
-    def until(self, ready) -> None:
-        deadline = time.monotonic() + 120
-        while not ready():
-            assert time.monotonic() < deadline
-            assert self.process.poll() is None, self.process.communicate()
-            time.sleep(0.05)
+    def ids(self, count: int) -> list[str]:
+        found = sorted(self.manifests())
+        assert len(found) == count
+        return found
 
-    def until_saved(self, run_id: str) -> None:
-        self.until((self.runs / run_id / "checkpoint.pt").exists)
-
-    def restarts(self, run_id: str) -> int:
-        shown = self.cluster.call("scontrol", "show", "job", self.jobs[run_id])
-        (word,) = (word for word in shown.split() if word.startswith("Restarts="))
-        return int(word.removeprefix("Restarts="))
+    def assert_undisturbed_end(self, run_id: str) -> None:
+        """The run has the end that it has in one piece, in this process."""
+        config = replace(RunFolder(self.runs / run_id).read_config(), experiment_name="whole")
+        with StopRequest() as stop:
+            assert_same_end(self.runs / run_id, run(config, stop=stop).folder)
 
 
 @pytest.fixture
 def sweep(cluster, tmp_path, cache):
     started = []
 
-    def start(*arguments: str) -> Sweep:
-        started.append(Sweep(cluster, tmp_path, cache, *arguments))
+    def start(*arguments: str) -> SlurmSweep:
+        words = (*SETTINGS, *arguments)
+        started.append(SlurmSweep(tmp_path, cache, *words, environment=cluster.environment))
         return started[-1]
 
     yield start
@@ -93,32 +63,15 @@ def sweep(cluster, tmp_path, cache):
     cluster.call("scancel", "--user=root")
 
 
-def ids(folder: Path, count: int) -> list[str]:
-    found = sorted(path.name for path in folder.glob("*-s*"))
-    assert len(found) == count
-    return found
-
-
-def manifest(runs: Path, run_id: str) -> dict:
-    return json.loads((runs / run_id / "manifest.json").read_text())
-
-
-def assert_undisturbed_end(runs: Path, run_id: str) -> None:
-    """The run has the end that it has in one piece, in this process."""
-    config = replace(RunFolder(runs / run_id).read_config(), experiment_name="whole")
-    with StopRequest() as stop:
-        record = run(config, stop=stop)
-    assert_same_end(runs / run_id, record.folder)
-
-
 def test_six_runs_on_two_processors(sweep, cluster):
-    one = sweep("model=plain,residual", "seed=0,1,2", *SHORT, "hydra.launcher.array_parallelism=2")
+    command = ("model=plain,residual", "seed=0,1,2", *SHORT)
+    one = sweep(*command, "hydra.launcher.array_parallelism=2")
     status, errors = one.end()
     assert status == 0, errors
     assert "6 runs in" in errors
-    for run_id in ids(one.runs, 6):
-        assert manifest(one.runs, run_id)["threads"] == 1
-        assert_undisturbed_end(one.runs, run_id)
+    for run_id in one.ids(6):
+        assert one.manifests()[run_id]["threads"] == 1
+        one.assert_undisturbed_end(run_id)
     arrays = Counter(job.partition("_")[0] for job in one.jobs.values())
     # Of at most MaxArraySize - 1 jobs each.
     assert sorted(arrays.values()) == [2, 4]
@@ -126,32 +79,22 @@ def test_six_runs_on_two_processors(sweep, cluster):
     # What was one while the first array had a job left.
     assert "ArrayTaskThrottle=2" in shown
     # Nothing is submitted for what is finished.
-    status, errors = sweep("model=plain,residual", "seed=0,1,2", *SHORT).end()
+    before = one.jobs
+    status, errors = sweep(*command).end()
     assert status == 0
     assert "6 finished, 0 to train" in errors
-    assert Counter(job.partition("_")[0] for job in one.jobs.values()) == arrays
+    assert one.jobs == before
 
 
-def test_a_preempted_job_is_requeued_and_ends_as_if_nothing_had_happened(sweep, cluster):
-    one = sweep(*LONG)
-    one.until(lambda: list(one.runs.glob("*/checkpoint.pt")))
-    (run_id,) = ids(one.runs, 1)
-    cluster.call("scancel", "--signal=USR2", one.jobs[run_id], check=True)
-    status, errors = one.end()
-    assert status == 0, errors
-    record = manifest(one.runs, run_id)
-    (resumed,) = record["resumed"]
-    assert 0 < resumed["iteration"] < 2500
-    assert one.restarts(run_id) == 1
-    assert_undisturbed_end(one.runs, run_id)
-
-
-def test_a_sweep_that_is_left_and_joined_by_another(sweep, cluster):
+def test_a_run_that_is_requeued_left_by_its_sweep_preempted_and_joined(sweep, cluster):
     command = (*LONG, "schedule.iterations=8000", "checkpoint.every=100000")
     one = sweep(*command)
     one.until(lambda: [p for p in one.runs.glob("*/metrics.csv") if len(p.read_text()) > 500])
-    (run_id,) = ids(one.runs, 1)
+    (run_id,) = one.ids(1)
     job = one.jobs[run_id]
+    # What Slurm sends before the time limit: the job has itself requeued.
+    cluster.call("scancel", "--signal=USR2", job, check=True)
+    one.until(lambda: one.manifests()[run_id]["resumed"])
     one.process.send_signal(signal.SIGINT)
     status, errors = one.end()
     assert status == 128 + signal.SIGINT
@@ -166,56 +109,49 @@ def test_a_sweep_that_is_left_and_joined_by_another(sweep, cluster):
     assert status == 0, errors
     assert "1 runs are in Slurm's queue already" in errors
     assert again.jobs == {run_id: job}
-    assert again.restarts(run_id) == 1
-    (resumed,) = manifest(one.runs, run_id)["resumed"]
-    # At the iteration at which SIGTERM came: there is no other checkpoint.
-    assert 0 < resumed["iteration"] < 8000
-    assert_undisturbed_end(one.runs, run_id)
+    assert cluster.restarts(job) == 2
+    first, second = (entry["iteration"] for entry in one.manifests()[run_id]["resumed"])
+    # At the iterations at which the signals came: there is no other checkpoint.
+    assert 0 < first < second < 8000
+    one.assert_undisturbed_end(run_id)
 
 
 def test_what_is_killed_cancelled_or_fails_leaves_the_others_unharmed(sweep, cluster):
-    arguments = ("seed=0,1,2,3", *LONG)
-    names = [f"seed={seed}" for seed in range(4)]
-    # A folder where a file belongs: this run cannot read its state, the others can.
     scout = sweep("seed=2", *LONG)
-    scout.until(lambda: list(scout.runs.glob("*/checkpoint.pt")))
-    (failing,) = ids(scout.runs, 1)
+    (failing,) = scout.until_saved(1)
     cluster.call("scancel", scout.jobs[failing])
     status, errors = scout.end()
     assert status == 1
     assert "CANCELLED" in errors
-    assert scout.restarts(failing) == 0, "what a user cancels must not come back"
+    assert cluster.restarts(scout.jobs[failing]) == 0, "what a user cancels must not come back"
+    # A folder where a file belongs: this run cannot read its state, the others can.
     for file in (scout.runs / failing).glob("checkpoint*"):
         file.unlink()
     (scout.runs / failing / "checkpoint.new").mkdir()
 
-    one = sweep(*arguments)
-    one.until(lambda: len(list(one.runs.glob("*/checkpoint.pt"))) >= 2)
-    killed, unharmed = sorted(p.parent.name for p in one.runs.glob("*/checkpoint.pt"))[:2]
-    for line in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            words = line.read_bytes().split(b"\0")
-            command = (line.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        array, _, task = one.jobs[killed].partition("_")
-        ours = {f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={task}".encode()}
-        if ours <= set(words) and b"submitit.core._submit" in command and b"srun" not in command:
-            os.kill(int(line.parent.name), signal.SIGKILL)
+    one = sweep("seed=0,1,2,3", *LONG)
+    killed, unharmed = one.until_saved(2)[:2]
+    array, _, task = one.jobs[killed].partition("_")
+    ours = {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": task}
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        words, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        trains = "submitit.core._submit" in words and "srun" not in words[0]
+        if trains and ours.items() <= environment.items():
+            process.kill()
     status, errors = one.end()
     assert status == 1
-    assert f"2 of {len(names)} runs are not finished; the same command goes on with them" in errors
+    assert "2 of 4 runs are not finished; the same command goes on with them" in errors
     assert f"failed: {one.runs / failing}" in errors
     assert f"not finished: {one.runs / killed}" in errors
-    assert manifest(one.runs, unharmed)["state"] == "finished"
-    ended = manifest(one.runs, unharmed)["ended"]
+    assert one.manifests()[unharmed]["state"] == "finished"
+    ended = one.manifests()[unharmed]["ended"]
 
     (one.runs / failing / "checkpoint.new").rmdir()
-    status, errors = sweep(*arguments).end()
+    status, errors = sweep("seed=0,1,2,3", *LONG).end()
     assert status == 0, errors
     assert "2 finished, 2 to train" in errors
-    assert manifest(one.runs, killed)["resumed"]
-    assert manifest(one.runs, unharmed)["ended"] == ended
-    for run_id in ids(one.runs, 4):
-        assert manifest(one.runs, run_id)["state"] == "finished"
-    assert_undisturbed_end(one.runs, killed)
+    assert one.manifests()[killed]["resumed"]
+    assert one.manifests()[unharmed]["ended"] == ended
+    for run_id in one.ids(4):
+        assert one.manifests()[run_id]["state"] == "finished"
+    one.assert_undisturbed_end(killed)

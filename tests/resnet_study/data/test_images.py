@@ -5,6 +5,7 @@ import pytest
 
 from resnet_study.config import DataConfig
 from resnet_study.data import load_images
+from resnet_study.data.cache import cached
 from resnet_study.data.images import balanced_indices, reduce_area, split_validation
 from resnet_study.data.shapes import FIGURES, VERSION, generate
 from resnet_study.errors import DataError
@@ -15,25 +16,17 @@ def shapes():
     return generate(train=500, test=200)
 
 
-def test_shapes_are_the_same_every_time(shapes):
-    again = generate(train=500, test=200)
-    assert again.fingerprint() == shapes.fingerprint()
+def distinct(images):
+    return {image.tobytes() for image in images}
 
 
-def test_shapes_have_ten_balanced_classes(shapes):
+def test_shapes_have_ten_balanced_classes_and_no_image_twice(shapes):
     assert shapes.train_images.shape == (500, 3, 32, 32)
     assert shapes.train_images.dtype == np.uint8
     assert np.bincount(shapes.train_labels).tolist() == [50] * 10
     assert np.bincount(shapes.test_labels).tolist() == [20] * 10
     assert shapes.classes == tuple(FIGURES)
-
-
-def test_train_and_test_shapes_are_disjoint(shapes):
-    train = {image.tobytes() for image in shapes.train_images}
-    test = {image.tobytes() for image in shapes.test_images}
-    assert len(train) == 500
-    assert len(test) == 200
-    assert not train & test
+    assert len(distinct(shapes.train_images) | distinct(shapes.test_images)) == 700
 
 
 # Every hundredth of 500 training images: three channels of four pixels each.
@@ -52,6 +45,7 @@ def test_the_set_that_ships_does_not_change_without_its_version(shapes):
     pixels = shapes.train_images[::100, :, 8::16, 8::16].reshape(5, -1).astype(int)
     # Sine and cosine may round differently elsewhere, which moves a level by one.
     assert np.abs(pixels - np.array(PIXELS)).max() <= 1
+    assert generate(train=500, test=200).fingerprint() == shapes.fingerprint()
 
 
 def test_colour_only_hints_at_the_class(shapes):
@@ -63,22 +57,16 @@ def test_colour_only_hints_at_the_class(shapes):
     assert 0.1 < (guess == shapes.test_labels).mean() < 0.4
 
 
-def test_reduction_by_area_equals_block_means():
+def test_reduction_by_area_averages_blocks_and_splits_pixels():
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), dtype=np.uint8)
     blocks = images.reshape(5, 3, 4, 2, 4, 2).mean(axis=(3, 5))
     assert np.array_equal(reduce_area(images, 4), np.rint(blocks).astype(np.uint8))
-
-
-def test_reduction_by_area_weighs_split_pixels():
     row = np.array([0, 90, 180], dtype=np.uint8)
-    images = np.broadcast_to(row, (1, 3, 3, 3)).copy()
     # Each of two pixels covers one and a half: (0 + 45) / 1.5 and (45 + 180) / 1.5.
-    assert reduce_area(images, 2)[0, 0, 0].tolist() == [30, 150]
-
-
-def test_images_are_never_enlarged():
-    with pytest.raises(DataError, match=r"data\.resolution=64: the images are 32x32"):
-        reduce_area(np.zeros((1, 3, 32, 32), np.uint8), 64)
+    split = reduce_area(np.broadcast_to(row, (1, 3, 3, 3)), 2)
+    assert split[0, 0, 0].tolist() == [30, 150]
+    with pytest.raises(DataError, match=r"data\.resolution=64: the images are 8x8"):
+        reduce_area(images, 64)
 
 
 def test_subsets_are_balanced_and_nested():
@@ -96,22 +84,16 @@ def test_validation_images_leave_the_training_set(shapes):
     split = split_validation(shapes, 100)
     assert len(split.train_labels) == 400
     assert np.bincount(split.test_labels).tolist() == [10] * 10
-    kept = {image.tobytes() for image in split.train_images}
-    held_out = {image.tobytes() for image in split.test_images}
+    kept, held_out = distinct(split.train_images), distinct(split.test_images)
     assert not kept & held_out
-    assert kept | held_out == {image.tobytes() for image in shapes.train_images}
+    assert kept | held_out == distinct(shapes.train_images)
+    with pytest.raises(DataError, match="images=500: allowed is less than all"):
+        split_validation(shapes, 500)
 
 
 def test_a_configured_set_is_reduced_split_and_cut(cache):
-    config = DataConfig(
-        name="shapes",
-        resolution=16,
-        train_images=100,
-        validation_images=50,
-        classes=5,
-        cache=str(cache),
-    )
-    images = load_images(config)
+    chosen = {"resolution": 16, "train_images": 100, "validation_images": 50, "classes": 5}
+    images = load_images(DataConfig(name="shapes", cache=str(cache), **chosen))
     assert images.train_images.shape == (100, 3, 16, 16)
     assert np.bincount(images.train_labels).tolist() == [20] * 5
     assert np.bincount(images.test_labels).tolist() == [10] * 5
@@ -119,12 +101,13 @@ def test_a_configured_set_is_reduced_split_and_cut(cache):
 
 
 def test_a_damaged_cache_is_named_and_built_again(tmp_path):
-    config = DataConfig(name="shapes", resolution=8, cache=str(tmp_path))
-    first = load_images(config).fingerprint()
-    (file,) = tmp_path.glob("*.npz")
-    content = bytearray(file.read_bytes())
+    def read():
+        return cached(tmp_path / "shapes.npz", lambda: generate(20, 10)).fingerprint()
+
+    first = read()
+    content = bytearray((tmp_path / "shapes.npz").read_bytes())
     content[len(content) // 2] ^= 0xFF
-    file.write_bytes(content)
+    (tmp_path / "shapes.npz").write_bytes(content)
     with pytest.warns(UserWarning, match="is damaged"):
-        assert load_images(config).fingerprint() == first
-    assert load_images(config).fingerprint() == first
+        assert read() == first
+    assert read() == first

@@ -1,98 +1,100 @@
-"""Batches and augmentation against a per-image reference."""
+"""Batches, augmentation and colour shifts of images in memory, against per-image references."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
 
-from resnet_study.config import AugmentConfig
+from resnet_study.config import AugmentConfig, DataConfig, RunConfig
+from resnet_study.data.augment import colour_components
 from resnet_study.data.images import ImageSet
-from resnet_study.data.loader import draw_epoch, to_device
+from resnet_study.data.loader import RunData, draw_epoch, to_device
+
+RNG = np.random.default_rng(0)
 
 
-@pytest.fixture
-def images():
-    rng = np.random.default_rng(0)
-    return ImageSet(
-        rng.integers(0, 256, (50, 3, 8, 8), dtype=np.uint8),
-        np.arange(50) % 10,
-        rng.integers(0, 256, (20, 3, 8, 8), dtype=np.uint8),
-        np.arange(20) % 10,
-        tuple("abcdefghij"),
-    )
+def coloured(count: int) -> np.ndarray:
+    """Noise whose red, green and blue levels have unlike deviations."""
+    red = RNG.integers(0, 200, (count, 1, 8, 8))
+    return np.concatenate([red, red // 2, RNG.integers(0, 20, red.shape)], 1).astype(np.uint8)
 
 
-def loaded(images, seed=0, padding=4, flip=True, batch_size=16):
-    augment = AugmentConfig(padding=padding, flip=flip)
-    return to_device(images, torch.device("cpu"), batch_size, seed, augment, None)
+IMAGES = ImageSet(
+    coloured(50), np.arange(50) % 10, coloured(20), np.arange(20) % 10, tuple("abcdefghij")
+)
+MEAN = IMAGES.train_images.mean(axis=0) / 255
 
 
-def test_augmented_batches_equal_a_per_image_reference(images):
-    """Padding, cropping and flipping one image at a time, with numpy's own functions."""
-    padding, seed = 4, 5
-    batches = loaded(images, seed=seed, padding=padding).batches
-    mean = images.train_images.mean(axis=0) / 255
-    for iteration in range(7):
-        inputs, labels = batches.batch(iteration)
+def loaded(seed: int = 0, eval_train_images: int | None = None, **augment) -> RunData:
+    cpu = torch.device("cpu")
+    return to_device(IMAGES, cpu, 16, seed, AugmentConfig(**augment), eval_train_images)
+
+
+@pytest.mark.parametrize("colour", [0.0, 0.1])
+def test_augmented_batches_equal_a_per_image_reference(colour):
+    """Shifting colours, padding, cropping and flipping one image at a time, with numpy."""
+    batches = loaded(seed=5, colour=colour).batches
+    components = colour_components(IMAGES.train_images).numpy()
+    # Entered in mid-epoch, without a replay: images 32 to 111 of epochs of 50.
+    for iteration, drawn in zip(range(2, 7), batches.starting_at(2), strict=False):
+        inputs, labels = batches.assemble(*drawn)
+        assert inputs.is_contiguous(memory_format=torch.channels_last)
         for row in range(16):
             epoch, place = divmod(iteration * 16 + row, 50)
-            draws = draw_epoch(seed, epoch, 50, AugmentConfig(padding=padding))
+            draws = draw_epoch(5, epoch, 50, AugmentConfig(colour=colour))
             index = draws.order[place]
-            centred = images.train_images[index] / 255 - mean
-            padded = np.pad(centred, ((0, 0), (padding, padding), (padding, padding)))
+            image = IMAGES.train_images[index] / 255 - MEAN
+            if colour:
+                image += (draws.colour[place] @ components)[:, None, None]
             top, left = draws.top[place], draws.left[place]
-            crop = padded[:, top : top + 8, left : left + 8]
+            crop = np.pad(image, ((0, 0), (4, 4), (4, 4)))[:, top : top + 8, left : left + 8]
             if draws.flip[place]:
                 crop = crop[:, :, ::-1]
             np.testing.assert_allclose(inputs[row].numpy(), crop, atol=1e-6)
-            assert labels[row] == images.train_labels[index]
+            assert labels[row] == IMAGES.train_labels[index]
 
 
-def test_every_image_is_drawn_its_own_crop_and_flip():
-    draws = draw_epoch(0, 0, 10_000, AugmentConfig())
-    assert np.bincount(draws.top).shape == (9,)
+def test_every_image_has_draws_of_its_own():
+    count = 20_000
+    draws = draw_epoch(0, 3, count, AugmentConfig(colour=0.1))
+    assert sorted(draws.order) == list(range(count))
     for offsets in (draws.top, draws.left):
-        assert np.bincount(offsets) / 10_000 == pytest.approx(np.full(9, 1 / 9), abs=0.015)
-    assert draws.flip.mean() == pytest.approx(0.5, abs=0.02)
+        assert np.bincount(offsets) / count == pytest.approx(np.full(9, 1 / 9), abs=0.015)
     assert not np.array_equal(draws.top, draws.left)
-    assert not draw_epoch(0, 0, 100, AugmentConfig(flip=False)).flip.any()
+    assert draws.flip.mean() == pytest.approx(0.5, abs=0.02)
+    assert draws.colour.shape == (count, 3)
+    assert draws.colour.std() == pytest.approx(0.1, rel=0.02)
+    assert not draw_epoch(0, 3, 100, AugmentConfig(flip=False)).flip.any()
+    assert not np.array_equal(draw_epoch(1, 3, count, AugmentConfig()).order, draws.order)
+    # Colours leave the other draws as they are.
+    *plain, none = draw_epoch(0, 3, count, AugmentConfig())
+    assert all(map(np.array_equal, plain, draws))
+    assert none.shape == (0, 3)
 
 
-def test_each_epoch_shows_every_image_once(images):
-    batches = loaded(images, padding=0, flip=False, batch_size=10).batches
-    for epoch in range(3):
-        orders = [batches.batch(5 * epoch + i)[0] for i in range(5)]
-        seen = torch.cat(orders).numpy() + images.train_images.mean(axis=0) / 255
-        assert {i.tobytes() for i in np.rint(seen * 255).astype(np.uint8)} == {
-            i.tobytes() for i in images.train_images
-        }
-
-
-def test_the_stream_depends_on_seed_and_iteration_alone(images):
-    one, two = loaded(images).batches, loaded(images).batches
-    stream = one.starting_at(0)
-    walked = [one.assemble(*next(stream)) for _ in range(10)]
-    # Entered in the middle, without replaying what came before.
-    jumped = two.assemble(*next(two.starting_at(9)))
-    assert torch.equal(walked[9][0], jumped[0])
-    assert torch.equal(walked[9][1], jumped[1])
-    assert not torch.equal(loaded(images, seed=1).batches.batch(0)[0], walked[0][0])
-
-
-def test_test_images_are_seen_once_whole_and_in_order(images):
-    test = loaded(images).test
-    inputs = torch.cat([x for x, _ in test.chunks(7)])
-    labels = torch.cat([y for _, y in test.chunks(7)])
-    mean = images.train_images.mean(axis=0) / 255
-    np.testing.assert_allclose(inputs.numpy(), images.test_images / 255 - mean, atol=1e-6)
-    assert labels.tolist() == images.test_labels.tolist()
-
-
-def test_batches_are_channels_last(images):
-    inputs, _ = loaded(images).batches.batch(0)
-    assert inputs.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_the_clean_training_part_is_a_balanced_subset(images):
-    data = to_device(images, torch.device("cpu"), 16, 0, AugmentConfig(), 20)
+def test_evaluation_sees_images_whole_in_order_and_without_augmentation():
+    data = loaded(eval_train_images=20, colour=0.1)
+    images, labels = (torch.cat(parts) for parts in zip(*data.test.chunks(7), strict=True))
+    np.testing.assert_allclose(images.numpy(), IMAGES.test_images / 255 - MEAN, atol=1e-6)
+    assert labels.tolist() == IMAGES.test_labels.tolist()
+    # A balanced subset of the training images, which leaves the batches all of them.
     assert np.bincount(data.clean_train.labels.numpy()).tolist() == [2] * 10
     assert len(data.batches.source) == 50
+
+
+def test_components_are_the_eigenvectors_of_the_covariance():
+    components = colour_components(IMAGES.train_images).double().numpy()
+    values = IMAGES.train_images.transpose(0, 2, 3, 1).reshape(-1, 3) / 255
+    covariance = np.cov(values.T, bias=True)
+    lengths = np.linalg.norm(components, axis=1)
+    np.testing.assert_allclose(
+        covariance @ components.T, lengths**2 * components.T, rtol=0, atol=1e-7
+    )
+    assert (np.diff(lengths) < 0).all()
+    assert (components[np.arange(3), np.abs(components).argmax(axis=1)] > 0).all()
+
+
+def test_colour_is_part_of_a_runs_name():
+    shifted = RunConfig(data=DataConfig(augment=AugmentConfig(colour=0.1)))
+    assert "colour" in shifted.run_id

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
 
 from resnet_study.config import ModelConfig
 from resnet_study.errors import CheckpointError, StudyWarning
 from resnet_study.experiment import run
 from resnet_study.training import checkpoint as checkpoints
-from tests.comparison import assert_same_end, damaged, damages, interrupted_at
+from tests.comparison import assert_same_end, interrupted_at
+from tests.damage import damaged, damages, given
 
 
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before_if_that_is_whole(config, undisturbed):

@@ -1,6 +1,6 @@
 """The parts of README.md and runs/README.md that are made from the recorded runs.
 
-python -m tests.readme
+python -m analysis.readme
 
 A comment such as `<!-- overview: runs/recorded/quick -->` says what the lines below it hold, up to
 the next blank line or comment: a function of this module makes them anew from the runs.
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.benchmark import read, speeds
 from analysis.claims import CLAIMS, Claim, judge
-from analysis.load import load_runs, read_study
+from analysis.load import read_study
 from analysis.statistics import family_title
 from analysis.study import Study
 from analysis.tables import overview, rates, text_as_markdown
@@ -31,35 +32,43 @@ BEGINNING = {"answer": "**", "claim": "- "}
 RECORD = re.compile(r"^\| \[(\w+)\]\(recorded/\w+/report/results.md\) \| `(.*?)` \|.*$", re.M)
 
 
+@cache
+def recorded(name: str) -> Study:
+    """A record's runs, read once; only to be read."""
+    return read_study(RECORDED / name)
+
+
+@cache
+def _claims(name: str) -> list[Claim]:
+    return judge(recorded(name).runs, recorded(name).probes)
+
+
 def filled(text: str) -> str:
     """A page with each marked part as the recorded runs have it now."""
     text = PART.sub(_part, text)
-    return RECORD.sub(lambda row: record(read_study(RECORDED / row[1]), row[2]), text)
+    return RECORD.sub(lambda row: _record(recorded(row[1]), row[2]), text)
 
 
 def _part(found: re.Match[str]) -> str:
     kind, number, words, gap, former = found.groups()
     mark = found[0].partition("\n")[0]
+    names = [Path(word).name for word in words.split()]
     makers = {
-        "overview": lambda: _overview(words.split()),
-        "rates": lambda: text_as_markdown(rates(read_study(CHECKOUT / words))),
-        "benchmark": lambda: _speeds(CHECKOUT / words),
-        "trial": lambda: text_as_markdown(_trial(read_study(CHECKOUT / words))),
-        "answer": lambda: _answer(CHECKOUT / words),
+        "overview": lambda: text_as_markdown(overview([recorded(n).runs for n in names]), left=5),
+        "rates": lambda: text_as_markdown(rates(recorded(*names))),
+        "benchmark": lambda: _speeds(*names),
+        "trial": lambda: text_as_markdown(_trial(recorded(*names))),
+        "answer": lambda: _wrapped(f"**{verdict(recorded(*names).runs)['answer']}**"),
         "verdicts": lambda: _verdicts(words),
-        "claim": lambda: _finding(int(number), CHECKOUT / words),
+        "claim": lambda: _finding(int(number), *names),
     }
     if kind not in makers or not former.startswith(BEGINNING.get(kind, "|")):
         raise ValueError(f"{mark} is followed by {former[:40]!r}, which is not its own")
     return f"{mark}\n{gap}{makers[kind]()}"
 
 
-def _overview(folders: list[str]) -> str:
-    return text_as_markdown(overview([load_runs(CHECKOUT / folder) for folder in folders]), left=5)
-
-
-def _speeds(folder: Path) -> str:
-    measurements = read(folder / "benchmark.json")["measurements"]
+def _speeds(name: str) -> str:
+    measurements = read(RECORDED / name / "benchmark.json")["measurements"]
     return text_as_markdown(speeds(pd.DataFrame(measurements)))
 
 
@@ -67,6 +76,7 @@ def _trial(study: Study) -> pd.DataFrame:
     """How a few iterations went: a row per run, as text."""
     rows = []
     for run_id, curve in study.runs.groupby("run_id", sort=False):
+        run_id = str(run_id)
         config, manifest = study.configs[run_id], study.manifests[run_id]
         first, last = curve.iloc[0], curve.iloc[-1]
         each, images = int(first["iteration"]), config.schedule.batch_size
@@ -86,15 +96,6 @@ def _trial(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _answer(folder: Path) -> str:
-    return _wrapped(f"**{verdict(load_runs(folder))['answer']}**")
-
-
-def _claim(number: int, folder: Path) -> Claim:
-    study = read_study(folder)
-    return judge(study.runs, study.probes)[number - 1]
-
-
 def _verdicts(words: str) -> str:
     """A row per claim: what each named record says to it, and on how many seeds; "–" for none."""
     lines = ["| | claim of He et al. 2015 | embedded shapes | CIFAR-10 (JPEG) |\n"]
@@ -107,14 +108,14 @@ def _verdicts(words: str) -> str:
 
 
 def _cell(number: int, name: str) -> str:
-    claim = _claim(number, RECORDED / name)
+    claim = _claims(name)[number - 1]
     seeds = f", {claim.n} seed{'s' * (claim.n > 1)}" if claim.n else ""
     return f"[{claim.verdict}](runs/recorded/{name}/report/verdict.json) (`{name}`{seeds})"
 
 
-def _finding(number: int, folder: Path) -> str:
-    claim = _claim(number, folder)
-    text = f"- Claim {number}, **{claim.verdict}** (`{folder.name}`): {claim.finding}."
+def _finding(number: int, name: str) -> str:
+    claim = _claims(name)[number - 1]
+    text = f"- Claim {number}, **{claim.verdict}** (`{name}`): {claim.finding}."
     return _wrapped(text, indent="  ")
 
 
@@ -125,7 +126,7 @@ def _wrapped(text: str, indent: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def record(study: Study, command: str) -> str:
+def _record(study: Study, command: str) -> str:
     """The line that runs/README.md has of a record."""
     manifests = study.manifests.values()
     hours = sum(m.get("seconds", 0) * m["threads"] for m in manifests) / 3600

@@ -1,0 +1,66 @@
+"""Runs made of numbers, and recorded runs with something changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from tests.conftest import FIXTURES
+
+RECORDED = FIXTURES / "runs"
+RUNS = sorted(path for path in RECORDED.iterdir() if path.is_dir())
+RUN = RUNS[0].name
+GPU = {"host": "right", "device": "cuda", "device_name": "NVIDIA H200"}
+
+# A clear study: final errors of three seeds per network.
+GRID = {
+    ("plain", 20): [10, 10.2, 9.8],
+    ("plain", 110): [90, 89, 91],
+    ("residual-A", 20): [9, 9.2, 8.8],
+    ("residual-A", 110): [8, 8.2, 7.9],
+    ("residual-B", 20): [9, 9.1, 8.9],
+    ("residual-B", 110): [8.5, 8.4, 8.6],
+}
+
+
+def study(cells: Mapping, clean: float = 0.0, test: float = 1.0, **columns: object) -> pd.DataFrame:
+    """A frame as from `load_runs`, of finished runs with a row each 10 iterations.
+
+    Args:
+        cells: For each family and depth an entry per seed: the training error of all ten rows,
+            or a list with that of each row.
+        clean: What the clean training error adds to the training error.
+        test: What the test error adds.
+        columns: Further columns, in place of those made here.
+    """
+    frames = []
+    for (family, depth), seeds in cells.items():
+        kind, _, shortcut = family.partition("-")
+        for seed, entry in enumerate(seeds):
+            errors = pd.Series(entry if isinstance(entry, list) else [entry] * 10, dtype=float)
+            described = {
+                "run_id": f"{family}-{depth}-{seed}", "kind": kind, "shortcut": shortcut or pd.NA,
+                "depth": depth, "seed": seed, "data": "embedded shapes", "schedule": "short",
+                "experiment": "made", "state": "finished", "variant": "", "settings": "",
+                "iteration": 10 * (errors.index + 1), "train_error": errors,
+                "clean_train_error": errors + clean, "test_error": errors + test,
+            }  # fmt: skip
+            frames.append(pd.DataFrame(described | columns))
+    return pd.concat(frames, ignore_index=True).astype({"shortcut": "string"})
+
+
+def change(run: Path, **values: object) -> None:
+    """Changes a manifest; None removes what it has."""
+    manifest = json.loads((run / "manifest.json").read_text()) | values
+    kept = {key: value for key, value in manifest.items() if value is not None}
+    (run / "manifest.json").write_text(json.dumps(kept))
+
+
+def change_curve(run: Path, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Edits metrics.csv as text cells, and takes the seal away."""
+    frame = pd.read_csv(run / "metrics.csv", dtype=str, keep_default_na=False)
+    edit(frame).to_csv(run / "metrics.csv", index=False)
+    change(run, metrics=None)
