@@ -81,7 +81,9 @@ def test_published_weights_score_what_they_score_in_torchvision(
     assert not done.stderr
 
 
-@pytest.mark.parametrize("normalization", ["per_pixel_mean", "torchvision"])
+@pytest.mark.parametrize(
+    "normalization", ["per_pixel_mean", pytest.param("torchvision", marks=pytest.mark.slow)]
+)
 def test_a_runs_checkpoint_scores_what_its_manifest_says_and_views_are_added(
     evaluate, streamed, tmp_path, normalization
 ):

@@ -9,6 +9,8 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
+
 from resnet_study.config import ModelConfig, PlateauConfig, ProbesConfig, StartConfig
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
@@ -59,6 +61,7 @@ def stops_of(config, tmp_path) -> Counter[int]:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_in_training_and_in_its_evaluations(tiny, tmp_path):
     plateau = PlateauConfig(patience=1, improvement=50.0)
     schedule = {"iterations": 4, "milestones": (), "eval_every": 2, "plateau": plateau}
@@ -70,6 +73,7 @@ def test_in_training_and_in_its_evaluations(tiny, tmp_path):
     assert chances[2] == chances[4] > 2
 
 
+@pytest.mark.slow
 def test_in_what_is_evaluated_before_the_first_iteration(tiny, tmp_path):
     schedule = {"iterations": 2, "milestones": (), "eval_every": 2}
     config = tiny(schedule, model=ModelConfig(depth=14, width=4), start=StartConfig(depth=8))

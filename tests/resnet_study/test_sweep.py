@@ -1,6 +1,7 @@
 """Sweeps without a launcher: what is distinct, in which order, and when to give up."""
 
 import shutil
+import time
 from concurrent.futures import BrokenExecutor
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
 from resnet_study.errors import ConfigError, StorageError
 from resnet_study.experiment import run
 from resnet_study.interruption import StopRequest
+from resnet_study.logs import MetricsLog
+from resnet_study.progress import SweepReporter
 from resnet_study.runs import RunFolder, estimated_bytes
 from resnet_study.sweep import Job, distinct, execute, workers_and_threads
 
@@ -122,6 +125,20 @@ def test_the_estimate_of_disk_covers_three_checkpoints(model, tiny):
     config = tiny({"iterations": 1, "milestones": ()}, model=ModelConfig(**model))
     actual = 3 * (run(config).folder / "checkpoint.pt").stat().st_size
     assert actual < estimated_bytes(config) < 4 * actual + 1_000_000
+
+
+def test_a_line_tells_how_far_a_sweep_is_and_how_long_it_takes(jobs, capsys):
+    configs = [job.config for job in jobs(0, 1, 2)]
+    with SweepReporter(configs, [1.0, 1.0, 2.0], interval=0.01) as reporter:
+        assert reporter.line() == "0 finished, 0 running, 3 left"
+        run(configs[0])
+        folder = RunFolder.of(configs[2])
+        MetricsLog(folder.metrics_file).append({"iteration": 6})
+        folder.write_manifest({"state": "running"})
+        # Half of the work in an hour.
+        reporter.began = time.monotonic() - 3600
+        assert reporter.line() == "1 finished, 1 running, 1 left, about 60 min to go"
+    assert "0 finished, 0 running, 3 left\n" in capsys.readouterr().err
 
 
 def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, cli):
