@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_study.config import AugmentConfig, DataConfig, RunConfig
+from resnet_study.config import AugmentConfig
 from resnet_study.data.augment import colour_components
 from resnet_study.data.images import ImageSet
 from resnet_study.data.loader import RunData, draw_epoch, to_device
@@ -55,22 +55,8 @@ def test_augmented_batches_equal_a_per_image_reference(colour):
             assert labels[row] == IMAGES.train_labels[index]
 
 
-def test_every_image_has_draws_of_its_own():
-    count = 20_000
-    draws = draw_epoch(0, 3, count, AugmentConfig(colour=0.1))
-    assert sorted(draws.order) == list(range(count))
-    for offsets in (draws.top, draws.left):
-        assert np.bincount(offsets) / count == pytest.approx(np.full(9, 1 / 9), abs=0.015)
-    assert not np.array_equal(draws.top, draws.left)
-    assert draws.flip.mean() == pytest.approx(0.5, abs=0.02)
-    assert draws.colour.shape == (count, 3)
-    assert draws.colour.std() == pytest.approx(0.1, rel=0.02)
+def test_without_flips_no_image_is_mirrored():
     assert not draw_epoch(0, 3, 100, AugmentConfig(flip=False)).flip.any()
-    assert not np.array_equal(draw_epoch(1, 3, count, AugmentConfig()).order, draws.order)
-    # Colours leave the other draws as they are.
-    *plain, none = draw_epoch(0, 3, count, AugmentConfig())
-    assert all(map(np.array_equal, plain, draws))
-    assert none.shape == (0, 3)
 
 
 def test_evaluation_sees_images_whole_in_order_and_without_augmentation():
@@ -84,17 +70,10 @@ def test_evaluation_sees_images_whole_in_order_and_without_augmentation():
 
 
 def test_components_are_the_eigenvectors_of_the_covariance():
+    """Each as long as its deviation, the largest first."""
     components = colour_components(IMAGES.train_images).double().numpy()
     values = IMAGES.train_images.transpose(0, 2, 3, 1).reshape(-1, 3) / 255
     covariance = np.cov(values.T, bias=True)
-    lengths = np.linalg.norm(components, axis=1)
-    np.testing.assert_allclose(
-        covariance @ components.T, lengths**2 * components.T, rtol=0, atol=1e-7
-    )
-    assert (np.diff(lengths) < 0).all()
-    assert (components[np.arange(3), np.abs(components).argmax(axis=1)] > 0).all()
-
-
-def test_colour_is_part_of_a_runs_name():
-    shifted = RunConfig(data=DataConfig(augment=AugmentConfig(colour=0.1)))
-    assert "colour" in shifted.run_id
+    np.testing.assert_allclose(components.T @ components, covariance, atol=1e-7)
+    variances = np.linalg.eigvalsh(covariance)[::-1]
+    np.testing.assert_allclose(components @ components.T, np.diag(variances), atol=1e-7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from resnet_study.config import ModelConfig
 from resnet_study.models import StagedNet, build_network, deepen
@@ -18,34 +17,31 @@ def network(depth: int, seed: int = 1, **settings) -> StagedNet:
     return build_network(ModelConfig(depth=depth, **({"width": 4} | settings)), 10, seed)
 
 
-def trained(depth: int, **settings) -> StagedNet:
-    """A network after some steps, so that batch norm's scales and statistics are not trivial."""
+@torch.no_grad()
+def uneven(depth: int, **settings) -> StagedNet:
+    """A network with scales, offsets and statistics of batch norm that are not trivial."""
     shallow = network(depth, 0, **settings)
-    optimizer = torch.optim.SGD(shallow.parameters(), lr=0.1, momentum=0.9)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(8):
-        images = torch.randn(32, 3, 16, 16, generator=generator)
-        labels = torch.randint(10, (32,), generator=generator)
-        optimizer.zero_grad()
-        F.cross_entropy(shallow(images), labels).backward()
-        optimizer.step()
+    for parameter in shallow.parameters():
+        if parameter.ndim == 1:
+            parameter += torch.rand(parameter.shape, generator=generator) - 0.5
+    shallow(IMAGES)
     return shallow
 
 
 @pytest.mark.parametrize(
     ("settings", "shallow", "deep"),
     [
-        *((PLAIN, 8, deep) for deep in (14, 20, 110)),
-        *(({"shortcut": option}, 8, deep) for option in "ABC" for deep in (14, 110)),
-        *(({"layers_per_block": layers}, 20, 38) for layers in (1, 2, 3)),
+        (PLAIN, 8, 110),
+        *(({"shortcut": option}, 8, 110) for option in "ABC"),
+        ({"layers_per_block": 3}, 20, 38),
         *((kind | {"norm": "none"}, 8, 20) for kind in (PLAIN, {})),
         (IMAGENET | PLAIN, 18, 34),
-        *((IMAGENET | {"shortcut": option}, 18, 34) for option in "ABC"),
-        *((IMAGENET | {"shortcut": option}, 50, 101) for option in "ABC"),
+        (IMAGENET | {"shortcut": "C"}, 50, 101),
     ],
 )
 def test_outputs_are_equal_in_evaluation_mode(settings: dict, shallow: int, deep: int):
-    one, other = trained(shallow, **settings).eval(), network(deep, **settings).eval()
+    one, other = uneven(shallow, **settings).eval(), network(deep, **settings).eval()
     with torch.no_grad():
         before, expected = other(IMAGES), one(IMAGES)
         deepen(one, other)
@@ -55,26 +51,16 @@ def test_outputs_are_equal_in_evaluation_mode(settings: dict, shallow: int, deep
 
 
 @pytest.mark.parametrize(("kind", "same"), [("plain", False), ("residual", True)])
-def test_in_training_mode_a_plain_sibling_is_another_function_and_both_train_on(kind, same):
+def test_in_training_mode_a_plain_sibling_is_another_function(kind, same):
     """What the docstring says of the construction's limits."""
-    shallow, deep = trained(8, kind=kind), network(20, kind=kind)
+    shallow, deep = uneven(8, kind=kind), network(20, kind=kind)
     deepen(shallow, deep)
     outputs = deep.train()(IMAGES)
     assert torch.allclose(outputs, shallow.train()(IMAGES), rtol=1e-3, atol=1e-3) == same
-    F.cross_entropy(outputs, torch.arange(64) % 10).backward()
-    added = [p.grad for n, p in deep.named_parameters() if n.startswith("stages.0.2.")]
-    assert all(torch.isfinite(gradient).all() for gradient in added)
-    assert any(gradient.norm() > 0 for gradient in added)
 
 
-@pytest.mark.parametrize(
-    ("one", "two", "words"),
-    [
-        (PLAIN, PLAIN | {"depth": 8}, "is not deeper"),
-        ({"shortcut": "C"}, {"shortcut": "A"}, "no place in the deeper one"),
-        ({}, {"width": 8}, "no place in the deeper one"),
-    ],
-)
-def test_networks_that_do_not_fit_are_refused(one: dict, two: dict, words: str):
-    with pytest.raises(ValueError, match=words):
-        deepen(network(8, **one), network(**({"depth": 14} | two)))
+def test_networks_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="is not deeper"):
+        deepen(network(8), network(8))
+    with pytest.raises(ValueError, match="no place in the deeper one"):
+        deepen(network(8, shortcut="C"), network(14, shortcut="A"))

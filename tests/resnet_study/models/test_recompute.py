@@ -10,21 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from resnet_study import machine
-from resnet_study.config import ModelConfig, WarmupConfig
+from resnet_study.config import ModelConfig
 from resnet_study.experiment import run
 from resnet_study.models import build_network
-from tests.comparison import curve
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"kind": "plain", "depth": 20},
-        {"shortcut": "A", "depth": 20},
-        {"shortcut": "C", "depth": 20},
-        {"architecture": "imagenet", "shortcut": "B", "depth": 50},
-    ],
-)
+@pytest.mark.parametrize("settings", [{"depth": 20}, {"architecture": "imagenet", "depth": 50}])
 def test_gradients_and_statistics_are_the_same_to_the_bit(settings):
     config = ModelConfig(width=4, **settings)
     networks = [build_network(config, 10, activation_checkpointing=on) for on in (False, True)]
@@ -63,11 +54,8 @@ def test_it_takes_less_than_half_of_the_memory(monkeypatch):
 
 
 @pytest.mark.slow
-def test_1202_layers_train_with_a_warm_up(tiny):
-    """A few iterations; He et al. 2015 train 19.4 million parameters at this depth."""
-    warmup = WarmupConfig(iterations=1, until_error=None)
-    steps = {"iterations": 3, "milestones": (2,), "log_every": 1, "eval_every": 3}
+def test_1202_layers_train(tiny):
     model = ModelConfig(depth=1202, width=4)
-    record = run(tiny(steps | {"warmup": warmup}, model=model, activation_checkpointing=True))
+    steps = {"iterations": 2, "milestones": (), "eval_every": 2}
+    record = run(tiny(steps, model=model, activation_checkpointing=True))
     assert record.state == "finished"
-    assert [float(row["learning_rate"]) for row in curve(record.folder)] == [0.01, 0.1, 0.01]
