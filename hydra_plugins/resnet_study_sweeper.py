@@ -120,13 +120,9 @@ class StudySweeper(BasicSweeper):
 
 def _gpus(device: str) -> int:
     """GPUs that runs are trained on; to launch a run takes torch anyway."""
-    import torch
+    from resnet_study.machine import gpu_count
 
-    from resnet_study.machine import choose_device
-
-    if choose_device(device).type == "cpu":
-        return 0
-    return 1 if ":" in device else torch.cuda.device_count()
+    return gpu_count(device)
 
 
 class _UntilStopped(Sequence[Sequence[str]]):

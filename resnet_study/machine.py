@@ -42,6 +42,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def gpu_count(name: str) -> int:
+    """How many GPUs a config's `device` leaves to a sweep; 0 on a CPU.
+
+    Raises:
+        DeviceError: A GPU was asked for that is not there.
+    """
+    if choose_device(name).type == "cpu":
+        return 0
+    return 1 if ":" in name else torch.cuda.device_count()
+
+
 def fastest_precision(device: torch.device) -> str:
     """Precision "bf16" where the hardware computes in it, else "fp32"."""
     if device.type == "cuda":

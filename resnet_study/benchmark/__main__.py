@@ -6,6 +6,7 @@ import argparse
 import functools
 import json
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> None:
-    subjects = [_subject(name) for name in options.networks]
+    subjects = [Subject.named(name) for name in options.networks]
     for name in ("rounds", "seconds", "workers"):
         value = getattr(options, name)
         if value is not None and not value > 0:
@@ -140,20 +141,10 @@ def _tell(status: Any, stage: str, what: str) -> None:
     status.update(f"{stage}: {what}")
 
 
-def _subject(name: str) -> Subject:
-    subject = Subject.named(name)
-    if subject is None:
-        raise ConfigError("networks", name, "allowed are ResNet-DEPTH and quick-DEPTH, depth 6n+2")
-    return subject
-
-
 def _print_table(result: dict[str, Any]) -> None:
     about = result["machine"]
-    ceilings = {
-        precision: sorted(rates)[len(rates) // 2] / 1e9
-        for precision, rates in result["ceiling_operations_per_second"].items()
-    }
-    shown = ", ".join(f"{p} {rate:,.0f}" for p, rate in ceilings.items())
+    ceilings = result["ceiling_operations_per_second"].items()
+    shown = ", ".join(f"{p} {statistics.median(rates) / 1e9:,.0f}" for p, rates in ceilings)
     print(
         f"{about['device_name']}, {about['cores']} cores, torch {about['versions']['torch']}, "
         f"kernels: {about['kernels']}\nceiling, GFLOP/s: {shown}"

@@ -168,13 +168,11 @@ def evaluation(config: RunConfig, seconds: float = 1.0) -> float:
     fused = kernels_for(device, config.kernels) == "fused"
     network = build_network(config.model, data.classes, fused=fused)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    count, began = 0, 0.0
+    # The first pass is the warm-up.
+    evaluate(network, data.test.chunks(data.chunk), config.precision)
+    count, began = 0, time.monotonic()
     while not count or time.monotonic() - began < seconds:
         evaluate(network, data.test.chunks(data.chunk), config.precision)
-        if not began:
-            # The first pass is the warm-up.
-            began = time.monotonic()
-            continue
         count += len(data.test)
     return count / (time.monotonic() - began)
 

@@ -90,8 +90,7 @@ class Session:
     def warm_up(self, crew: Crew) -> None:
         """Has every process load, and its device ready, before anything is measured."""
         subject = Subject(8, "quick")
-        everyone = len(crew.members)
-        recipe = Recipe("sweep", "fp32", everyone, 1)
+        recipe = Recipe("sweep", "fp32", len(crew.members), 1)
         self.train(crew, subject, recipe)
         del self.details[subject, recipe]
 
@@ -154,13 +153,9 @@ class Session:
         """One record per network and recipe, ready for JSON."""
         records = []
         ceiling = {p: statistics.median(rates) for p, rates in self.ceilings.items()}
-        for (subject, recipe), rates in self.rates.items():
-            rate = statistics.median(rates)
-            base = next(
-                statistics.median(other)
-                for (s, r), other in self.rates.items()
-                if s == subject and r.kind == CONVENTIONAL
-            )
+        median = {key: statistics.median(rates) for key, rates in self.rates.items()}
+        base = {s: rate for (s, r), rate in median.items() if r.kind == CONVENTIONAL}
+        for (subject, recipe), rate in median.items():
             config = subject.config("runs", "fp32", self.device, recipe.threads)
             operations = training_operations(config.model, config.data.resolution or 32)
             record = {
@@ -174,8 +169,8 @@ class Session:
                 "workers": recipe.workers,
                 "threads": recipe.threads,
                 "images_per_second": rate,
-                "rounds": rates,
-                "times_conventional": rate / base,
+                "rounds": self.rates[subject, recipe],
+                "times_conventional": rate / base[subject],
                 "share_of_ceiling": rate * operations / ceiling[recipe.precision],
                 **self.details.get((subject, recipe), {}),
             }

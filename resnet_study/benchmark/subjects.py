@@ -13,6 +13,7 @@ from resnet_study.config import (
     ScheduleConfig,
     WarmupConfig,
 )
+from resnet_study.errors import ConfigError
 
 NEVER = 10**7
 
@@ -42,14 +43,18 @@ class Subject:
         return 1000 if self.scale == "paper" else 250
 
     @classmethod
-    def named(cls, name: str) -> Subject | None:
-        """The subject of a name such as "ResNet-56" or "quick-20"; None if there is none."""
-        family, _, depth = name.partition("-")
-        if family not in ("ResNet", "quick") or not depth.isdecimal():
-            return None
-        if int(depth) < 8 or (int(depth) - 2) % 6:
-            return None
-        return cls(int(depth), "paper" if family == "ResNet" else "quick")
+    def named(cls, name: str) -> Subject:
+        """The subject of a name such as "ResNet-56" or "quick-20".
+
+        Raises:
+            ConfigError: There is none of this name.
+        """
+        family, _, digits = name.partition("-")
+        depth = int(digits) if digits.isdecimal() else 0
+        if family not in ("ResNet", "quick") or depth < 8 or (depth - 2) % 6:
+            allowed = "allowed are ResNet-DEPTH and quick-DEPTH, depth 6n+2"
+            raise ConfigError("networks", name, allowed)
+        return cls(depth, "paper" if family == "ResNet" else "quick")
 
     def config(
         self,

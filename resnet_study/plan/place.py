@@ -79,7 +79,7 @@ def place_of(name: str, settings: Mapping[str, Any], configs: Sequence[RunConfig
     cores = joblib.cpu_count()
     gpus, device_name = _device(configs[0].device)
     asked, per_gpu = settings.get("n_jobs", 1), runs_per_gpu(configs)
-    workers, threads = workers_and_threads(asked, runs, cores, gpus, per_gpu=per_gpu)
+    workers, threads = workers_and_threads(asked, runs, cores, gpus, per_gpu)
     return Place(name, workers, threads, gpus, cores, device_name)
 
 
@@ -90,10 +90,6 @@ def _device(device: str) -> tuple[int, str]:
     """
     if device == "cpu" or (device == "auto" and not any(Path(p).exists() for p in DRIVERS)):
         return 0, processor_name()
-    import torch
-
     from resnet_study import machine
 
-    chosen = machine.choose_device(device)
-    gpus = 1 if ":" in device else torch.cuda.device_count()
-    return gpus * (chosen.type != "cpu"), machine.device_name(chosen)
+    return machine.gpu_count(device), machine.device_name(machine.choose_device(device))

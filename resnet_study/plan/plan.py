@@ -118,11 +118,11 @@ def progress(config: RunConfig) -> tuple[str, int]:
 def _needs(runs: Sequence[PlannedRun], place: Place) -> dict[str, float]:
     left = [run for run in runs if run.left]
     wall, seconds = wall_seconds(left, place.workers), sum(run.seconds_left for run in left)
+    core_seconds = sum(r.seconds_left * (r.config.threads or place.threads) for r in left)
     return {
         "wall_seconds": wall,
         "run_seconds": seconds,
-        "core_hours": sum(r.seconds_left * (r.config.threads or place.threads) for r in left)
-        / 3600,
+        "core_hours": core_seconds / 3600,
         # This machine's GPUs are held until the end, a cluster's for as long as a run trains.
         "gpu_hours": place.gpus * (seconds if place.cluster else wall) / 3600,
         "bytes_while": sum(estimated_bytes(run.config) for run in left),

@@ -79,31 +79,41 @@ def _needs(plan: Plan) -> Iterator[str]:
         yield "time   nothing is left to train"
         return
     on = f"{place.workers} at a time, each on {_count(place.threads, 'core')}"
-    hours = f"{needs['core_hours']:,.2f} core hours"
+    spent = f"{hours(needs['core_hours'])} core hours"
     if place.gpus:
         on += f"{' and' if place.cluster else ', sharing'} {_count(place.gpus, 'GPU')}"
-        hours += f", {needs['gpu_hours']:,.2f} GPU hours"
-    yield f"time   about {_span(needs['wall_seconds'])}, {on} (launcher {place.launcher}); {hours}"
-    needed, kept, free = (f"{n / 1e6:,.0f} MB" for key, n in needs.items() if "bytes" in key)
+        spent += f", {hours(needs['gpu_hours'])} GPU hours"
+    yield f"time   about {_span(needs['wall_seconds'])}, {on} (launcher {place.launcher}); {spent}"
+    needed, kept, free = (size(number) for key, number in needs.items() if "bytes" in key)
     short = needs["bytes_while"] > needs["bytes_free"]
     warning = ": too little, and the sweep will not start" if short else ""
     yield f"disk   up to {needed} while they run, {kept} kept; {free} free{warning}"
     run = max(left, key=lambda run: run.seconds_left)
     if place.timeout_min and (times := int(run.seconds_left / 60 / place.timeout_min)):
-        again = place.max_num_timeout
-        end = (
-            f"; with max_num_timeout={again} it never finishes" if times > again else " and goes on"
-        )
+        never = f"; with max_num_timeout={place.max_num_timeout} it never finishes"
+        end = never if times > place.max_num_timeout else " and goes on"
         reached = f"reaches timeout_min={place.timeout_min} {_count(times, 'time')}"
         yield f"limit  {run.config.run_id} {reached}{end}"
     yield from dict.fromkeys(f"from   {run.estimate.source}" for run in left)
     yield from (f"note   {note}" for note in plan.notes)
 
 
+def hours(number: float) -> str:
+    """Hours with the digits that matter in an estimate."""
+    decimals = 0 if number >= 10 else 1 if number >= 0.1 else 2
+    return f"{number:,.{decimals}f}"
+
+
+def size(number: float) -> str:
+    """Bytes in MB, or in GB from 1,000 MB on."""
+    megabytes = round(number / 1e6)
+    return f"{megabytes} MB" if megabytes < 1000 else f"{number / 1e9:,.1f} GB"
+
+
 def _span(seconds: float) -> str:
     """Seconds as a reader says them, up to days."""
-    hours = round(seconds / 3600)
-    return duration(seconds) if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    days, rest = divmod(round(seconds / 3600), 24)
+    return duration(seconds) if days < 2 else f"{days} d {rest} h"
 
 
 def _count(number: int, word: str) -> str:

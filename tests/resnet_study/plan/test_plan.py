@@ -1,7 +1,7 @@
 """Plans of runs on disk: what is finished, what is begun, what is left, and what it takes."""
 
-import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -9,15 +9,15 @@ from resnet_study.config import ModelConfig, StartConfig
 from resnet_study.experiment import run
 from resnet_study.plan.place import Place
 from resnet_study.plan.plan import make_plan
-from resnet_study.plan.text import as_json, as_text
+from resnet_study.plan.text import as_text
 from resnet_study.runs import RunFolder, estimated_bytes, kept_bytes
 from resnet_study.sweep import Job
 
 
 @pytest.fixture
 def plan(benchmark_file, place):
-    given = str(benchmark_file())
-    return lambda configs, where=place, named=given: make_plan(
+    measured = str(benchmark_file())
+    return lambda *configs, where=place, named=measured: make_plan(
         [Job((), config) for config in configs], where, named
     )
 
@@ -34,7 +34,7 @@ def write(config, seconds=100.0, **changes):
 def test_each_distinct_run_counts_once_and_networks_stand_in_the_table(plan, tiny):
     kinds = [(kind, option) for kind in ("plain", "residual") for option in "AB"]
     models = [ModelConfig(kind, 8, option, width=4) for kind, option in kinds]
-    text = as_text(plan([tiny(model=model, seed=seed) for model in models for seed in (0, 1)]))
+    text = as_text(plan(*(tiny(model=model, seed=seed) for model in models for seed in (0, 1))))
     rows = [line.split()[:3] for line in text.splitlines() if "-r8-" in line]
     families = ["plain", "residual-A", "residual-B"]
     assert rows == [[f"{name}-008-w4-shapes-r8-n200-i12", "2", "0"] for name in families]
@@ -42,29 +42,26 @@ def test_each_distinct_run_counts_once_and_networks_stand_in_the_table(plan, tin
 
 def test_what_is_finished_or_damaged_takes_no_time(plan, tiny):
     configs = [tiny(seed=seed) for seed in range(4)]
-    whole = plan(configs).needs
+    whole = plan(*configs).needs
     for config, state in zip(configs, ("finished", "diverged", "damaged"), strict=False):
         write(config, state=state)
-    found = plan(configs)
+    found = plan(*configs)
     assert found.needs["wall_seconds"] == pytest.approx(whole["wall_seconds"] / 2)
     assert found.needs["core_hours"] == pytest.approx(whole["run_seconds"] / 4 / 3600)
     assert ": 2 finished, 1 damaged, 1 not begun" in as_text(found)
     assert f"damaged: {configs[2].run_id}, not counted" in as_text(found)
-    assert "nothing is left to train" in as_text(plan(configs[:3]))
-    told = json.loads(as_json(found))
-    assert (told["runs"], told["finished"], told["damaged"], told["not begun"]) == (4, 2, 1, 1)
-    left = [each["run_id"] for each in told["each"] if each["seconds_left"]]
-    assert left == [configs[3].run_id]
+    assert "nothing is left to train" in as_text(plan(*configs[:3]))
+    assert [run.config for run in found.runs if run.seconds_left] == [configs[3]]
 
 
 def test_a_run_that_has_begun_goes_on_from_where_it_was_saved(plan, tiny):
     begun = write(tiny(), state="running")
     begun.metrics_file.write_text("iteration,epoch\n6,0\n9,1\n")
-    whole = plan([tiny()])
-    assert whole.needs["wall_seconds"] == whole.runs[0].estimate.seconds
+    whole = plan(tiny()).needs["wall_seconds"]
     begun.checkpoint_file.touch()
-    found = plan([tiny()])
-    assert found.needs["wall_seconds"] == pytest.approx(whole.needs["wall_seconds"] * 3 / 12)
+    found = plan(tiny())
+    assert found.runs[0].estimate.seconds == whole
+    assert found.needs["wall_seconds"] == pytest.approx(whole * 3 / 12)
     assert f"begun: {tiny().run_id}, iteration 9 of 12" in as_text(found)
 
 
@@ -74,28 +71,28 @@ def test_finished_runs_of_the_same_network_are_the_best_evidence(plan, tiny):
     write(tiny(seed=3), 9999.0, device_name="Another")
     write(tiny(seed=4), 9999.0, threads=2)
     write(tiny(seed=5, schedule={"learning_rate": 0.5}), 9999.0)
-    other = tiny(model=ModelConfig(depth=14, width=4))
-    known, scaled = [run.estimate for run in plan([tiny(seed=9), other], named=None).runs][::-1]
+    new, other = tiny(seed=9), tiny(model=ModelConfig(depth=14, width=4))
+    scaled, known = [run.estimate for run in plan(new, other, named=None).runs]
     assert (known.seconds, known.basis, scaled.basis) == (2 + 104, "3 runs", "scaled")
     # A file that is named comes before runs. On a cluster runs of any machine count.
-    assert plan([tiny(seed=9)]).runs[0].estimate.basis == "scaled"
-    (there,) = plan([tiny(seed=9)], Place("slurm", 4, 1), None).runs
-    assert (there.estimate.seconds, there.estimate.basis) == (2 + 5 + 117, "4 runs")
+    assert plan(new).runs[0].estimate.basis == "scaled"
+    there = plan(new, where=Place("slurm", 4, 1), named=None).runs[0].estimate
+    assert (there.seconds, there.basis) == (2 + 5 + 117, "4 runs")
 
 
 def test_the_run_that_others_start_from_is_added_and_waited_for(plan, tiny):
     deep = tiny(model=ModelConfig(depth=14, width=4), start=StartConfig(depth=8))
-    found = plan([deep])
+    found = plan(deep)
     assert [run.config.model.depth for run in found.runs] == [8, 14]
     assert found.notes[0] == "1 of the runs were not asked for: others start from them"
     assert found.needs["wall_seconds"] == found.needs["run_seconds"]
     write(deep)
-    assert [run.config.model.depth for run in plan([deep]).runs] == [14]
+    assert [run.config.model.depth for run in plan(deep).runs] == [14]
 
 
 def test_each_free_worker_takes_the_longest_run_that_is_left(plan, tiny):
     depths = enumerate((44, 32, 20, 20, 20))
-    found = plan([tiny(model=ModelConfig(depth=d, width=4), seed=seed) for seed, d in depths])
+    found = plan(*(tiny(model=ModelConfig(depth=d, width=4), seed=seed) for seed, d in depths))
     one, two, *others = [run.seconds_left for run in found.runs]
     expected = max(one + others[1], two + others[0] + others[2])
     assert found.needs["wall_seconds"] == pytest.approx(expected)
@@ -103,31 +100,44 @@ def test_each_free_worker_takes_the_longest_run_that_is_left(plan, tiny):
 
 def test_disk_is_what_the_sweep_will_ask_for_and_more_than_a_run_leaves(plan, tiny, monkeypatch):
     files = run(tiny()).folder.rglob("*")
-    needs = plan([tiny(seed=1)]).needs
     kept, needed = kept_bytes(tiny()), estimated_bytes(tiny())
-    assert (needs["bytes_kept"], needs["bytes_while"]) == (kept, needed)
     assert sum(file.stat().st_size for file in files) < kept < needed
     usage = shutil.disk_usage("/")
     for free in (needed - 1, needed):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
-        assert ("will not start" in as_text(plan([tiny(seed=1)]))) == (free < needed)
+        found = plan(tiny(seed=1))
+        assert (found.needs["bytes_kept"], found.needs["bytes_while"]) == (kept, needed)
+        assert ("will not start" in as_text(found)) == (free < needed)
 
 
 def test_slurms_limit_is_reached_and_the_run_goes_on_or_never_finishes(plan, tiny):
-    config = tiny(schedule={"iterations": 6000, "milestones": (), "eval_every": 5000})
+    config = tiny({"iterations": 6000, "milestones": (), "eval_every": 5000})
     limits = {(1, 20): " 5 times and goes on", (1, 4): " 5 times; with max_num_timeout=4 it never"}
     for (minutes, again), words in limits.items():
         where = Place("slurm", 1, 1, timeout_min=minutes, max_num_timeout=again)
-        assert f"reaches timeout_min=1{words}" in as_text(plan([config], where))
-    assert "reaches" not in as_text(plan([config], Place("slurm", 1, 1, timeout_min=60)))
+        assert f"reaches timeout_min=1{words}" in as_text(plan(config, where=where))
+    assert "reaches" not in as_text(plan(config, where=Place("slurm", 1, 1, timeout_min=60)))
 
 
 def test_hours_of_gpus_and_cores(plan, tiny):
     configs = [tiny(seed=seed, threads=2) for seed in range(4)]
-    here = plan(configs, Place("local", 2, 1, gpus=1, cores=2))
-    there = plan(configs, Place("slurm", 4, 1, gpus=2))
+    here = plan(*configs, where=Place("local", 2, 1, gpus=1, cores=2))
+    there = plan(*configs, where=Place("slurm", 4, 1, gpus=2))
     hours = pytest.approx(there.needs["run_seconds"] / 3600)
     assert here.needs["gpu_hours"] == here.needs["wall_seconds"] / 3600
     assert there.needs["gpu_hours"] / 2 == there.needs["core_hours"] / 2 == hours
     assert "2 at a time, each on 1 core, sharing 1 GPU (launcher local)" in as_text(here)
     assert "4 at a time, each on 1 core and 2 GPUs (launcher slurm)" in as_text(there)
+
+
+@pytest.mark.parametrize("hours, shown", [(2373.1, "2,373"), (2.37, "2.4"), (0.0234, "0.02")])
+def test_hours_have_the_digits_that_matter(plan, tiny, hours, shown):
+    found = plan(tiny())
+    needs = found.needs | {"core_hours": hours}
+    assert f"; {shown} core hours\n" in as_text(replace(found, needs=needs))
+
+
+@pytest.mark.parametrize("size, shown", [(999.4e6, "999 MB"), (1e9, "1.0 GB"), (68e9, "68.0 GB")])
+def test_sizes_are_in_megabytes_or_gigabytes(plan, tiny, size, shown):
+    found = plan(tiny())
+    assert f"; {shown} free" in as_text(replace(found, needs=found.needs | {"bytes_free": size}))
