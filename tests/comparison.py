@@ -36,11 +36,10 @@ def assert_same_end(one: Path, two: Path) -> None:
     a, b = (checkpoints.read(folder / "checkpoint.pt") for folder in (one, two))
     assert a.network.keys() == b.network.keys()
     assert all(torch.equal(a.network[name], b.network[name]) for name in a.network)
-    momenta = [
-        [entry["momentum_buffer"] for entry in c.optimizer["state"].values()] for c in (a, b)
-    ]
-    assert momenta[0]
-    assert all(torch.equal(x, y) for x, y in zip(*momenta, strict=True))
+    buffers = [c.optimizer["state"].values() for c in (a, b)]
+    assert buffers[0]
+    for one_buffer, other in zip(*buffers, strict=True):
+        assert torch.equal(one_buffer["momentum_buffer"], other["momentum_buffer"])
     assert a.state["iteration"] == b.state["iteration"]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib as mpl
@@ -169,40 +170,42 @@ def cli(typed, monkeypatch, capsys):
             words = typed(*arguments, settings=settings)
             if "-m" in words and not any("launcher" in word for word in words):
                 words.append("hydra/launcher=basic")
+        package = find_spec(module).submodule_search_locations
+        main = importlib.import_module(f"{module}.__main__" if package else module).main
         monkeypatch.setattr(sys, "argv", [module, *words])
         capsys.readouterr()
         # A process has one sweep; here the last one's request to stop is over.
         importlib.import_module("resnet_study.__main__")._worker_stop.cache_clear()
-        status = 0
-        try:
-            status = _main_of(module)() or 0
-        except SystemExit as ended:
-            status = int(ended.code or 0)
+        with pytest.raises(SystemExit) as ended:
+            raise SystemExit(main())
+        status = int(ended.value.code or 0)
         return subprocess.CompletedProcess(words, status, *capsys.readouterr())
 
     return call
-
-
-def _main_of(module: str) -> Callable[[], int | None]:
-    """The entry point that `python -m MODULE` calls."""
-    with suppress(ModuleNotFoundError):
-        return importlib.import_module(f"{module}.__main__").main
-    return importlib.import_module(module).main
 
 
 @pytest.fixture
 def command(typed) -> Callable[..., subprocess.CompletedProcess[str]]:
     """What `cli` does, in a process of its own."""
 
-    def call(*arguments: str, module: str = "resnet_study", tiny: bool = True):
+    def call(*arguments: str, module="resnet_study", tiny=True, flags=()):
         words = typed(*arguments) if module == "resnet_study" and tiny else arguments
-        return subprocess.run(
-            [sys.executable, "-m", module, *words],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        line = [sys.executable, *flags, "-m", module, *words]
+        return subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, timeout=300)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def composed() -> Callable[..., RunConfig]:
+    """The run that overrides of the command line describe."""
+    from hydra import compose, initialize_config_dir
+
+    from resnet_study.__main__ import CONF, to_run_config
+
+    def call(*overrides: str) -> RunConfig:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return to_run_config(compose("config", list(overrides)))
 
     return call
 
@@ -211,11 +214,12 @@ def command(typed) -> Callable[..., subprocess.CompletedProcess[str]]:
 def runs_of(cli, monkeypatch) -> Callable[..., list[RunConfig]]:
     """The distinct runs that a command line's sweep would train."""
 
-    def call(*words: str) -> list[RunConfig]:
-        from hydra.core.plugins import Plugins
+    from hydra.core.plugins import Plugins
 
+    Plugins.instance()  # Executes the plugins, once; only then is there something to patch.
+
+    def call(*words: str) -> list[RunConfig]:
         jobs: list = []
-        Plugins.instance()  # Executes the plugins, once; only then is there something to patch.
         sweeper = sys.modules["hydra_plugins.resnet_study_sweeper"]
         monkeypatch.setattr(sweeper, "execute", lambda found, *_: jobs.extend(found))
         ended = cli(*words, tiny=False)

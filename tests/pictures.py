@@ -6,6 +6,7 @@ formats; some files are no images.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,25 +65,21 @@ KINDS: dict[str, Writer] = {
 }
 
 
-def _written(content: bytes) -> Writer:
-    def write(_: Image.Image, path: Path) -> Path:
-        path = path.with_suffix(".jpg")
-        path.write_bytes(content)
-        return path
-
-    return write
+def _written(content: bytes, path: Path) -> Path:
+    path = path.with_suffix(".jpg")
+    path.write_bytes(content)
+    return path
 
 
 def _cut(image: Image.Image, path: Path) -> Path:
     path = KINDS["jpeg"](image, path)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 3])
+    os.truncate(path, path.stat().st_size // 3)
     return path
 
 
 BROKEN: dict[str, Writer] = {
-    "empty": _written(b""),
-    "text": _written(b"this is no image\n" * 20),
+    "empty": lambda _, p: _written(b"", p),
+    "text": lambda _, p: _written(b"this is no image\n" * 20, p),
     "cut": _cut,
 }
 
@@ -110,17 +107,15 @@ def make_folder(
         ("train", train, found.train_images, found.train_labels),
         ("val", val, found.test_images, found.test_labels),
     ):
-        chosen = np.flatnonzero(labels < classes)[:count]
-        spoiled = set(chosen[:broken]) if part == "train" else set()
-        for number, index in enumerate(chosen):
+        for number, index in enumerate(np.flatnonzero(labels < classes)[:count]):
             folder = root / part / found.classes[labels[index]].replace(" ", "_")
             folder.mkdir(parents=True, exist_ok=True)
             size = tuple(int(side) for side in rng.integers(24, largest + 1, 2))
             image = Image.fromarray(images[index].transpose(1, 2, 0))
             image = image.resize(size, Image.Resampling.BICUBIC)
-            writers = BROKEN if index in spoiled else KINDS
-            writer = list(writers.values())[number % len(writers)]
-            path = writer(image, folder / f"{number:05d}")
-            if index in spoiled:
+            spoiled = part == "train" and number < broken
+            writers = list((BROKEN if spoiled else KINDS).values())
+            path = writers[number % len(writers)](image, folder / f"{number:05d}")
+            if spoiled:
                 damaged.append(path)
     return damaged

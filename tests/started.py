@@ -25,21 +25,18 @@ class Sweep:
     def __init__(self, folder: Path, cache: Path, *arguments: str, environment=None) -> None:
         self.runs = folder / "sweep"
         places = (f"runs_dir={folder}", "experiment_name=sweep", f"data.cache={cache}")
+        line = [sys.executable, "-m", "resnet_study", "-m", *TINY, *places, *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "resnet_study", "-m", *TINY, *places, *arguments],
-            cwd=CHECKOUT,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            preexec_fn=hear_ctrl_c,
-        )
+            line, cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True,
+            start_new_session=True, preexec_fn=hear_ctrl_c,
+        )  # fmt: skip
 
-    def end(self) -> tuple[int, str]:
-        """Waits for its end; its exit status and what it printed."""
+    def end(self, status: int) -> str:
+        """Waits for its end, with an exit status; what it printed."""
         _, errors = self.process.communicate(timeout=240)
         assert "Traceback" not in errors, errors
-        return self.process.returncode, errors
+        assert self.process.returncode == status, errors
+        return errors
 
     def until(self, ready) -> None:
         deadline = time.monotonic() + 120

@@ -7,22 +7,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 
-from resnet_study.__main__ import CONF, to_run_config
+from resnet_study.__main__ import CONF
 from resnet_study.config import DataConfig, RunConfig, ScheduleConfig
 
 FILES = sorted(path for group in ("model", "data", "schedule") for path in (CONF / group).iterdir())
 EXPERIMENTS = sorted((CONF / "experiment").iterdir())
 
 
-def composed(*overrides: str) -> RunConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return to_run_config(compose("config", list(overrides)))
-
-
 @pytest.mark.parametrize("file", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_each_group_file_composes(file: Path):
+def test_each_group_file_composes(file: Path, composed):
     root = ["data.root=somewhere"] if file.stem in ("image_folder", "streamed_folder") else []
     config = composed(f"{file.parent.name}={file.stem}", *root)
     values = config.to_mapping()[file.parent.name]
@@ -47,12 +41,9 @@ STUDIES = {"quick", "figure6", "short", "short_rate", "imagenet", "imagenet_tria
 PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
 
 
-def test_every_experiment_is_known_here():
-    names = {file.stem.removesuffix("_paper") for file in EXPERIMENTS}
-    assert names == set(RUNS)
-
-
-@pytest.mark.parametrize("experiment", RUNS)
+@pytest.mark.parametrize(
+    "experiment", sorted({file.stem.removesuffix("_paper") for file in EXPERIMENTS})
+)
 def test_each_experiment_has_the_runs_that_it_should(experiment: str, runs_of):
     runs = runs_of(f"experiment={experiment}")
     assert len(runs) == RUNS[experiment]
@@ -62,13 +53,13 @@ def test_each_experiment_has_the_runs_that_it_should(experiment: str, runs_of):
 @pytest.mark.parametrize("experiment", sorted(set(RUNS) - STUDIES))
 def test_each_mechanism_has_a_twin_at_the_papers_scale(experiment: str, runs_of):
     quick, paper = runs_of(f"experiment={experiment}"), runs_of(f"experiment={experiment}_paper")
-    assert len(quick) == len(paper)
     for config in paper:
         identity = config.canonical()
-        assert set(identity.get("model", {})) <= PAPERS_OWN
         assert set(identity) <= {"model", "seed", "start", "data"}
-        assert set(identity.get("data", {"augment": {}})) == {"augment"}
-        assert set(identity.get("data", {"augment": {}})["augment"]) <= {"colour"}
+        assert set(identity.get("model", {})) <= PAPERS_OWN
+        data = identity.get("data", {})
+        assert set(data) <= {"augment"}
+        assert set(data.get("augment", {})) <= {"colour"}
         assert config.checkpoint.every == 1000
     twins = [(config.probes.gradients, config.probes.responses) for config in quick]
     assert twins == [(config.probes.gradients, config.probes.responses) for config in paper]
@@ -84,16 +75,16 @@ def test_each_experiment_begins_with_its_command(file: Path):
 
 def test_no_config_names_code():
     texts = [path.read_text() for path in CONF.rglob("*.yaml")]
-    assert len(texts) >= 10
-    assert not any("_target_" in text for text in texts)
+    assert "_target_" not in "".join(texts)
 
 
-def test_the_paper_schedule_is_the_default_description():
-    assert composed("schedule=paper", "data=cifar10").schedule == ScheduleConfig()
-    assert composed("schedule=paper", "data=cifar10").run_id == RunConfig().run_id
+def test_the_paper_schedule_is_the_default_description(composed):
+    paper = composed("schedule=paper", "data=cifar10")
+    assert paper.schedule == ScheduleConfig()
+    assert paper.run_id == RunConfig().run_id
 
 
-def test_the_command_line_wins_over_the_experiment():
+def test_the_command_line_wins_over_the_experiment(composed):
     config = composed("experiment=quick", "data=image_folder", "data.root=photos", "schedule=paper")
     assert config.data == DataConfig(
         name="image_folder", root="photos", resolution=16, augment=config.data.augment
@@ -107,7 +98,5 @@ def test_the_short_rate_is_chosen_on_held_out_images_of_otherwise_equal_runs(run
     (short,) = {c.schedule for c in final}
     assert {c.data.validation_images for c in tried} == {5000}
     assert {c.data.validation_images for c in final} == {0}
-    assert {replace(c.schedule, learning_rate=0.1) for c in tried} == {
-        replace(short, learning_rate=0.1)
-    }
-    assert short.learning_rate in {c.schedule.learning_rate for c in tried}
+    assert {replace(c.schedule, learning_rate=short.learning_rate) for c in tried} == {short}
+    assert short in {c.schedule for c in tried}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from omegaconf import OmegaConf
+import yaml
 
 from tests.comparison import CHECKOUT
 
@@ -22,19 +22,16 @@ runpy.run_module("resnet_study", run_name="__main__")
 def test_launchers_are_config(launcher, cli):
     done = cli("--cfg", "hydra", f"launcher={launcher}", tiny=False)
     assert done.returncode == 0, done.stderr
-    settings = OmegaConf.create(done.stdout).hydra.launcher
-    own = OmegaConf.load(CHECKOUT / "conf" / "hydra" / "launcher" / f"{launcher}.yaml")
-    for name in own:
-        if name not in ("defaults", "name"):
-            assert str(settings[name]) == str(own[name]), name
+    own = yaml.safe_load((CHECKOUT / f"conf/hydra/launcher/{launcher}.yaml").read_text())
+    del own["defaults"]
+    own.pop("name", None)
+    assert own.items() <= yaml.safe_load(done.stdout)["hydra"]["launcher"].items()
 
 
 @pytest.mark.slow
 def test_without_the_extra_one_line_says_what_to_install():
-    done = subprocess.run(
-        [sys.executable, "-c", HIDDEN, "-m", "launcher=slurm"],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    line = [sys.executable, "-c", HIDDEN, "-m", "launcher=slurm"]
+    done = subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     # Above it Hydra complains of the plugin that is hidden by halves.
     last = done.stderr.splitlines()[-1]

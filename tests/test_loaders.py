@@ -9,15 +9,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_study.__main__ import start_processes_as_elsewhere
 
-pytestmark = pytest.mark.slow
-
 
 def loaded(context: str | None, as_elsewhere: bool) -> float | str:
     if as_elsewhere:
         start_processes_as_elsewhere()
-    data = TensorDataset(torch.arange(100.0))
+    options = {"batch_size": 10, "num_workers": 2, "multiprocessing_context": context}
     try:
-        loader = DataLoader(data, batch_size=10, num_workers=2, multiprocessing_context=context)
+        loader = DataLoader(TensorDataset(torch.arange(100.0)), **options)
         return sum(float(batch.sum()) for (batch,) in loader)
     except AttributeError as error:
         return str(error)
@@ -28,12 +26,10 @@ def in_a_worker(*arguments):
         return joblib.Parallel()([joblib.delayed(loaded)(*arguments)] * 2)
 
 
+@pytest.mark.slow
 def test_a_loader_has_processes_in_a_worker():
     for context in (None, "fork", "spawn"):
         assert in_a_worker(context, True) == [4950.0] * 2
-
-
-def test_the_trap_is_still_there():
-    """Where this fails loky has mended it, and what stands against it can go."""
     joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+    # Where this fails loky has mended it, and what stands against it can go.
     assert "no attribute 'env'" in in_a_worker(None, False)[0]

@@ -74,8 +74,3 @@ def test_the_learning_rate_of_the_short_schedule_is_the_one_with_the_lowest_held
     best = table.loc[table["mean"].astype(float).idxmin(), "learning rate"]
     chosen = yaml.safe_load((CONF / "schedule" / "short.yaml").read_text("utf-8"))
     assert float(best) == chosen["learning_rate"]
-
-
-def test_the_benchmark_on_record_is_readable():
-    about = json.loads((RECORDED / "benchmark" / "benchmark.json").read_text("utf-8"))["machine"]
-    assert about["device_name"]

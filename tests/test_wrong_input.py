@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -59,18 +57,6 @@ def wrong_values(rule: Rule) -> list[str]:
 WRONG = [(name, value) for name, rule in rules() for value in dict.fromkeys(wrong_values(rule))]
 
 
-def generated() -> Iterator[tuple[tuple[str], str]]:
-    """Command lines: up to three settings of each kind of rule, each with another wrong value."""
-    kinds = defaultdict(list)
-    for name, r in rules():
-        kind = (r.type, r.many, r.optional, bool(r.choices), r.minimum is None, r.maximum is None)
-        kinds[kind].append((name, wrong_values(r)))
-    number = count()
-    for settings in kinds.values():
-        for name, values in settings[:: -(-len(settings) // 3)]:
-            yield (f"{name}={values[next(number) % len(values)]}",), ""
-
-
 def by_hand() -> Iterator[tuple[tuple[str, ...], str]]:
     """Command lines, and how what is said of them begins."""
     for line in (FIXTURES / "wrong_commands.txt").read_text().splitlines():
@@ -115,26 +101,21 @@ def refused(cli, tmp_path):
 
 def test_each_setting_refuses_what_its_rule_does():
     parser = OverridesParser.create()
-    accepted, unclear = [], []
+    assert len(WRONG) > 900
     for name, value in WRONG:
         found = parser.parse_override(f"{name}={value}").value()
         for key in reversed(name.split(".")):
             found = {key: found}
         try:
-            RunConfig.from_mapping(found)
+            said = f"accepted: {RunConfig.from_mapping(found)}"
         except ConfigError as error:
-            if not str(error).startswith(f"{name}=") or "\n" in str(error):
-                unclear.append(str(error))
-        else:
-            accepted.append(f"{name}={value}")
-    assert not accepted
-    assert not unclear
-    assert len(WRONG) > 900
+            said = str(error)
+        assert re.fullmatch(f"{name}=.*", said), f"{name}={value}: {said}"
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [*generated(), *by_hand()],
+    [*by_hand()],
     ids=lambda value: " ".join(value)[:60] * (type(value) is tuple),
 )
 def test_a_wrong_command_line_is_one_line(words, said, refused):

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scontrol", "scancel")
 # slurmctld, slurmd and munged lie where only root's PATH leads on some systems.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-
-
-def missing() -> list[str]:
-    """Programs of Slurm that are not installed here."""
-    return [name for name in PROGRAMS if shutil.which(name, path=SEARCH) is None]
 
 
 def _free_port() -> int:
@@ -47,9 +42,8 @@ class Cluster:
         (munge / "key-file").chmod(0o400)
         host, ports = socket.gethostname().partition(".")[0], (_free_port(), _free_port())
         template = Path(__file__).with_name("slurm.conf").read_text()
-        (self.folder / "slurm.conf").write_text(
-            template.format(host=host, folder=self.folder, ports=ports)
-        )
+        filled = template.format(host=host, folder=self.folder, ports=ports)
+        (self.folder / "slurm.conf").write_text(filled)
         files = ("key-file", "socket", "pid-file", "log-file", "seed-file")
         self._daemon("munged", "--foreground", "--force", *(f"--{f}={munge / f}" for f in files))
         self._wait((munge / "socket").exists, "munged")
@@ -59,9 +53,8 @@ class Cluster:
 
     def _daemon(self, *command: str) -> None:
         with self.log.open("ab") as log:
-            self.processes.append(
-                subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-            )
+            daemon = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        self.processes.append(daemon)
 
     def _wait(self, ready, what: str) -> None:
         end = time.monotonic() + 30
@@ -87,9 +80,8 @@ class Cluster:
         """Ends all jobs and the daemons."""
         if len(self.processes) == 3:
             self.call("scancel", "--user=root")
-            end = time.monotonic() + 20
-            while self.call("squeue", "--noheader").strip() and time.monotonic() < end:
-                time.sleep(0.2)
+            with suppress(RuntimeError):
+                self._wait(lambda: not self.call("squeue", "--noheader").strip(), "the queue")
         for process in reversed(self.processes):
             process.terminate()
             try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
-from tests.slurm.cluster import Cluster, missing
+from tests.slurm.cluster import PROGRAMS, SEARCH, Cluster
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    if lacking := missing():
+    if lacking := [name for name in PROGRAMS if shutil.which(name, path=SEARCH) is None]:
         pytest.skip(f"Slurm is not installed: {', '.join(lacking)}")
     if os.geteuid():
         pytest.skip("Slurm's daemons need root")
