@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from resnet_study import experiment
-from resnet_study.config import ModelConfig
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted
 from resnet_study.progress import Reporter
@@ -72,20 +71,6 @@ def test_a_run_that_diverges_keeps_its_curve_and_is_complete(tiny):
     assert record.state == "diverged"
     assert curve(record.folder)
     assert run(config).manifest == record.manifest
-
-
-def test_plain_and_residual_see_the_same_stream(tiny, monkeypatch):
-    """Paired: the same images, crops and flips in the same order."""
-    seen = []
-
-    def watch(step, batches, *_, **__):
-        seen.append([step.assemble(*next(batches))[0] for _ in range(3)])
-        return "diverged"
-
-    monkeypatch.setattr(experiment, "train", watch)
-    run(tiny(model=ModelConfig(kind="plain", depth=8, width=4)))
-    run(tiny(model=ModelConfig(kind="residual", depth=14, width=4, shortcut="B")))
-    assert all(a.equal(b) for a, b in zip(*seen, strict=True))
 
 
 def test_a_run_that_another_trains_is_waited_for_until_it_ends_or_a_stop_is_asked_for(

@@ -193,13 +193,6 @@ def test_what_cannot_be_shared_evenly(shared):
     Processes(0, 4, 0, 4).check(16, 8)
 
 
-def test_shares_are_the_batch_in_order():
-    batch = (torch.arange(12), torch.zeros(0, 3))
-    shares = [Processes(rank, 4, rank, 4).share(batch) for rank in range(4)]
-    assert torch.equal(torch.cat([share[0] for share in shares]), batch[0])
-    assert all(share[1].shape == (0, 3) for share in shares)
-
-
 @pytest.fixture
 def torchrun(tmp_path, cache):
     """Starts the command line in two processes, with the settings of a tiny run."""

@@ -18,20 +18,6 @@ def folder(tmp_path):
     return RunFolder.of(RunConfig(runs_dir=str(tmp_path), experiment_name="e", seed=4))
 
 
-def test_a_folder_has_a_name_a_config_and_a_manifest_that_says_when_it_is_complete(folder):
-    assert folder.path.parts[-2:] == ("e", RunConfig(seed=4).run_id)
-    folder.write_config(RunConfig(seed=4))
-    assert folder.read_config() == RunConfig(seed=4)
-    assert folder.completed() is None
-    for state in ("running", "failed", "finished", "diverged"):
-        folder.write_manifest({"state": state})
-        record = folder.completed()
-        if state in ("running", "failed"):
-            assert record is None
-        else:
-            assert (record.state, record.run_id) == (state, folder.path.name)
-
-
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"state": "done"}', "\xff"])
 def test_a_damaged_manifest_is_named(folder, text):
     folder.path.mkdir(parents=True)

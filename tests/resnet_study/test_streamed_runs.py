@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -162,16 +161,3 @@ def test_images_in_memory_train_the_family_too(tiny):
     record = run(tiny(model=model, data=replace(tiny().data, resolution=None)))
     assert record.state == "finished"
     assert "evaluation" not in record.manifest
-
-
-@pytest.mark.slow
-def test_a_sweep_streams_in_its_workers(command, varied, tmp_path):
-    done = command(
-        "-m", "data=streamed_folder", f"data.root={varied}", "data.stream.crop=32",
-        "data.stream.scale=[34,48]", "data.stream.test_scale=36", "data.stream.workers=1",
-        "data.train_images=null", "data.resolution=null", "hydra.launcher.n_jobs=2",
-        "model=plain_imagenet,residual_imagenet", "model.depth=18",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    manifests = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/manifest.json")]
-    assert [manifest["state"] for manifest in manifests] == ["finished", "finished"]

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.pace import in_time
 
 from resnet_study.plan.__main__ import rewrite
 from tests.conftest import CHECKOUT
-from tests.pace import in_time
 
 
 @pytest.fixture
