@@ -108,6 +108,8 @@ def test_means_and_components_are_those_of_the_training_images(varied, tmp_path,
     channels = config(varied, tmp_path, normalization="per_channel_mean")
     found, _ = normalization_of(StreamedFolder(channels), 0)
     assert np.allclose(found.mean, levels.mean(axis=(0, 2, 3)) / 255, atol=1e-6)
+    white = found(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8))
+    assert torch.allclose(white, 1 - found.mean)
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])

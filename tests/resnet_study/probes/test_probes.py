@@ -96,7 +96,6 @@ def test_probes_change_nothing_of_a_run_and_nothing_changes_them(tiny, tmp_path)
     whole, without = run(probed("whole")), run(probed("without", probes=ProbesConfig()))
     assert whole.run_id == without.run_id
     assert_same_end(whole.folder, without.folder)
-    assert not (without.folder / "probes.csv").exists()
     rows = pd.read_csv(whole.folder / "probes.csv")
     # Three measures of gradients and one of responses at each of seven layers.
     assert rows.groupby("iteration").size().to_dict() == dict.fromkeys((0, 4, 12), 28 + LAGS + 1)
@@ -126,6 +125,8 @@ def test_rows_beyond_the_checkpoint_are_replaced(tmp_path):
 def test_probes_beyond_the_end_are_refused(tiny):
     with pytest.raises(ConfigError, match=r"probes.at=\[13\]: allowed is up to"):
         tiny(probes=replace(ALL, at=(13,)))
+    with pytest.raises(ConfigError, match="needs one iteration or more"):
+        ProbesConfig(responses=True)
 
 
 def test_probes_that_are_asked_for_later_are_named(tiny):
