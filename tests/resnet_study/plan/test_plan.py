@@ -119,7 +119,6 @@ def test_hours_of_gpus_and_cores(plan, tiny):
     assert here.needs["gpu_hours"] == here.needs["wall_seconds"] / 3600
     assert there.needs["gpu_hours"] / 2 == there.needs["core_hours"] / 2 == run_hours
     assert "2 at a time, each on 1 core, sharing 1 GPU (launcher local)" in as_text(here)
-    assert "4 at a time, each on 1 core and 2 GPUs (launcher slurm)" in as_text(there)
 
 
 def test_hours_and_sizes_have_the_digits_that_matter():
