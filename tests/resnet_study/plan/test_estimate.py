@@ -44,7 +44,7 @@ def test_training_and_evaluations_add_up(seconds):
     assert seconds(interrupted) == (TRAINING + 4 * 3000 * 0.5 / 3, "measured")
 
 
-@pytest.mark.parametrize("depth, each", [(38, 0.86), (56, 1.22), (8, 0.2), (112, 2.44)])
+@pytest.mark.parametrize("depth, each", [(38, 0.86), (56, 1.22), (8, 0.2), (224, 4.88)])
 def test_time_is_a_line_between_depths_and_in_proportion_beyond(seconds, depth, each):
     assert seconds(depth=depth) == (128_000 * each + 12 * depth, "measured")
 
