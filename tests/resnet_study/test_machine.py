@@ -73,14 +73,15 @@ def peak_of(config):
 
 
 @pytest.mark.parametrize(
-    "name, gpus, expected",
-    [("auto", 0, "cpu"), ("auto", 2, "cuda:0"), ("cpu", 2, "cpu"), ("cuda", 1, "cuda:0"),
-     ("cuda:1", 2, "cuda:1")],
+    "name, gpus, expected, used",
+    [("auto", 0, "cpu", 0), ("auto", 2, "cuda:0", 2), ("cpu", 2, "cpu", 0),
+     ("cuda", 1, "cuda:0", 1), ("cuda:1", 2, "cuda:1", 1)],
 )  # fmt: skip
-def test_a_device_is_one_that_is_there(name, gpus, expected, monkeypatch):
+def test_a_device_is_one_that_is_there(name, gpus, expected, used, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert str(machine.choose_device(name)) == expected
+    assert machine.gpu_count(name) == used
     with pytest.raises(DeviceError, match=r"device=cuda:7: "):
         machine.choose_device("cuda:7")
 

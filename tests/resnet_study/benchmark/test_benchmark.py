@@ -14,7 +14,6 @@ import psutil
 import pytest
 import torch
 
-from analysis import benchmark as drawing
 from resnet_study.benchmark import loader, measure
 from resnet_study.benchmark.conventional import conventional
 from resnet_study.benchmark.measure import Window
@@ -34,26 +33,19 @@ def config(tmp_path, cache, monkeypatch):
     return replace(config, data=replace(config.data, cache=str(cache)), schedule=schedule)
 
 
-def test_a_window_counts_what_lies_in_it_and_waits_for_enough(monkeypatch):
-    window, over = Window(start=10.0, end=20.0), []
-    for now, iteration in ((9.0, 1), (11.0, 2), (21.0, 3), (22.0, 7)):
-        monkeypatch.setattr(time, "monotonic", lambda now=now: now)
-        window.mark(iteration)
-        over.append(window.over)
-    monkeypatch.undo()
-    assert over == [False, False, False, True]
-    assert window.seconds_per_iteration() == (22 - 11) / (7 - 2)
-
-
-def test_none_stops_before_all_have_seen_enough(monkeypatch):
+def test_a_window_counts_what_lies_in_it_and_waits_until_all_have_seen_enough(monkeypatch):
     counter = multiprocessing.get_context("spawn").Value("i", 0)
     monkeypatch.setattr(measure.together, "done", counter)
-    quick, slow = Window.of(0.0, 0.0, 2), Window.of(0.0, 0.0, 2)
-    for window, others_left in ((quick, True), (slow, False)):
-        for iteration in range(3):
-            window.mark(iteration)
-        assert window.over != others_left
-    assert (quick.over, counter.value) == (True, 2)
+    quick, slow = Window(start=10.0, end=20.0, processes=2), Window(10.0, 25.0, processes=2)
+    over = []
+    for now, iteration in ((9.0, 1), (11.0, 2), (21.0, 3), (23.0, 7), (26.0, 8)):
+        monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+        quick.mark(iteration)
+        slow.mark(iteration)
+        over.append((quick.over, slow.over, counter.value))
+    assert over == [(False, False, 0)] * 3 + [(False, False, 1), (False, True, 2)]
+    assert quick.over
+    assert slow.seconds_per_iteration() == (26 - 11) / (8 - 2)
 
 
 @pytest.mark.parametrize("subject", DEFAULT, ids=lambda subject: subject.name)
@@ -66,29 +58,22 @@ def test_subjects_are_the_networks_of_the_study(subject):
 
 
 @pytest.mark.parametrize(
-    "option, values, message",
+    "option",
     [
-        ("networks", ["ResNet-21", "VGG-16", "quick-", "quick-2"], "allowed are ResNet-DEPTH and"),
-        ("rounds", ["0"], "allowed is more than 0"),
-        ("output", ["file/x"], "cannot be written"),
+        *(f"networks={name}" for name in ("ResNet-21", "VGG-16", "quick-", "quick-2")),
+        *("rounds=0", "seconds=0.0", "workers=0", "output=pyproject.toml/x"),
     ],
 )
-def test_wrong_arguments_are_one_line(option, values, message, tmp_path, monkeypatch, cli):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    for value in values:
-        ended = cli(f"--{option}", value, module="resnet_study.benchmark")
-        assert ended.returncode == 2
-        assert ended.stderr.startswith(f"error: {option}={value}")
-        assert message in ended.stderr
-        assert ended.stderr.count("\n") == 1
+def test_wrong_arguments_are_one_line(option, cli):
+    ended = cli(f"--{option}", module="resnet_study.benchmark")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith(f"error: {option}: ")
 
 
 def test_recipes_share_the_cores():
-    found = recipes_for(8, 8, ["fp32", "bf16"])
-    ours = ["one process, fp32", "one process, bf16", "sweep, fp32", "sweep, bf16"]
-    assert [recipe.name for recipe in found] == ["conventional", *ours]
-    assert [(r.workers, r.threads) for r in found] == [(1, 8), (1, 8), (1, 8), (8, 1), (8, 1)]
+    found = [(r.name, r.workers, r.threads) for r in recipes_for(8, 4, ["fp32", "bf16"])]
+    assert found[:2] == [("conventional", 1, 8), ("one process, fp32", 1, 8)]
+    assert found[3:] == [("sweep, fp32", 4, 2), ("sweep, bf16", 4, 2)]
     assert [r.name for r in recipes_for(1, 1, ["fp32"])] == ["conventional", "one process, fp32"]
     # On a GPU torch's default for convolutions is TF32, so that is the conventional ceiling.
     assert recipes_for(8, 8, ["fp32"], on_gpu=True)[0].precision == "tf32"
@@ -105,9 +90,8 @@ def test_the_conventional_recipe_trains(config, monkeypatch):
     losses = []
     cross_entropy = torch.nn.functional.cross_entropy
 
-    def seen(outputs, labels):
-        assert outputs.shape == (64, 10)
-        losses.append(cross_entropy(outputs, labels))
+    def seen(*arguments):
+        losses.append(cross_entropy(*arguments))
         return losses[-1]
 
     monkeypatch.setattr("resnet_study.benchmark.conventional.F.cross_entropy", seen)
@@ -137,8 +121,8 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cli
     words += ["--workers", "2", "--output", str(tmp_path)]
     ended = cli(*words, module="resnet_study.benchmark")
     result = json.loads((tmp_path / "benchmark.json").read_text())
-    kinds = [(r["recipe"], r["precision"], r["workers"]) for r in result["measurements"]]
-    assert kinds == [("conventional", "fp32", 1), ("one process", "fp32", 1), ("sweep", "fp32", 2)]
+    kinds = [(record["recipe"], record["workers"]) for record in result["measurements"]]
+    assert kinds == [("conventional", 1), ("one process", 1), ("sweep", 2)]
     base = result["measurements"][0]["images_per_second"]
     ceiling = result["ceiling_operations_per_second"]["fp32"][0]
     operations = training_operations(ModelConfig(depth=8, width=8), 16)
@@ -176,31 +160,30 @@ def test_whoever_ends_it_finds_nothing_left(tmp_path, number):
 
 
 @pytest.mark.parametrize("text", [None, "{}", "[]", "nonsense", '{"measurements": []}'])
-def test_drawing_says_what_is_no_benchmark(tmp_path, capsys, text):
+def test_drawing_says_what_is_no_benchmark(tmp_path, cli, text):
+    file = tmp_path / "benchmark.json"
     if text is not None:
-        (tmp_path / "benchmark.json").write_text(text)
-    assert drawing.main([str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: benchmark={tmp_path / 'benchmark.json'}: ")
-    assert error.count("\n") == 1
+        file.write_text(text)
+    ended = cli(str(tmp_path), module="analysis.benchmark")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith(f"error: benchmark={file}: ")
 
 
+# On a busy machine torch may find, when it closes a loader, that a worker of it was interrupted.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 def test_the_reader_is_measured_beside_torchvisions(varied, cli):
-    words = ["--rounds", "1", "--seconds", "0.2", "--workers", "1", "--batch-size", "8"]
-    words += ["--device", "cpu"]
-    ended = cli(str(varied), *words, module="resnet_study.benchmark.loader")
-    for name in ("the paper's, ours", "torchvision's reference", "the paper's, by torchvision"):
-        assert name in ended.stdout
+    words = ["--rounds", "1", "--seconds", "0.2", "--workers", "1", "--device", "cpu"]
+    text = cli(str(varied), *words, module="resnet_study.benchmark.loader").stdout
+    assert all(name in text for name in (loader.OURS, *loader.REFERENCES))
     ended = cli(str(varied / "nowhere"), *words, module="resnet_study.benchmark.loader")
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: data.root=")
+    assert (ended.returncode, ended.stderr[:17]) == (2, "error: data.root=")
 
 
 def test_all_rivals_give_the_same_kind_of_batch(varied, tmp_path):
     made = loader.rivals(varied, 8, 0, torch.device("cpu"), str(tmp_path))
     for batches in made.values():
         images, labels = next(batches())
-        assert (images.shape, images.dtype) == ((8, 3, 224, 224), torch.float32)
-        assert labels.shape == (8,)
+        assert (images.shape, labels.shape) == ((8, 3, 224, 224), (8,))
+        assert images.dtype == torch.float32
         assert -3 < float(images.mean()) < 3

@@ -28,13 +28,14 @@ def plan(cli, tmp_path, monkeypatch, benchmark_file):
 
 def test_figure_6_on_a_cluster_as_text_and_as_json(plan):
     pytest.importorskip("submitit")
-    words = ("experiment=figure6", "launcher=slurm", "hydra.launcher.array_parallelism=7")
-    ended = plan(*words)
+    words = ("experiment=figure6", "launcher=slurm", "hydra.launcher.cpus_per_task=3")
+    ended = plan(*words, "hydra.launcher.gpus_per_node=2")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("15 runs in runs/figure6: 15 not begun\nCIFAR-10, 64,000 iter")
     assert ended.stdout.count("\nresidual-B-") == 5
-    assert ended.stdout.endswith(".json: An Abacus, 2 cores\n")
-    found = json.loads(plan(*words, "--json").stdout)
+    assert "15 at a time, each on 3 cores and 2 GPUs (launcher slurm)" in ended.stdout
+    assert "An Abacus, 2 cores\n" in ended.stdout
+    found = json.loads(plan(*words, "hydra.launcher.array_parallelism=7", "--json").stdout)
     assert (found["runs"], found["not begun"], found["launcher"]["workers"]) == (15, 15, 7)
     assert found["each"][0]["run_id"].startswith("plain-110-s0-")
     assert found["each"][0]["seconds"] < found["wall_seconds"] < found["run_seconds"] / 5
@@ -42,7 +43,9 @@ def test_figure_6_on_a_cluster_as_text_and_as_json(plan):
 
 def test_the_recorded_benchmark_is_another_machines_and_torch_stays_out(plan, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    text = plan("device=cpu", named=()).stdout
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    text = plan("device=cpu", "seed=0,1", "hydra.launcher.n_jobs=2", named=()).stdout
+    assert "2 at a time, each on 4 cores (launcher local)" in text
     assert "runs/recorded/benchmark/benchmark.json: Intel(R) Xeon(R)" in text
     assert "another machine was measured: run make bench where the runs" in text
 
