@@ -139,8 +139,8 @@ def test_a_copied_run_counts_once_and_one_without_rows_is_not_damaged(folder):
         change(run, state=state)
         (run / "metrics.csv").unlink()
     study = read_study(folder)
-    assert list(study.damaged) == [f"{RUN}-copy"]
-    assert f"is a copy of {RUN}" in study.damaged[f"{RUN}-copy"]
+    ((run_id, problem),) = study.damaged.items()
+    assert (run_id, f"is a copy of {RUN}" in problem) == (f"{RUN}-copy", True)
     assert sorted(study.states.values()) == ["failed", *["finished"] * 10, "running"]
     assert study.runs["run_id"].nunique() == 10
 

@@ -7,10 +7,8 @@ import shutil
 from functools import partial
 
 import pytest
-import yaml
 
 from analysis.verify import main
-from resnet_study.config import RunConfig
 from tests.analysis.made import RECORDED, RUN, change, change_curve
 
 OTHER = {"device_name": "another processor", "threads": 4}
@@ -70,12 +68,12 @@ def ending(run, **errors):
 @pytest.fixture
 def record(tmp_path):
     """A record of three seeds that end at 20, 21 and 22 % training error, 1 point more in test."""
-    settings = yaml.safe_load((RECORDED / RUN / "config.yaml").read_text())
-    for seed, points in enumerate((20.0, 21.0, 22.0)):
-        config = RunConfig.from_mapping(settings | {"seed": seed})
-        run = shutil.copytree(RECORDED / RUN, tmp_path / "record" / config.run_id)
-        (run / "config.yaml").write_text(yaml.safe_dump(config.to_mapping()))
-        ending(run, train_error=points, test_error=points + 1)
+    config = (RECORDED / RUN / "config.yaml").read_text()
+    for seed in range(3):
+        run_id = RUN.replace("-s0-", f"-s{seed}-")
+        run = shutil.copytree(RECORDED / RUN, tmp_path / "record" / run_id)
+        (run / "config.yaml").write_text(config.replace("\nseed: 0", f"\nseed: {seed}"))
+        ending(run, train_error=20.0 + seed, test_error=21.0 + seed)
     return tmp_path / "record"
 
 
