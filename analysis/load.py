@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.protocol import settings_of, variant_of
-from analysis.study import Study, machine_of
+from analysis.study import Study, images_of, machine_of
 from resnet_study.config import RunConfig
 from resnet_study.errors import StudyError
 from resnet_study.runs import COMPLETE, METRICS, PROBES, RunFolder
@@ -96,7 +96,8 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         name: What to call it; by default the folder's name.
 
     Raises:
-        StudyError: The folder is missing, or holds no runs.
+        StudyError: The folder is missing, holds no runs, or holds runs of one protocol that were
+            trained on different images.
     """
     frames, probes, configs, manifests, damaged = {}, {}, {}, {}, {}
     for folder in run_folders(path):
@@ -122,6 +123,7 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
             probes[run_id] = looked
         configs[run_id], manifests[run_id] = config, manifest
     path = Path(path)
+    _check_images(path, configs, manifests)
     described = {
         run_id: _description(run_id, config, manifests[run_id]["state"])
         for run_id, config in configs.items()
@@ -135,6 +137,25 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         damaged,
         _joined(probes, described, PROBES),
     )
+
+
+def _check_images(
+    path: Path, configs: dict[str, RunConfig], manifests: dict[str, dict[str, Any]]
+) -> None:
+    """Refuses runs of equal settings but different images, as merged folders may hold them."""
+    first: dict[str, tuple[str, object]] = {}
+    for run_id, config in configs.items():
+        images = images_of(manifests[run_id])
+        if images is None:
+            continue
+        other, expected = first.setdefault(settings_of(config), (run_id, images))
+        if images != expected:
+            raise StudyError(
+                "run",
+                path / run_id,
+                f"was trained on other images (fingerprint {images}) than {other} (fingerprint "
+                f"{expected}); move the runs of one of these fingerprints to a folder of their own",
+            )
 
 
 def _joined(

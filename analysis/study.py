@@ -76,3 +76,9 @@ def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
         many = f"{count} × " if (count := part.get("processes", 1)) > 1 else ""
         devices.append(many + str(part.get("device_name") or "unknown device"))
     return ", ".join(dict.fromkeys(hosts)), ", then ".join(dict.fromkeys(devices))
+
+
+def images_of(manifest: dict[str, Any]) -> object:
+    """The fingerprint of the images that a run was trained on; one that failed early has none."""
+    data = manifest.get("data")
+    return data.get("fingerprint") if isinstance(data, dict) else None

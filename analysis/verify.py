@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.load import read_study
 from analysis.statistics import final_errors, prediction_interval
-from analysis.study import Study
+from analysis.study import Study, images_of
 from resnet_study.errors import StudyError
 from resnet_study.runs import COMPLETE, RunFolder
 
@@ -95,7 +95,7 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
     for manifest, whose in ((again, "is"), (former, "is on record as")):
         if manifest["state"] not in COMPLETE:
             return Finding(run_id, False, f"{whose} {manifest['state']}, not finished")
-    if _images(again) != _images(former):
+    if images_of(again) != images_of(former):
         return Finding(run_id, False, "was trained on other images than the record")
     curves = [curve(RunFolder(part.place(run_id))) for part in (study, record)]
     if curves[0].equals(curves[1]):
@@ -106,11 +106,6 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
         return Finding(run_id, False, f"{place}, though machine and versions are the same")
     reasons = "; ".join(f"{name} {now}, recorded {then}" for name, (then, now) in apart.items())
     return _beside_the_seeds(run_id, study, record, f"not bit for bit ({reasons})")
-
-
-def _images(manifest: dict[str, object]) -> object:
-    data = manifest.get("data")
-    return data.get("fingerprint") if isinstance(data, dict) else None
 
 
 def _first_difference(again: pd.DataFrame, former: pd.DataFrame) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from analysis.figures.layer_responses import response_profiles
 from analysis.figures.learning_curves import learning_curves, milestones
@@ -17,59 +16,50 @@ from tests.analysis.made import study
 def made(*ends: int, lowered: int = 30) -> pd.DataFrame:
     """A run per end, of which every row's errors are 30, 40, 50 … by its seed."""
     seeds = [[30.0 + 10 * seed] * (end // 10) for seed, end in enumerate(ends)]
-    runs = study({("plain", 20): seeds}, test=0, data="photos")
-    return runs.assign(
-        learning_rate=np.where(runs["iteration"] > lowered, 0.01, 0.1),
-        settings="schedule.plateau.stop_early=true",
-    )
+    runs = study({("plain", 20): seeds}, test=0, settings="schedule.plateau.stop_early=true")
+    return runs.assign(learning_rate=np.where(runs["iteration"] > lowered, 0.01, 0.1))
 
 
-@pytest.fixture
-def early() -> pd.DataFrame:
-    return made(60, 80, 40)
+EARLY = made(60, 80, 40)
 
 
-def test_a_mean_is_of_all_seeds_or_not_drawn(early):
-    axes = learning_curves(early).axes[0]
+def test_a_mean_is_of_all_seeds_or_not_drawn():
+    axes = learning_curves(EARLY).axes[0]
     means = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
     assert len(means) == 2
     for line in means:
         assert list(line.get_xdata()) == [10, 20, 30, 40]
         assert set(line.get_ydata()) == {40.0}
-    found = pd.DataFrame(next(iter(chart(early).to_dict()["datasets"].values())))
+    found = pd.DataFrame(next(iter(chart(EARLY).to_dict()["datasets"].values())))
     band = found[found["kind"] == "band"]
     assert set(band["run"]) == {"mean of 3 seeds"}
-    assert band["iteration"].max() == 40
     # Each seed's own curve goes on, and ends where it ended.
-    assert found[found["kind"] == "run"]["iteration"].max() == 80
-    assert list(final_errors(early)["test_error"]) == [30.0, 40.0, 50.0]
+    assert found.groupby("kind")["iteration"].max().to_dict() == {"band": 40, "run": 80}
+    assert list(final_errors(EARLY)["test_error"]) == [30.0, 40.0, 50.0]
 
 
-def test_networks_end_apart(early):
-    deeper = early.assign(depth=32, run_id=early["run_id"] + "-32")
+def test_networks_end_apart():
+    deeper = EARLY.assign(depth=32, run_id=EARLY["run_id"] + "-32")
     deeper = deeper[deeper["iteration"] <= 20]
-    both = pd.concat([early, deeper]).assign(family="plain")
+    both = pd.concat([EARLY, deeper]).assign(family="plain")
     ends = together(both).groupby("depth")["iteration"].max()
     assert ends.to_dict() == {20: 40, 32: 20}
 
 
-def test_the_rate_is_marked_where_it_falls_in_all_runs_that_got_there(early):
-    assert milestones(early) == [30]
+def test_the_rate_is_marked_where_it_falls_in_all_runs_and_the_caption_says_when_they_end():
+    assert milestones(EARLY) == [30]
     later = made(80, lowered=50).assign(run_id="later")
-    assert milestones(pd.concat([early, later])) == []
-
-
-def test_the_caption_says_so(early):
-    assert "Schedule: short, up to 80 iterations." in provenance(early)
-    assert "Schedule: short, 60 iterations." in provenance(early[early["seed"] == 0])
+    assert milestones(pd.concat([EARLY, later])) == []
+    assert "Schedule: short, up to 80 iterations." in provenance(EARLY)
+    assert "Schedule: short, 60 iterations." in provenance(EARLY[EARLY["seed"] == 0])
 
 
 def test_responses_are_those_of_the_last_look_at_all_seeds():
     looks = [(seed, at) for seed in (0, 1) for at in (0, 40)] + [(1, 80)]
-    probes = study({("plain", 20): [[0.0]]})[["kind", "shortcut", "depth", "variant"]].merge(
-        pd.DataFrame(looks, columns=["seed", "iteration"]), how="cross"
-    )
+    probes = pd.DataFrame(looks, columns=["seed", "iteration"]).assign(
+        kind="plain", shortcut=pd.NA, depth=20, variant="",
+        measure="response_deviation", position=1, name="stem",
+    )  # fmt: skip
     probes["run_id"] = "plain-" + probes["seed"].astype(str)
     probes["value"] = (probes["iteration"] + probes["seed"]).astype(float)
-    probes = probes.assign(measure="response_deviation", position=1, name="stem")
     assert set(response_profiles(probes)["value"]) == {40.5}

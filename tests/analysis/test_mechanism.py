@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -33,7 +31,6 @@ def probes():
 def test_probes_load_beside_the_runs(probes, runs):
     assert list(probes.columns)[-5:] == ["iteration", "measure", "position", "name", "value"]
     assert set(probes["run_id"]) == set(runs["run_id"])
-    assert set(probes["iteration"]) == {0, 60}
     layers = probes[(probes["measure"] == "forward_variance") & (probes["depth"] == 14)]
     assert set(layers["position"]) == set(range(1, 14))
 
@@ -56,16 +53,14 @@ def test_variants_are_named(changes, expected):
 
 def test_variants_are_families_of_their_own(runs):
     families = {"plain", "plain, from 8 layers", "residual-A", "residual-A, from 8 layers"}
-    assert set(add_family(runs)["family"]) == families
     table = costs(costs_of(read_study(RECORDED)))
     assert table["n"].tolist() == [2] * 6
-    assert set(table["family"]) == families
+    assert set(table["family"]) == set(add_family(runs)["family"]) == families
 
 
 def test_a_constructed_sibling_stands_beside_its_shallow_network_and_scratch(runs):
     table = constructed_siblings(runs)
-    assert len(table) == 4
-    assert set(table["base"]) == {"plain", "residual-A"}
+    assert table["base"].value_counts().to_dict() == {"plain": 2, "residual-A": 2}
     assert table["constructed"].tolist() == table["shallow"].tolist()
     row = table[(table["base"] == "plain") & (table["seed"] == 0)].iloc[0]
     for column in ("shallow", "scratch"):
@@ -98,38 +93,23 @@ def test_figures_draw_the_probes(probes, runs):
         "family == 'plain' and depth == 8 and iteration == 0"
     )
     np.testing.assert_allclose(shallow.get_ydata(), expected["value"])
-    assert "Before training" in figure.get_supxlabel()
     assert "After 60 iterations" in figures.gradient_flow(probes, 60).get_supxlabel()
-
     order, ranked = figures.layer_responses(probes).axes
     assert len(order.get_lines()) == len(ranked.get_lines()) == 6 + 2
     assert all((np.diff(line.get_ydata()) <= 0).all() for line in ranked.get_lines())
-    assert {line.get_linestyle() for line in order.get_lines()} == {"--", "-"}
-
-    drawn = itertools.chain(
-        *(axes.get_lines() for axes in figures.shattered_gradients(probes).axes)
-    )
-    curves = [line.get_ydata() for line in drawn if len(line.get_xdata()) > 2]
-    assert curves
-    assert [curve[0] for curve in curves] == pytest.approx([1] * len(curves))
-
     bars = figures.constructed_sibling(runs).axes[0].containers
     assert len(bars) == 4
     assert bars[1][0].get_height() == bars[0][0].get_height()
-
-
-def test_figures_of_nothing_are_drawn_too(probes, runs):
-    for draw in (figures.gradient_flow, figures.layer_responses, figures.shattered_gradients):
-        assert draw(probes[0:0]).axes
     assert figures.constructed_sibling(runs[0:0]).axes
+    for draw in (figures.gradient_flow, figures.layer_responses, figures.shattered_gradients):
+        assert "embedded shapes" in draw(probes).get_supxlabel()
+        assert draw(probes[0:0]).axes
 
 
 def test_the_report_has_what_the_experiment_has(drawn, report):
     found = drawn(RECORDED)
-    names = ("constructed_sibling", "gradient_flow", "shattered_gradients", "layer_responses")
-    for name in (*names, "gradient_flow_at_the_end"):
-        assert name in found.printed
-        assert name not in report.printed
-    for name in names:
-        assert f'id="spec-{name}"' in found.page.source
-        assert f'id="spec-{name}"' not in report.page.source
+    for name in ("constructed_sibling", "gradient_flow", "shattered_gradients", "layer_responses"):
+        for each, expected in ((found, True), (report, False)):
+            assert (name in each.printed) == expected
+            assert (f'id="spec-{name}"' in each.page.source) == expected
+    assert "gradient_flow_at_the_end" in found.printed

@@ -26,14 +26,11 @@ def test_runs_load_as_the_contract_says(runs):
         "variant", "settings", *METRICS,
     ]  # fmt: skip
     assert runs["run_id"].nunique() == 12
-    assert set(runs["depth"]) == {8, 14}
     assert set(runs["data"]) == {"embedded shapes"}
     assert runs[runs["kind"] == "plain"]["shortcut"].isna().all()
     assert set(runs[runs["kind"] == "residual"]["shortcut"]) == {"A", "B"}
-    for _, run in runs.groupby("run_id"):
-        assert run["iteration"].is_monotonic_increasing
-        assert np.isfinite(run["train_error"]).all()
-        assert run["test_error"].notna().sum() == 4
+    assert np.isfinite(runs["train_error"]).all()
+    assert (runs.groupby("run_id")["test_error"].count() == 4).all()
 
 
 def test_a_half_written_row_is_not_read(folder, runs):
@@ -48,22 +45,24 @@ def write(run, name, text):
     (run / name).write_text(text)
 
 
+def edit(function):
+    return partial(change_curve, edit=function)
+
+
 def change_a_digit(run):
-    content = bytearray((run / "metrics.csv").read_bytes())
-    content[-5] ^= 1
-    (run / "metrics.csv").write_bytes(content)
+    content = (run / "metrics.csv").read_text()
+    write(run, "metrics.csv", f"{content[:-5]}{9 - int(content[-5])}{content[-4:]}")
 
 
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
         (partial(write, name="config.yaml", text="model: {depth: 21}"), "depth"),
-        (partial(write, name="metrics.csv", text="iteration,epoch\n1,2\n"), "metrics"),
         (partial(write, name="manifest.json", text="{"), "manifest"),
         (partial(write, name="probes.csv", text="iteration,measure\n1,2\n"), "probes"),
-        (partial(change_curve, edit=lambda frame: frame[::-1]), "do not increase"),
-        (partial(change_curve, edit=lambda frame: frame.assign(seconds="x")), "cannot be read"),
-        (partial(change_curve, edit=lambda frame: frame.drop(columns="seconds")), "the columns"),
+        (edit(lambda frame: frame[::-1]), "do not increase"),
+        (edit(lambda frame: frame.assign(seconds="x")), "cannot be read"),
+        (edit(lambda frame: frame.drop(columns="seconds")), "the columns"),
         (lambda run: (run / "metrics.csv").unlink(), "metrics"),
         (lambda run: (run / "manifest.json").unlink(), "is missing"),
         (change_a_digit, "its checksum differs"),
@@ -73,7 +72,6 @@ def change_a_digit(run):
         (partial(change, versions=["a"]), "are odd"),
         (partial(change, resumed=[3]), "are odd"),
         (partial(change, hosts="vm"), "are odd"),
-        (partial(change, evaluation=[1]), "its evaluation is odd"),
         (partial(change, evaluation={"single": 3}), "its evaluation is odd"),
         (partial(change, evaluation={"single": {"error": "x", "top5_error": 1}}), "is odd"),
     ],
@@ -92,18 +90,13 @@ def test_the_report_has_everything_and_says_where(report):
         "learning_curves", "training_error_by_depth", "test_error_by_depth", "gap_by_depth",
         "optimisation_speed", "shortcut_options",
     )  # fmt: skip
-    tables = ("results", "degradation", "differences", "costs")
-    names = {path.name for path in report.output.iterdir()}
-    assert names == {"index.html", "verdict.json"} | {
-        f"{stem}.{suffix}"
-        for stems, suffixes in ((figures, ("png", "svg", "pdf")), (tables, ("csv", "md", "tex")))
-        for stem in stems
-        for suffix in suffixes
-    }
+    names = {f"{stem}.{suffix}" for stem in figures for suffix in ("png", "svg", "pdf")}
+    for table in ("results", "degradation", "differences", "costs"):
+        names |= {f"{table}.csv", f"{table}.md", f"{table}.tex"}
+    assert {path.name for path in report.output.iterdir()} == names | {"index.html", "verdict.json"}
     assert f"page: {report.output}/index.html" in report.printed
     assert all(name.rpartition(".")[0] in report.printed for name in names)
     assert "residual-A: training error" in report.printed
-    assert report.verdict["families"]["plain"]["training"]["n"] == 2
     with Image.open(report.output / "learning_curves.png") as picture:
         assert picture.width > 1500
     assert ET.parse(report.output / "learning_curves.svg").getroot().tag.endswith("svg")
@@ -122,13 +115,12 @@ def test_the_same_runs_give_the_same_files(folder, report, tmp_path):
 def test_runs_of_two_protocols_are_not_mixed(folder, drawn):
     for config in folder.glob("*s1*/config.yaml"):
         config.write_text(config.read_text().replace("width: 4", "width: 5"))
-    groups = protocols(read_study(folder).configs)
     widths = {"model.width=4": 6, "model.width=5": 6}
+    groups = protocols(read_study(folder).configs)
     assert {name: len(ids) for name, ids in groups.items()} == widths
     report = drawn(folder)
     assert (report.output / "protocol-2" / "verdict.json").is_file()
-    for name in widths:
-        assert f"schedule quick, {name}: 6 runs" in report.printed
+    assert all(f"schedule quick, {name}: 6 runs" in report.printed for name in widths)
     assert 'href="protocol-2/index.html">model.width=' in report.page.source
     other = Page(report.output / "protocol-2" / "index.html")
     assert 'href="../index.html">model.width=' in other.source
@@ -137,9 +129,8 @@ def test_runs_of_two_protocols_are_not_mixed(folder, drawn):
 def test_the_end_of_a_run_is_as_configured(runs, drawn):
     """With the whole run as its end, a final error is the mean of all rows."""
     cell = runs[(runs["kind"] == "plain") & (runs["depth"] == 8)]
-    expected = cell.groupby("run_id")["train_error"].mean().mean()
     table = drawn(RECORDED, "--final", "1").table("results").set_index(["family", "depth"])
-    assert table.loc[("plain", 8), "train_error"] == pytest.approx(expected)
+    assert table.loc[("plain", 8), "train_error"] == pytest.approx(cell["train_error"].mean())
 
 
 def test_a_copied_run_counts_once_and_one_without_rows_is_not_damaged(folder):
@@ -148,13 +139,13 @@ def test_a_copied_run_counts_once_and_one_without_rows_is_not_damaged(folder):
         change(run, state=state)
         (run / "metrics.csv").unlink()
     study = read_study(folder)
-    assert list(study.damaged) == [f"{RUN}-copy"]
-    assert f"is a copy of {RUN}" in study.damaged[f"{RUN}-copy"]
+    ((run_id, problem),) = study.damaged.items()
+    assert (run_id, f"is a copy of {RUN}" in problem) == (f"{RUN}-copy", True)
     assert sorted(study.states.values()) == ["failed", *["finished"] * 10, "running"]
     assert study.runs["run_id"].nunique() == 10
 
 
-def test_what_is_missing_or_damaged_is_named_and_on_the_page(folder, drawn, capsys):
+def test_what_is_missing_or_damaged_and_where_runs_come_from_is_on_the_page(folder, drawn, capsys):
     broken, running, gone, failed = (next(folder.glob(f"{n}*s0*")) for n in (
         "plain-008", "plain-014", "residual-A-008", "residual-B-014",
     ))  # fmt: skip
@@ -163,7 +154,10 @@ def test_what_is_missing_or_damaged_is_named_and_on_the_page(folder, drawn, caps
     change(failed, state="failed")
     (failed / "failure.txt").write_text("Traceback\n  somewhere\nRuntimeError: <out of luck>\n")
     shutil.rmtree(gone)
-    text = drawn(folder).page.text
+    for run in folder.glob("*-s1-*"):
+        change(run, **GPU, seconds=1000.0)
+    report = drawn(folder)
+    text = report.page.text
     missing = text[text.index("What is missing or damaged") :]
     for words in (
         f"{broken.name} : manifest={broken}/manifest.json: cannot be read",
@@ -173,39 +167,29 @@ def test_what_is_missing_or_damaged_is_named_and_on_the_page(folder, drawn, caps
     ):
         assert words in missing
     assert "residual A at 8 layers, seed 1" not in missing
-    assert "RuntimeError: <out of luck>" in text
     errors = capsys.readouterr().err.splitlines()
     assert {f"running: {running}", f"failed: {failed}"} <= set(errors)
     assert any(line.startswith(f"left out: {broken}: manifest=") for line in errors)
-
-
-def test_hosts_and_devices_are_named_and_their_costs_not_averaged(folder, drawn):
-    for run in folder.glob("*-s1-*"):
-        change(run, **GPU, seconds=1000.0)
-    report = drawn(folder)
-    assert report.table("sources").to_numpy().tolist() == [
-        ["right", "NVIDIA H200", 6, 6],
-        ["vm", "AMD EPYC", 6, 6],
-    ]
-    costs = report.table("costs").set_index(["family", "depth", "device"])
-    assert len(costs) == 12
-    assert (costs["n"] == 1).all()
-    assert costs.loc[("plain", 8, "NVIDIA H200"), "seconds"] == 1000
-    assert costs.loc[("plain", 8, "AMD EPYC"), "seconds"] < 2
     for words in (
+        "RuntimeError: <out of luck>",
         "Devices: AMD EPYC, NVIDIA H200.",
         "on right, NVIDIA H200 (python",
         f"{RUNS[1].name} plain 8 1 right NVIDIA H200 finished",
-        f"{RUN} plain 8 0 vm AMD EPYC finished",
     ):
-        assert words in report.page.text
+        assert words in text
+    sources = [["right", "NVIDIA H200", 6, 6], ["vm", "AMD EPYC", 4, 2]]
+    assert report.table("sources").to_numpy().tolist() == sources
+    # Costs are not averaged over devices.
+    costs = report.table("costs").set_index(["family", "depth", "device"])
+    assert costs.loc[("residual-A", 14, "NVIDIA H200"), "seconds"] == 1000
+    assert costs.loc[("residual-A", 14, "AMD EPYC"), "seconds"] < 2
 
 
 def test_a_run_that_went_on_elsewhere_names_all_its_machines():
     first = {"hosts": ["a"], "device_name": "CPU", "processes": 1}
-    second = {"hosts": ["b", "c"], "device_name": "GPU", "processes": 2}
-    manifest = {"host": "b", **second, "former_machines": [first, second]}
-    assert machine_of(manifest) == ("a, b, c", "CPU, then 2 × GPU")
+    manifest = {"hosts": ["b", "c"], "device_name": "GPU", "processes": 2}
+    went_on = manifest | {"former_machines": [first, manifest]}
+    assert machine_of(went_on) == ("a, b, c", "CPU, then 2 × GPU")
     assert machine_of({"host": "a", "device_name": "CPU"}) == ("a", "CPU")
     assert machine_of({}) == ("unknown host", "unknown device")
 
@@ -213,18 +197,14 @@ def test_a_run_that_went_on_elsewhere_names_all_its_machines():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{one}", "{two}"], "output=null: is needed to compare"),
-        (["{one}", "{one}", "--output", "{out}"], "is named twice"),
-        (["{one}", "{one}", "--each"], "is named twice"),
-        (["{one}", "--each", "--output", "{out}"], "each=True: must be given without --output"),
-        (["{one}", "{one}/nowhere", "--output", "{out}"], "is not there"),
-        (["{one}", "{top}/empty", "--output", "{out}"], "holds no runs"),
-        (
-            ["{top}", "--output", "{out}"],
-            "allowed is a folder such as runs/quick, here {one} {two}",
-        ),
-        (["{one}", "--output", "{top}/file"], "file={top}/file"),
-        (["{one}", "--final", "0"], "final=0.0: allowed is a share above 0"),
+        ("{one} {two}", "output=null: is needed to compare"),
+        ("{one} {one} --output {out}", "is named twice"),
+        ("{one} --each --output {out}", "each=True: must be given without --output"),
+        ("{one} {one}/nowhere --output {out}", "is not there"),
+        ("{one} {top}/empty --output {out}", "holds no runs"),
+        ("{top} --output {out}", "allowed is a folder such as runs/quick, here {one} {two}"),
+        ("{one} --output {top}/file", "file={top}/file"),
+        ("{one} --final 0", "final=0.0: allowed is a share above 0"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, message, tmp_path, capsys):
@@ -233,7 +213,7 @@ def test_wrong_arguments_are_one_line(arguments, message, tmp_path, capsys):
         shutil.copytree(RECORDED / RUN, tmp_path / name / RUN)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    assert main([argument.format(**names) for argument in arguments]) == 2
+    assert main(arguments.format(**names).split()) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error: ")
     assert message.format(**names) in line

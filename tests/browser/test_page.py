@@ -21,11 +21,15 @@ pytestmark = [
 ]
 
 
+def drawn(output, *folders):
+    """The address of the page of these folders."""
+    assert main([*map(str, folders), "--output", str(output)]) == 0
+    return (output / "index.html").as_uri()
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    output = tmp_path_factory.mktemp("report")
-    assert main([str(RECORDED), "--output", str(output)]) == 0
-    return (output / "index.html").as_uri()
+    return drawn(tmp_path_factory.mktemp("report"), RECORDED)
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +44,26 @@ def browser():
 @pytest.fixture
 def open_page(browser, address):
     """Opens the page offline; whatever it logs, throws or asks the network for is a failure."""
-    troubles, contexts = [], []
+    troubles, pages = [], []
+
+    def asked(request):
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            troubles.append(request.url)
 
     def open_it(fragment="", of=address, **settings):
-        context = browser.new_context(offline=True, **settings)
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        page = context.new_page()
+        page = browser.new_page(offline=True, **settings)
+        pages.append(page)
+        page.set_default_timeout(15_000)
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("file:", "data:", "blob:")) or troubles.append(request.url)
-            ),
-        )
+        page.on("request", asked)
         page.goto(of + fragment)
         page.wait_for_selector("html[data-ready]", state="attached")
         return page
 
     yield open_it
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not troubles
 
 
@@ -74,50 +76,6 @@ def lines(page, name):
     return chart(page, name).locator(".mark-line.role-mark path")
 
 
-def test_every_figure_is_drawn(open_page):
-    page = open_page()
-    for name in (
-        "training_error_by_depth", "learning_curves", "optimisation_speed", "shortcut_options",
-    ):  # fmt: skip
-        assert lines(page, name).count() > 0, name
-    # 45 runs, a training and a test curve each, and a mean of each of the 15 networks.
-    assert lines(page, "learning_curves").count() == 45 * 2 + 15 * 2
-
-
-def test_hovering_a_curve_names_its_run_and_its_value(open_page):
-    page = open_page()
-    figure = chart(page, "learning_curves")
-    figure.scroll_into_view_if_needed()
-    # The last point of the first curve of the first panel.
-    points = figure.locator(".mark-symbol.role-mark").first.locator("path")
-    points.nth(19).hover(force=True)
-    tooltip = page.locator("#vg-tooltip-element.visible")
-    tooltip.wait_for()
-    text = tooltip.inner_text()
-    assert re.search(r"plain-\d{3}-w8-shapes-r16-quick-s\d", text)
-    error = float(re.search(r"error \(%\)\s+([\d.]+)", text)[1])
-    run = re.search(r"plain-\S+", text)[0]
-    rows = pd.read_csv(RECORDED / run / "metrics.csv").set_index("iteration")
-    iteration = int(re.search(r"iteration\s+([\d,]+)", text)[1].replace(",", ""))
-    which = {"training": "train_error", "test": "test_error"}
-    column = which[re.search(r"\b(training|test)\b", text)[1]]
-    assert error == pytest.approx(rows.loc[iteration, column], abs=0.006)
-
-
-def test_boxes_switch_families_and_depths(open_page):
-    page = open_page()
-    figure = chart(page, "learning_curves")
-    before = lines(page, "learning_curves").count()
-    figure.get_by_role("checkbox", name="residual B", exact=True).uncheck()
-    sync_api.expect(lines(page, "learning_curves")).to_have_count(before * 2 // 3)
-    assert "residual B" not in figure.locator("svg.marks").text_content()
-    figure.get_by_role("checkbox", name="110 layers", exact=True).uncheck()
-    sync_api.expect(lines(page, "learning_curves")).to_have_count(before * 2 // 3 * 4 // 5)
-    figure.get_by_role("checkbox", name="residual B", exact=True).check()
-    figure.get_by_role("checkbox", name="110 layers", exact=True).check()
-    sync_api.expect(lines(page, "learning_curves")).to_have_count(before)
-
-
 def choices(page, name, labels):
     """The first line of a chart at first, and after each radio button."""
     seen = [lines(page, name).first.get_attribute("d")]
@@ -128,26 +86,63 @@ def choices(page, name, labels):
     return set(seen)
 
 
-def test_radio_buttons_choose_the_error(open_page):
-    assert len(choices(open_page(), "training_error_by_depth", ["test"])) == 2
+def test_every_figure_is_drawn_and_a_curve_names_its_run_and_its_value(open_page):
+    page = open_page()
+    for name in ("training_error_by_depth", "optimisation_speed", "shortcut_options"):
+        assert lines(page, name).count() > 0, name
+    # 45 runs, a training and a test curve each, and a mean of each of the 15 networks.
+    assert lines(page, "learning_curves").count() == 45 * 2 + 15 * 2
+    assert len(choices(page, "training_error_by_depth", ["test"])) == 2
+    figure = chart(page, "learning_curves")
+    figure.scroll_into_view_if_needed()
+    # The last point of the first curve of the first panel.
+    points = figure.locator(".mark-symbol.role-mark").first.locator("path")
+    points.nth(19).hover(force=True)
+    tooltip = page.locator("#vg-tooltip-element.visible")
+    tooltip.wait_for()
+    text = tooltip.inner_text()
+    run = re.search(r"plain-\d{3}-w8-shapes-r16-quick-s\d", text)[0]
+    rows = pd.read_csv(RECORDED / run / "metrics.csv").set_index("iteration")
+    iteration = int(re.search(r"iteration\s+([\d,]+)", text)[1].replace(",", ""))
+    which = {"training": "train_error", "test": "test_error"}
+    column = which[re.search(r"\b(training|test)\b", text)[1]]
+    error = float(re.search(r"error \(%\)\s+([\d.]+)", text)[1])
+    assert error == pytest.approx(rows.loc[iteration, column], abs=0.006)
 
 
-def column(table, number):
-    return [row.split("\t")[number] for row in table.locator("tbody").inner_text().splitlines()]
+def test_boxes_switch_families_and_depths_and_a_turned_phone_keeps_them(open_page):
+    page = open_page(viewport={"width": 400, "height": 800})
+    figure = chart(page, "learning_curves")
+    drawn_lines = sync_api.expect(lines(page, "learning_curves"))
+    before = lines(page, "learning_curves").count()
+    residual = figure.get_by_role("checkbox", name="residual B", exact=True)
+    deep = figure.get_by_role("checkbox", name="110 layers", exact=True)
+    deep.uncheck()
+    drawn_lines.to_have_count(before * 4 // 5)
+    residual.uncheck()
+    drawn_lines.to_have_count(before * 4 // 5 * 2 // 3)
+    deep.check()
+    drawn_lines.to_have_count(before * 2 // 3)
+    page.set_viewport_size({"width": 800, "height": 400})
+    page.wait_for_timeout(1000)
+    assert (deep.is_checked(), residual.is_checked()) == (True, False)
+    assert "residual B" not in figure.locator("svg.marks").text_content()
+    residual.check()
+    drawn_lines.to_have_count(before)
 
 
 def test_tables_sort_by_value_with_mouse_and_keyboard(open_page):
-    page = open_page()
-    table = page.locator("section.table table").first
+    table = open_page().locator("section.table table").first
     heading = table.get_by_role("columnheader", name="test error (%)")
-    heading.click()
-    sync_api.expect(heading).to_have_attribute("aria-sort", "ascending")
-    shown = [float(cell.split()[0]) for cell in column(table, 5)]
-    assert shown == sorted(shown)
-    heading.get_by_role("button").press("Enter")
-    sync_api.expect(heading).to_have_attribute("aria-sort", "descending")
-    shown = [float(cell.split()[0]) for cell in column(table, 5)]
-    assert shown == sorted(shown, reverse=True)
+    for sort, order in (
+        (heading.click, "ascending"),
+        (lambda: heading.get_by_role("button").press("Enter"), "descending"),
+    ):
+        sort()
+        sync_api.expect(heading).to_have_attribute("aria-sort", order)
+        rows = table.locator("tbody").inner_text().splitlines()
+        shown = [float(row.split("\t")[5].split()[0]) for row in rows]
+        assert shown == sorted(shown, reverse=order == "descending")
 
 
 def test_runs_are_searched_and_opened_by_their_links(open_page):
@@ -177,22 +172,9 @@ def test_nothing_is_wider_than_the_screen(open_page, width):
         assert box["x"] + box["width"] <= width
 
 
-def test_a_turned_phone_keeps_what_was_switched(open_page):
-    page = open_page(viewport={"width": 400, "height": 800})
-    figure = chart(page, "learning_curves")
-    figure.get_by_role("checkbox", name="residual B", exact=True).uncheck()
-    page.set_viewport_size({"width": 800, "height": 400})
-    page.wait_for_timeout(1000)
-    assert not figure.get_by_role("checkbox", name="residual B", exact=True).is_checked()
-    assert figure.get_by_role("checkbox", name="residual A", exact=True).is_checked()
-    assert "residual B" not in figure.locator("svg.marks").text_content()
-
-
 def luminance(color):
-    red, green, blue = (int(part) / 255 for part in re.findall(r"\d+", color)[:3])
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)
-    ]
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -200,19 +182,22 @@ def luminance(color):
 def test_text_has_contrast_in_light_and_dark(open_page, scheme):
     """At least 4.5 to 1, as WCAG 2.1 asks of text."""
     page = open_page(color_scheme=scheme)
-    style = "(selector) => getComputedStyle(document.querySelector(selector))"
-    ground = luminance(page.evaluate(f"({style})('body').backgroundColor"))
+
+    def luminance_of(selector, name="color"):
+        style = f"getComputedStyle(document.querySelector('{selector}')).{name}"
+        return luminance(page.evaluate(style))
+
+    ground = luminance_of("body", "backgroundColor")
     assert (ground > 0.5) == (scheme == "light")
     for selector in (
         "body", ".note", "nav a", ".finding",
         ".supported .badge", ".contradicted .badge", ".insufficient .badge", ".state.finished",
     ):  # fmt: skip
-        ink = luminance(page.evaluate(f"({style})('{selector}').color"))
-        ratio = (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05)
-        assert ratio >= 4.5, (selector, ratio)
+        dark, light = sorted((luminance_of(selector), ground))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, selector
 
 
-def test_everything_is_reached_with_the_keyboard(open_page):
+def test_everything_is_reached_with_the_keyboard_and_printed_without_controls(open_page):
     page = open_page()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -222,10 +207,6 @@ def test_everything_is_reached_with_the_keyboard(open_page):
         page.keyboard.press("Tab")
         reached.add(page.evaluate(active))
     assert {"INPUT radio", "INPUT checkbox", "SUMMARY "} <= reached
-
-
-def test_it_prints_without_its_controls(open_page):
-    page = open_page()
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
     assert not page.locator(".vega-bindings").first.is_visible()
@@ -233,25 +214,18 @@ def test_it_prints_without_its_controls(open_page):
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-def test_a_study_of_probes_lets_choose_measures_and_iterations(open_page, tmp_path):
-    assert main([str(FIXTURES / "mechanism"), "--output", str(tmp_path)]) == 0
-    page = open_page(of=(tmp_path / "index.html").as_uri())
+def test_a_study_of_probes_one_seed_and_two_studies_draw_what_they_have(open_page, tmp_path):
+    one_seed = tmp_path / "one"
+    one_seed.mkdir()
+    for run in (FIXTURES / "runs").glob("*s0*"):
+        (one_seed / run.name).symlink_to(run)
+    both = drawn(tmp_path / "out", one_seed, FIXTURES / "mechanism")
+    assert lines(open_page(of=both), "side_by_side").count() >= 2
+    page = open_page(of=both.replace("index", "one/index"))
+    assert lines(page, "training_error_by_depth").count() >= 2
+    page = open_page(of=both.replace("index", "mechanism/index"))
     assert chart(page, "constructed_sibling").locator(".mark-rect path").count() >= 2
     for name in ("gradient_flow", "shattered_gradients", "layer_responses"):
         assert chart(page, name).locator(".mark-line path").count() >= 2, name
     labels = ["gradient w. r. t. activations", "60", "forward variance"]
     assert len(choices(page, "gradient_flow", labels)) == 4
-
-
-@pytest.mark.parametrize(
-    ("others", "figure"), [([], "training_error_by_depth"), (["mechanism"], "side_by_side")]
-)
-def test_one_seed_and_two_studies_draw_without_complaint(open_page, tmp_path, others, figure):
-    one_seed = tmp_path / "one"
-    one_seed.mkdir()
-    for run in (FIXTURES / "runs").glob("*s0*"):
-        (one_seed / run.name).symlink_to(run)
-    folders = [one_seed, *(FIXTURES / name for name in others)]
-    assert main([*map(str, folders), "--output", str(tmp_path / "out")]) == 0
-    page = open_page(of=(tmp_path / "out" / "index.html").as_uri())
-    assert lines(page, figure).count() >= 2
