@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,11 @@ class RunRecord:
 
 
 def _file_lock(path: Path) -> FileLock:
-    try:
-        # A lock made of a file's mere existence would outlive a killed process.
+    # A lock made of a file's mere existence would outlive a killed process. An older version
+    # has nothing to fall back to.
+    if "fallback_to_soft" in signature(FileLock).parameters:
         return FileLock(path, fallback_to_soft=False)
-    except TypeError:
-        # An older version has nothing to fall back to.
-        return FileLock(path)
+    return FileLock(path)
 
 
 def _acquire(lock: FileLock, seconds: float) -> bool:
