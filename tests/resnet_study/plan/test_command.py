@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from tests.pace import in_time
 
 from resnet_study.plan.__main__ import rewrite
 from tests.conftest import CHECKOUT
@@ -53,7 +53,9 @@ def test_the_recorded_benchmark_is_another_machines_and_torch_stays_out(plan, mo
 @pytest.mark.slow
 def test_a_thousand_runs_take_less_than_five_seconds(plan):
     words = ("model=plain,residual", "model.depth=20,32,44,56,110", "seed=range(0,101)")
-    text = in_time(5, lambda: plan(*words)).stdout
+    began = time.process_time()
+    text = plan(*words).stdout
+    assert time.process_time() - began < 5
     assert text.startswith("1,010 runs in ")
     assert len(text.splitlines()) < 40
 
