@@ -173,7 +173,7 @@ def test_drawing_says_what_is_no_benchmark(tmp_path, cli, text):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 def test_the_reader_is_measured_beside_torchvisions(varied, cli):
-    words = ["--rounds", "1", "--seconds", "0.2", "--workers", "1", "--device", "cpu"]
+    words = ["--rounds=1", "--seconds=0.2", "--workers=1", "--batch-size=8", "--device=cpu"]
     text = cli(str(varied), *words, module="resnet_study.benchmark.loader").stdout
     assert all(name in text for name in (loader.OURS, *loader.REFERENCES))
     ended = cli(str(varied / "nowhere"), *words, module="resnet_study.benchmark.loader")
