@@ -2,13 +2,13 @@
 
 Hydra reads and merges every file anew for each combination, which takes 50 to 100 ms. Most
 combinations differ in settings alone, `model.depth=20` and `model.depth=32`, and Hydra itself
-puts those into a composed config last of all, in their order. So does `Composer`, into a copy of
-one config per choice of files. A combination in which anything else stands goes to Hydra whole.
+puts those into a composed config last of all, in their order. So does `Composer`, into one config
+per choice of files and set of settings, each of which every combination sets anew. A combination
+in which anything else stands goes to Hydra whole.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,11 +43,11 @@ class Composer:
 
         Returns:
             All settings, with or without the node `hydra`; without it the folder of the sweep
-            is the usual one.
+            is the usual one. The next call may change it.
         """
         settings = [o for text in combination if self._is_setting(o := self._parse(text))]
         files = tuple(t for t in combination if not self._is_setting(self._parse(t)))
-        if (composed := copy.deepcopy(self._base(files))) is not None:
+        if (composed := self._base(files, tuple(o.key_or_group for o in settings))) is not None:
             # What is wrong with a setting is for Hydra to say.
             with suppress(OmegaConfBaseException):
                 for override in settings:
@@ -62,17 +62,19 @@ class Composer:
             and override.package is None
             and not override.is_hydra_override()
             and not override.is_sweep_override()
-            and (isinstance(override.value(), dict) or not self._is_group(override.key_or_group))
+            and not isinstance(override.value(), dict)
+            and not self._is_group(override.key_or_group)
         )
 
     def _has_files(self, key: str) -> bool:
         name, overrides = self.master.hydra.job.config_name, self.master.hydra.overrides.hydra
         return bool(self.loader.get_group_options(key, None, name, list(overrides)))
 
-    def _compose_base(self, files: tuple[str, ...]) -> DictConfig | None:
+    def _compose_base(self, files: tuple[str, ...], _keys: tuple[str, ...]) -> DictConfig | None:
         """The config to put settings into; None where that might not be what Hydra does."""
         for override in map(self._parse, files):
-            if override.type != OverrideType.CHANGE or not self._is_group(override.key_or_group):
+            chooses = override.type == OverrideType.CHANGE and isinstance(override.value(), str)
+            if not chooses or not self._is_group(override.key_or_group):
                 return None
         composed = self.loader.load_sweep_config(self.master, list(files))
         sweep = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
