@@ -101,7 +101,7 @@ def test_every_figure_is_drawn_and_a_curve_names_its_run_and_its_value(open_page
     tooltip = page.locator("#vg-tooltip-element.visible")
     tooltip.wait_for()
     text = tooltip.inner_text()
-    run = re.search(r"plain-\d{3}-w8-shapes-r16-quick-s\d", text)[0]
+    run = re.search(r"plain-\d{3}-w8-shapes-r16-quick-s\d-\w+", text)[0]
     rows = pd.read_csv(RECORDED / run / "metrics.csv").set_index("iteration")
     iteration = int(re.search(r"iteration\s+([\d,]+)", text)[1].replace(",", ""))
     which = {"training": "train_error", "test": "test_error"}
