@@ -105,7 +105,8 @@ def test_a_gpu_trains_on_a_stream_what_a_cpu_does(steady, tmp_path):
     """With pinned memory, copies that nothing waits for, and captured iterations."""
     alone = run(steady(device="cpu", runs_dir=str(tmp_path / "alone")))
     record = run(steady(device="cuda"))
-    assert_same_to_rounding(alone.folder, record.folder)
+    # Found to be 2e-4 on an H200: its convolutions sum in another order.
+    assert_same_to_rounding(alone.folder, record.folder, loss=2e-3)
     assert record.manifest["evaluation"]["ten_crop"]["images"] == 24
 
 
