@@ -1,7 +1,5 @@
 """What tests of interruption and damage share: comparing ends, stopping, child processes."""
 
-from __future__ import annotations
-
 import csv
 import multiprocessing
 import os

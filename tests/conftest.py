@@ -1,7 +1,5 @@
 """Fixtures shared by all tests: tiny runs that train in a second, the command line in process."""
 
-from __future__ import annotations
-
 import gc
 import importlib
 import os

@@ -3,8 +3,6 @@
 `pytest -m gpu` runs where pytest alone is installed, and imports all modules of tests.
 """
 
-from __future__ import annotations
-
 import pytest
 
 pytest.importorskip("hypothesis")

@@ -4,8 +4,6 @@ The figures of the embedded shapes, enlarged to many sizes and written in many m
 formats; some files are no images.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

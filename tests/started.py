@@ -1,7 +1,5 @@
 """A sweep in a process of its own, as it is started from a shell."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

@@ -1,7 +1,5 @@
 """Recorded runs made of formulas, as many as asked for, to measure the analysis with."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

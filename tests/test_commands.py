@@ -1,7 +1,5 @@
 """The command line, as a user types it; wrong ones are in test_wrong_input.py."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Sweeps composed quickly: each config is what Hydra's own composition gives."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from unittest.mock import Mock

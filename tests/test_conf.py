@@ -1,7 +1,5 @@
 """Every file in conf/ composes, describes a run, and names the command that uses it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

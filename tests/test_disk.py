@@ -1,7 +1,5 @@
 """Full disks, files removed or damaged under way."""
 
-from __future__ import annotations
-
 import resource
 import shutil
 import warnings

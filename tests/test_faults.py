@@ -1,7 +1,5 @@
 """Kills and signals: what comes out is what would have come out without them."""
 
-from __future__ import annotations
-
 import random
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Launchers as config, and what is said where one cannot be had."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

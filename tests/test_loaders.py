@@ -1,7 +1,5 @@
 """A DataLoader with processes of its own, in a run that is itself a worker of joblib's."""
 
-from __future__ import annotations
-
 import joblib
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The README's numbers are those of the recorded runs, and its commands exist."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """What is on record is what runs/README.md says: made by its commands, whole, and portable."""
 
-from __future__ import annotations
-
 import json
 import re
 from importlib import metadata

@@ -1,7 +1,5 @@
 """Sweeps that lose workers, their parent, or one of their runs."""
 
-from __future__ import annotations
-
 import os
 import signal
 

@@ -1,7 +1,5 @@
 """A thousand runs on 64 workers: training is a stand-in, locks, manifests and files are real."""
 
-from __future__ import annotations
-
 import functools
 import random
 import signal

@@ -1,7 +1,5 @@
 """Wrong values and command lines: one line, exit status 2, nothing left behind."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

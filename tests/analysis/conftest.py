@@ -1,7 +1,5 @@
 """Recorded runs, and their reports: each drawn once for all tests that only read it."""
 
-from __future__ import annotations
-
 import html
 import io
 import json

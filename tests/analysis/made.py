@@ -1,7 +1,5 @@
 """Runs made of numbers, and recorded runs with something changed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

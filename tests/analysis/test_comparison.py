@@ -1,7 +1,5 @@
 """Studies side by side, and the folders of several hosts merged into one."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

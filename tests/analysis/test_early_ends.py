@@ -1,15 +1,12 @@
 """Runs that a plateau ended early, each at its own iteration."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
-from analysis.figures.layer_responses import response_profiles
 from analysis.figures.learning_curves import learning_curves, milestones
 from analysis.figures.style import provenance
 from analysis.page.curve_charts import learning_curves as chart
-from analysis.statistics import final_errors, together
+from analysis.statistics import final_errors
 from tests.analysis.made import study
 
 
@@ -38,28 +35,9 @@ def test_a_mean_is_of_all_seeds_or_not_drawn():
     assert list(final_errors(EARLY)["test_error"]) == [30.0, 40.0, 50.0]
 
 
-def test_networks_end_apart():
-    deeper = EARLY.assign(depth=32, run_id=EARLY["run_id"] + "-32")
-    deeper = deeper[deeper["iteration"] <= 20]
-    both = pd.concat([EARLY, deeper]).assign(family="plain")
-    ends = together(both).groupby("depth")["iteration"].max()
-    assert ends.to_dict() == {20: 40, 32: 20}
-
-
 def test_the_rate_is_marked_where_it_falls_in_all_runs_and_the_caption_says_when_they_end():
     assert milestones(EARLY) == [30]
     later = made(80, lowered=50).assign(run_id="later")
     assert milestones(pd.concat([EARLY, later])) == []
     assert "Schedule: short, up to 80 iterations." in provenance(EARLY)
     assert "Schedule: short, 60 iterations." in provenance(EARLY[EARLY["seed"] == 0])
-
-
-def test_responses_are_those_of_the_last_look_at_all_seeds():
-    looks = [(seed, at) for seed in (0, 1) for at in (0, 40)] + [(1, 80)]
-    probes = pd.DataFrame(looks, columns=["seed", "iteration"]).assign(
-        kind="plain", shortcut=pd.NA, depth=20, variant="",
-        measure="response_deviation", position=1, name="stem",
-    )  # fmt: skip
-    probes["run_id"] = "plain-" + probes["seed"].astype(str)
-    probes["value"] = (probes["iteration"] + probes["seed"]).astype(float)
-    assert set(response_profiles(probes)["value"]) == {40.5}

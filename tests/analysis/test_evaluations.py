@@ -1,7 +1,5 @@
 """Tables of what trained networks score: ours, and the paper's where the images are its own."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 

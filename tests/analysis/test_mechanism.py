@@ -1,7 +1,5 @@
 """The experiments on why plain networks degrade: statistics and figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The page as a document: complete, self-contained, and safe from the text of runs."""
 
-from __future__ import annotations
-
 import html
 import re
 

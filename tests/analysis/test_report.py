@@ -1,7 +1,5 @@
 """Loading, reports and the command line, from recorded runs."""
 
-from __future__ import annotations
-
 import shutil
 import xml.etree.ElementTree as ET
 from functools import partial

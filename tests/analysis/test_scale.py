@@ -1,7 +1,5 @@
 """What the analysis costs: time, memory, and how both grow with the number of runs."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Runs trained again, compared with their record."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from functools import partial

@@ -1,7 +1,5 @@
 """The page in a real browser: it draws, hovers, switches, sorts, and adapts."""
 
-from __future__ import annotations
-
 import re
 import shutil
 

@@ -6,8 +6,6 @@ and the weights of checkpoints. Both are driven by their command line alone, so 
 change its shape in between. The exit status is 1 where anything differs.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

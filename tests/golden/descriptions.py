@@ -1,7 +1,5 @@
 """The runs that golden tests train: as command lines, so that any commit can be given them."""
 
-from __future__ import annotations
-
 _FEW = (
     *("schedule.eval_train_images=50", "schedule.log_every=1", "schedule.warmup.iterations=null"),
     *("threads=1", "device=cpu", "data.cache=cache", "runs_dir=runs", "experiment_name=golden"),

@@ -6,8 +6,6 @@ and say in the CHANGELOG which curves move. Ids of runs are only added: those th
 stay, and a new default that would change one is refused.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Two commits, a checkout with other ends of lines, and tests without their helpers."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """What the code did when the golden data were made, it does still; see `make.py`."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

@@ -1,7 +1,5 @@
 """Trains the golden runs in this process; `make.py` stores what they find, tests compare it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Small runs of ImageNet's family on a streamed folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

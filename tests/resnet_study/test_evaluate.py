@@ -1,7 +1,5 @@
 """`python -m resnet_study.evaluate`: a file's weights, read safely, score what they should."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Event files hold what metrics.csv holds, as a real TensorBoard reads them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

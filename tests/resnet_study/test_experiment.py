@@ -65,14 +65,6 @@ def test_a_run_cut_short_is_trained_anew_to_the_same_curve(tiny, tmp_path, error
     assert curve(folder.path) == curve(whole.folder) != curve(other.folder)
 
 
-def test_a_run_that_diverges_keeps_its_curve_and_is_complete(tiny):
-    config = tiny(schedule={"learning_rate": 1e30})
-    record = run(config)
-    assert record.state == "diverged"
-    assert curve(record.folder)
-    assert run(config).manifest == record.manifest
-
-
 def test_a_run_that_another_trains_is_waited_for_until_it_ends_or_a_stop_is_asked_for(
     tiny, tmp_path, monkeypatch
 ):

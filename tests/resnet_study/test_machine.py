@@ -1,7 +1,5 @@
 """What is found out about a machine, whatever it is."""
 
-from __future__ import annotations
-
 import multiprocessing
 import platform
 import re

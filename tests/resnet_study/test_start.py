@@ -1,7 +1,5 @@
 """Runs that start from other runs' weights."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

@@ -1,9 +1,6 @@
 """A stop is heard between iterations and within evaluations, and no run ends differently for it."""
 
-from __future__ import annotations
-
 import itertools
-import shutil
 import signal
 from collections import Counter
 from contextlib import suppress
@@ -11,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from resnet_study.config import ModelConfig, PlateauConfig, ProbesConfig, StartConfig
+from resnet_study.config import PlateauConfig, ProbesConfig
 from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from tests.comparison import assert_same_end
@@ -71,18 +68,6 @@ def test_in_training_and_in_its_evaluations(tiny, tmp_path):
     # After each iteration, and in evaluations before each chunk of images, training and test.
     assert chances[1] == chances[3] == 1
     assert chances[2] == chances[4] > 2
-
-
-@pytest.mark.slow
-def test_in_what_is_evaluated_before_the_first_iteration(tiny, tmp_path):
-    schedule = {"iterations": 2, "milestones": (), "eval_every": 2}
-    config = tiny(schedule, model=ModelConfig(depth=14, width=4), start=StartConfig(depth=8))
-    run(config.shallower())
-    for place in ("whole", *(f"stopped-{time}" for time in range(1, 20))):
-        shutil.copytree(tmp_path / "runs", tmp_path / place)
-    chances = stops_of(config, tmp_path)
-    assert chances[0] + 1 == chances[2] > 2
-    assert chances[1] == 1
 
 
 def test_in_the_several_views_of_the_trained_network(streamed, tmp_path):

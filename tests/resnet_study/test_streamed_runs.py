@@ -1,7 +1,5 @@
 """ImageNet's family on streamed folders: trained, resumed, shared, swept, and evaluated."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 

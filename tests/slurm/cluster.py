@@ -1,7 +1,5 @@
 """A real Slurm of one node on this machine, started by tests and ended with them."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket

@@ -1,7 +1,5 @@
 """A Slurm of this machine's own for the tests of this folder."""
 
-from __future__ import annotations
-
 import os
 import shutil
 

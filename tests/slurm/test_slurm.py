@@ -1,7 +1,5 @@
 """Sweeps on a real Slurm: runs that are preempted, killed, cancelled, or fail."""
 
-from __future__ import annotations
-
 import json
 import signal
 from collections import Counter

@@ -1,7 +1,5 @@
 """The benchmark: what it measures is training, and what it writes can be read."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import signal

@@ -1,7 +1,5 @@
 """What a streamed folder holds, and which settings it takes."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Batches, augmentation and colour shifts of images in memory, against per-image references."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Photographs of any size and mode become the squares that a network sees."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torchvision.transforms.functional as reference

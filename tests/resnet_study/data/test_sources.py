@@ -1,7 +1,5 @@
 """Image folders and torchvision's CIFAR, from files made here."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Streamed folders: what is drawn, decoded, measured, and named where it is damaged."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 from contextlib import closing

@@ -1,7 +1,5 @@
 """The constructed deeper sibling computes what the shallow network computes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

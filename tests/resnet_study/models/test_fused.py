@@ -1,7 +1,5 @@
 """The fused kernels: torch's results, in fewer passes; and torch's own where there are none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The ImageNet family: the paper's Table 1, and torchvision's networks to the last bit."""
 
-from __future__ import annotations
-
 import functools
 
 import pytest

@@ -1,7 +1,5 @@
 """Activation checkpointing: less memory, the same run; and so 1202 layers train."""
 
-from __future__ import annotations
-
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 

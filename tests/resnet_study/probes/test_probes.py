@@ -1,7 +1,5 @@
 """Probes: right numbers, and a run that does not notice them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd

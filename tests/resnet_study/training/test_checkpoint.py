@@ -1,7 +1,5 @@
 """Checkpoints that are damaged, foreign or malicious are refused; resume is exact."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import pickle

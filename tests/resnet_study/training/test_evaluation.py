@@ -1,7 +1,5 @@
 """Evaluation: one pass, several views of an image are one answer, five may hold the class."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Captured iterations: the eager ones, replayed; what a GPU does is held by tests marked gpu."""
 
-from __future__ import annotations
-
 import weakref
 
 import pytest
