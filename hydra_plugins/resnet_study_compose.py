@@ -63,7 +63,8 @@ class Composer:
             and not override.is_hydra_override()
             and not override.is_sweep_override()
             and not isinstance(override.value(), dict)
-            and not self._is_group(override.key_or_group)
+            # Hydra takes 70 ms to look for a group, whose name has no dot.
+            and ("." in override.key_or_group or not self._is_group(override.key_or_group))
         )
 
     def _has_files(self, key: str) -> bool:
