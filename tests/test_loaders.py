@@ -21,7 +21,7 @@ def loaded(context: str | None, as_elsewhere: bool) -> float | str:
 
 def in_a_worker(*arguments):
     with joblib.parallel_config("loky", n_jobs=2):
-        return joblib.Parallel()([joblib.delayed(loaded)(*arguments)] * 2)
+        return joblib.Parallel(timeout=120)([joblib.delayed(loaded)(*arguments)] * 2)
 
 
 @pytest.mark.slow
