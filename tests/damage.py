@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("hypothesis")
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import example, given
 
-__all__ = ["damaged", "damages", "given", "st"]
+__all__ = ["damaged", "damages", "example", "given", "st"]
 
 damages = st.one_of(
     st.tuples(st.just("cut"), st.integers(0, 10**6), st.just(0)),

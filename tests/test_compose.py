@@ -4,16 +4,15 @@ import functools
 import itertools
 from unittest.mock import Mock
 
-import hypothesis.strategies as st
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from hypothesis import example, given
 from omegaconf import OmegaConf
 
 from hydra_plugins.resnet_study_compose import Composer
 from resnet_study.__main__ import CONF, to_run_config
+from tests.damage import example, given, st
 
 WORDS = r"""
 experiment=quick experiment=gradients experiment=identity experiment=nosuch

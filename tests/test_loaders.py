@@ -20,6 +20,8 @@ def loaded(context: str | None, as_elsewhere: bool) -> float | str:
 
 
 def in_a_worker(*arguments):
+    # Workers that other tests have left would be used again, and may be about to stop.
+    joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
     with joblib.parallel_config("loky", n_jobs=2):
         return joblib.Parallel(timeout=120)([joblib.delayed(loaded)(*arguments)] * 2)
 
@@ -28,6 +30,5 @@ def in_a_worker(*arguments):
 def test_a_loader_has_processes_in_a_worker():
     for context in (None, "fork", "spawn"):
         assert in_a_worker(context, True) == [4950.0] * 2
-    joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
     # Where this fails loky has mended it, and what stands against it can go.
     assert "no attribute 'env'" in in_a_worker(None, False)[0]

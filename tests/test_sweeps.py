@@ -16,8 +16,10 @@ SIX = (
 
 
 def workers_of(sweep: Sweep) -> list[psutil.Process]:
-    children = psutil.Process(sweep.process.pid).children(recursive=True)
-    return [c for c in children if any("popen_loky" in word for word in c.cmdline())]
+    # A zombie, as one that was just killed, has no command line.
+    processes = psutil.process_iter(["ppid", "cmdline"])
+    ours = [p for p in processes if p.info["ppid"] == sweep.process.pid]
+    return [p for p in ours if "popen_loky" in " ".join(p.info["cmdline"] or ())]
 
 
 @pytest.mark.slow
