@@ -18,7 +18,7 @@ from resnet_study.logs import MetricsLog
 from resnet_study.progress import Reporter
 from resnet_study.runs import RunFolder
 from tests.comparison import assert_same_end, in_child, interrupted_at
-from tests.damage import damaged, damages, given, st
+from tests.damage import damaged, damages, example, given, st
 
 
 @pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b"\0" * 100)])
@@ -115,6 +115,7 @@ def drawn():
 
 
 @given(damage=damages)
+@example(damage=("flip", 138, 1))
 def test_a_damaged_cache_is_made_again(damage, tmp_path):
     path = tmp_path / "cache.npz"
     path.unlink(missing_ok=True)

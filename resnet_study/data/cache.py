@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock
@@ -22,7 +23,9 @@ def _read(path: Path, names: Sequence[str], warning: bool = True) -> Arrays | No
     """The cached arrays, or None where there are none or they are damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            # The archive holds a CRC-32 of each array, which is checked here.
+            # Reading checks an array's CRC-32 only at its end, which a damaged shape may hide.
+            if arrays.zip.testzip():
+                raise BadZipFile
             return {name: arrays[name] for name in names}
     except FileNotFoundError:
         return None
