@@ -19,6 +19,7 @@ def states(folder: Path) -> dict[str, str]:
     return {run.name: RunFolder(run).read_manifest()["state"] for run in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_each_distinct_run_once_and_never_again(cli, tmp_path):
     done = cli(*SWEEP, "experiment_name=grid")
     assert done.returncode == 0, done.stderr

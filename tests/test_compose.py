@@ -53,6 +53,7 @@ def outcome(compose, words):
     return OmegaConf.to_container(own, resolve=False)
 
 
+@pytest.mark.slow
 @given(words=st.lists(st.sampled_from(WORDS.split()), min_size=1, max_size=6))
 @example(words=["model={depth: 32}", "model.depth=56"])
 @example(words=["model.depth=56", "model={depth: 32}"])

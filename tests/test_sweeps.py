@@ -9,6 +9,7 @@ import pytest
 from tests.comparison import assert_same_end
 from tests.started import Sweep
 
+pytestmark = pytest.mark.slow
 SIX = (
     *("model=plain,residual", "model.depth=8,14,20", "schedule.iterations=300"),
     *("schedule.milestones=[150]", "schedule.eval_every=100", "checkpoint.every=10"),
@@ -22,7 +23,6 @@ def workers_of(sweep: Sweep) -> list[psutil.Process]:
     return [p for p in ours if "popen_loky" in " ".join(p.info["cmdline"] or ())]
 
 
-@pytest.mark.slow
 def test_a_killed_parent_killed_workers_ctrl_c_and_two_sweeps_at_once(tmp_path, cache):
     whole = Sweep(tmp_path / "whole", cache, *SIX)
     whole.end(0)

@@ -98,7 +98,6 @@ def test_the_report_has_everything_and_says_where(report):
     with Image.open(report.output / "learning_curves.png") as picture:
         assert picture.width > 1500
     assert ET.parse(report.output / "learning_curves.svg").getroot().tag.endswith("svg")
-    assert len(report.table("results")) == 6
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ def evaluate(varied: Path, cache: Path, cli):
 WORDS = ("model=residual_imagenet", "data.stream.views=[single]")
 
 
+@pytest.mark.slow
 def test_published_weights_score_what_they_score_in_torchvision(
     evaluate, published, network, varied, tmp_path
 ):
@@ -79,9 +80,8 @@ def test_published_weights_score_what_they_score_in_torchvision(
     assert not done.stderr
 
 
-@pytest.mark.parametrize(
-    "normalization", ["per_pixel_mean", pytest.param("torchvision", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", ["per_pixel_mean", "torchvision"])
 def test_a_runs_checkpoint_scores_what_its_manifest_says_and_views_are_added(
     evaluate, streamed, tmp_path, normalization
 ):

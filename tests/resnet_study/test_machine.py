@@ -47,10 +47,6 @@ def test_auto_names_a_precision_before_the_run_is_described(cli):
         RunConfig(precision="auto")
 
 
-def test_freed_memory_is_kept_where_glibc_listens():
-    assert machine._keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_a_runs_peak_memory_is_its_own(tiny):

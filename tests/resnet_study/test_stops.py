@@ -13,6 +13,8 @@ from resnet_study.experiment import run
 from resnet_study.interruption import Interrupted, StopRequest
 from tests.comparison import assert_same_end
 
+pytestmark = pytest.mark.slow
+
 
 class StopWhenAsked(StopRequest):
     """Comes as a run asks for it for the so-many-th time."""
@@ -58,7 +60,6 @@ def stops_of(config, tmp_path) -> Counter[int]:
     raise AssertionError
 
 
-@pytest.mark.slow
 def test_in_training_and_in_its_evaluations(tiny, tmp_path):
     plateau = PlateauConfig(patience=1, improvement=50.0)
     schedule = {"iterations": 4, "milestones": (), "eval_every": 2, "plateau": plateau}

@@ -100,6 +100,7 @@ def test_the_kernels_are_left_alone_where_they_do_not_fit():
     assert not fused.applies(norm.eval(), x, None), "with gradients torch's own is taken"
 
 
+@pytest.mark.slow
 def test_a_run_begins_as_with_torchs_kernels_and_without_them_it_is_torchs(
     tiny, tmp_path, monkeypatch
 ):
