@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 FIGURE6_FILE = Path(__file__).resolve().parent / "data" / "he2015_figure6_curves.csv"
@@ -53,6 +54,11 @@ FIGURE7_RESPONSES = {
     ("residual-A", 110): 0.99,
 }
 
+# Iterations after which the paper's learning rate falls to a tenth (§4.2), and its sum over all
+# 64,000 iterations.
+MILESTONES = (32_000, 48_000)
+RATE_SUM = 3376.0
+
 # Figure 6 shows errors up to this.
 FIGURE6_TOP = 20.0
 
@@ -62,7 +68,8 @@ def figure6_curves() -> pd.DataFrame:
 
     Returns:
         The columns of `load_runs` that have a meaning here: description, `iteration`,
-        `train_error` and `test_error` (percent), missing where the other was decoded.
+        `train_error` and `test_error` (percent), missing where the other was decoded,
+        `learning_rate`, `phase` and `started`.
         `data` is "CIFAR-10" and `schedule` "paper".
     """
     curves = pd.read_csv(FIGURE6_FILE)
@@ -70,6 +77,7 @@ def figure6_curves() -> pd.DataFrame:
         index=["network", "depth", "iteration"], columns="split", values="error_percent"
     ).reset_index()
     residual = wide["network"] == "residual"
+    falls = np.searchsorted(MILESTONES, wide["iteration"], side="left")
     shortcut = pd.Series("A", index=wide.index, dtype="string").where(residual)
     return pd.DataFrame(
         {
@@ -88,6 +96,10 @@ def figure6_curves() -> pd.DataFrame:
             "train_error": wide["train"],
             "test_error": wide["test"],
             "clean_train_error": float("nan"),
+            "learning_rate": 0.1 / 10.0**falls,
+            "phase": falls,
+            # A curve begins where the network has left chance behind.
+            "started": True,
         }
     )
 

@@ -145,5 +145,7 @@ def _record(study: Study, command: str) -> str:
 
 
 if __name__ == "__main__":
+    names = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark")
+    write_text(TABLE, made_from(map(recorded, names)).to_csv(index=False))
     for page in (CHECKOUT / "README.md", CHECKOUT / "runs" / "README.md"):
         write_text(page, filled(page.read_text("utf-8")))

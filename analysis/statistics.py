@@ -59,27 +59,66 @@ def final_share(runs: pd.DataFrame) -> float:
 def final_errors(runs: pd.DataFrame) -> pd.DataFrame:
     """Each finished run's errors at its end.
 
-    A final value is the mean of the rows in the last tenth of the run's iterations, or in
-    the share that `set_final_share` has set, the last row included: less noisy than the last
-    row alone, and never the best one, which would be chosen on the test set.
+    A final value is the mean of the rows in the last tenth of the run's iterations, or in the
+    share that `set_final_share` has set, but of none before the last fall of the learning
+    rate. The last row always counts. It is less noisy than the last row alone, and never the
+    best one, which would be chosen on the test set.
 
     Args:
         runs: As from `load_runs`.
 
     Returns:
         One row per finished run: `run_id, kind, shortcut, family, depth, seed`, the final
-        `train_error`, `clean_train_error` and `test_error` in percent, and `gap`, test
-        minus clean training error in points, both in evaluation mode.
+        `train_error`, `clean_train_error` and `test_error` in percent, `gap`, test minus
+        clean training error in points, both in evaluation mode, and `started`, whether all
+        runs of its family and depth have started (see `started_runs`).
     """
+    return _last_errors(runs, runs[runs["state"] == "finished"])
+
+
+def first_phase_errors(runs: pd.DataFrame) -> pd.DataFrame:
+    """The same as `final_errors`, at the end of the first phase of the learning rate.
+
+    Of the iterations before the first fall of the rate, the last tenth counts. Runs whose rate
+    never falls are left out.
+    """
+    fell = runs.groupby("run_id")["phase"].transform("max") > 0
+    return _last_errors(runs, runs[fell & (runs["phase"] == 0) & (runs["state"] == "finished")])
+
+
+def _last_errors(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     identity = ["run_id", "kind", "shortcut", "family", "depth", "seed"]
-    runs = add_family(runs[runs["state"] == "finished"])
-    last = runs.groupby("run_id")["iteration"].transform("max")
-    tail = runs[runs["iteration"] > (1 - final_share(runs)) * last]
-    finals = runs.drop_duplicates("run_id")[identity].merge(
-        tail.groupby("run_id")[list(ERRORS)].mean(), left_on="run_id", right_index=True
+    rows = add_family(rows)
+    groups = rows.groupby("run_id")
+    last = groups["iteration"].transform("max")
+    tail = rows["iteration"] > (1 - final_share(rows)) * last
+    if "phase" in rows:
+        tail &= rows["phase"] == groups["phase"].transform("max")
+    means = rows[tail | (rows["iteration"] == last)].groupby("run_id")[list(ERRORS)].mean()
+    finals = rows.drop_duplicates("run_id")[identity].merge(
+        means, left_on="run_id", right_index=True
     )
     finals["gap"] = finals["test_error"] - finals["clean_train_error"]
+    finals["started"] = ~finals["run_id"].isin(_in_cells_that_did_not_start(runs))
     return finals.sort_values(["family", "depth", "seed"], ignore_index=True)
+
+
+def started_runs(runs: pd.DataFrame) -> pd.Series:
+    """Whether each run has started: it has finished, and its training loss has left chance.
+
+    Returns:
+        A value per row of `runs`. Frames without the column `started` of `load_runs` are
+        taken to hold runs that left chance.
+    """
+    left_chance = runs["started"] if "started" in runs else True
+    return (runs["state"] == "finished") & left_chance
+
+
+def _in_cells_that_did_not_start(runs: pd.DataFrame) -> pd.Series:
+    """Ids of the runs of each family and depth of which some run has not started."""
+    runs = add_family(runs)
+    started = started_runs(runs).groupby([runs["family"], runs["depth"]]).transform("all")
+    return runs.loc[~started, "run_id"].drop_duplicates()
 
 
 def by_cell(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
@@ -284,7 +323,7 @@ def ended(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
-    """Iterations until each run's training error is first at or below given levels.
+    """Iterations until each run's training error is first at given levels.
 
     Args:
         runs: As from `load_runs`.
@@ -292,14 +331,19 @@ def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataF
 
     Returns:
         `run_id, family, depth, seed, level, iterations`, one row per run and level;
-        `iterations` is that of the first logged row at or below the level, and missing
-        where the run has not reached it.
+        `iterations` is interpolated between the first logged row at or below the level and
+        the row before it, and missing where the run has not reached the level.
     """
-    runs = add_family(runs)
+    runs = add_family(runs).dropna(subset=["train_error"])
     each = runs.drop_duplicates("run_id")[["run_id", "family", "depth", "seed"]]
+    before = runs.groupby("run_id")[["iteration", "train_error"]].shift()
     parts = [each[:0].assign(level=0.0, iterations=0.0)]
     for level in levels:
-        first = runs[runs["train_error"] <= level].groupby("run_id")["iteration"].min()
-        iterations = each["run_id"].map(first).astype(float)
-        parts.append(each.assign(level=level, iterations=iterations))
+        first = runs[runs["train_error"] <= level].drop_duplicates("run_id")
+        former = before.loc[first.index]
+        fall = former["train_error"] - first["train_error"]
+        share = ((level - first["train_error"]) / fall).fillna(0.0)
+        step = (first["iteration"] - former["iteration"]).fillna(0.0)
+        reached = (first["iteration"] - share * step).set_axis(first["run_id"])
+        parts.append(each.assign(level=level, iterations=each["run_id"].map(reached)))
     return pd.concat(parts, ignore_index=True)

@@ -82,3 +82,10 @@ def images_of(manifest: dict[str, Any]) -> object:
     """The fingerprint of the images that a run was trained on; one that failed early has none."""
     data = manifest.get("data")
     return data.get("fingerprint") if isinstance(data, dict) else None
+
+
+def classes_of(manifest: dict[str, Any]) -> int:
+    """How many classes a run's images have; ten, as CIFAR-10, where its manifest is silent."""
+    data = manifest.get("data")
+    classes = data.get("classes") if isinstance(data, dict) else None
+    return classes if isinstance(classes, int) and classes > 1 else 10

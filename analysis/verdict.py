@@ -1,34 +1,58 @@
-"""What the runs say: degradation of each family, and the paper's ten claims."""
+"""What the runs say: the effect of depth in a sentence, and the verdicts on the paper's claims."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis.claims import judge
-from analysis.statistics import degradation, depth_trend, family_title, final_errors
+from analysis.cells import Cell, cells_of
+from analysis.claims import Ruling, Verdict, judge
+from analysis.statistics import (
+    base_families,
+    degradation,
+    depth_trend,
+    family_title,
+    final_errors,
+)
 
+# Of verdict.json; docs/verdicts.md documents the keys. Later versions only add.
+FORMAT = 2
 MEASURES = {"training": "train_error", "test": "test_error"}
 
 
 def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str, Any]:
-    """Degradation of each family, and the ten claims, ready for JSON.
+    """The effect of depth on each family, and the verdicts on the paper's claims.
 
     Args:
         runs: As from `load_runs`, of one protocol.
         probes: As from `load_probes`, of the same runs.
 
     Returns:
-        `answer` (one sentence), `rule`, `runs` (ids it rests on), `left_out` (runs that are
-        not finished, and their states), `families` (per family and measure the depths,
-        errors, degradation in points, its 95 % interval, null for one seed, the number of
-        seeds, and Kendall's tau of error and depth over all runs) and `claims`.
+        What `verdict.json` holds, by the keys that docs/verdicts.md documents.
     """
     finals = final_errors(runs)
+    cells = cells_of(runs, probes)
     states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
+    return {
+        "format": FORMAT,
+        "answer": answer(runs, finals, cells.not_started),
+        "not_started": [
+            {"family": cell.family, "depth": cell.depth, "seeds": cell.why_not}
+            for cell in cells.not_started
+        ],
+        "rule": "error at the greatest depth that started minus error at the smallest, in points; "
+        "95 % interval over seeds, paired",
+        "runs": sorted(finals["run_id"]),
+        "left_out": states[states != "finished"].to_dict(),
+        "families": _families(finals[finals["started"]]),
+        "claims": [_described(found) for found in judge(cells)],
+    }
+
+
+def _families(finals: pd.DataFrame) -> dict[str, dict[str, Any]]:
     families: dict[str, dict[str, Any]] = {}
     for measure, column in MEASURES.items():
         trends = depth_trend(finals, column).set_index("family")
@@ -38,19 +62,44 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
                 "depths": [row["shallow"], row["deep"]],
                 "errors": [row["shallow_error"], row["deep_error"]],
                 "degradation": row["degradation"],
-                "interval": _bounds(row["low"], row["high"]),
+                "interval": None if math.isnan(row["low"]) else [row["low"], row["high"]],
                 "n": row["n"],
                 "kendall_tau": _or_none(trend["tau"]),
                 "kendall_p": _or_none(trend["p_value"]),
             }
+    return families
+
+
+def _described(found: Verdict) -> dict[str, Any]:
+    """A verdict by the keys of `verdict.json`."""
+    claim, outcome = found.claim, found.outcome
+    numbers = outcome and {
+        "finding": outcome.finding,
+        "leaning": str(outcome.leaning),
+        "effect": outcome.effect,
+        "unit": outcome.unit,
+        "interval": list(outcome.interval),
+        "n": outcome.n,
+        "training": outcome.training,
+        "runs": sorted(run for cell in outcome.rests_on for run in cell.runs),
+    }
+    empty = dict.fromkeys(("finding", "leaning", "effect", "unit", "interval", "training"))
     return {
-        "answer": answer(runs, families),
-        "rule": "error at the greatest depth minus error at the smallest, in points; "
-        "95 % interval over seeds, paired",
-        "runs": sorted(finals["run_id"]),
-        "left_out": states[states != "finished"].to_dict(),
-        "families": families,
-        "claims": [asdict(claim) for claim in judge(runs, probes)],
+        "label": found.label,
+        "number": claim.number,
+        "claim": claim.title,
+        "verdict": str(found.ruling),
+        "reasons": list(found.reasons),
+        "statement": found.statement,
+        "command": found.command,
+        **(numbers or empty | {"n": 0, "runs": []}),
+        "quantity": claim.quantity,
+        "rule": {
+            "testable": claim.testable,
+            "supported": claim.supported,
+            "against": claim.against,
+        },
+        "paper": claim.paper,
     }
 
 
@@ -58,64 +107,79 @@ def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _bounds(low: float, high: float) -> list[float] | None:
-    return None if math.isnan(low) else [float(low), float(high)]
+def answer(runs: pd.DataFrame, finals: pd.DataFrame, not_started: Sequence[Cell]) -> str:
+    """What depth does to the training error of each family, and which did not start.
 
-
-def answer(runs: pd.DataFrame, families: dict[str, dict[str, Any]]) -> str:
-    """What depth does to the training error of each family, in one sentence."""
+    Depths are the smallest and the greatest at which plain networks started; a family without
+    these is compared at its own.
+    """
     data = ", ".join(sorted(runs["data"].unique()))
-    found = {name: both["training"] for name, both in families.items() if "training" in both}
+    started = finals[finals["started"]]
     # A study of variants is answered for the study's own networks, where they are there.
-    found = {name: change for name, change in found.items() if "," not in name} or found
-    if not found:
-        return f"On {data}, no family has finished runs at two depths yet: there is no answer."
-    depths = {tuple(change["depths"]) for change in found.values()}
+    started = started if (own := base_families(started)).empty else own
+    plain = started.loc[started["family"] == "plain", "depth"]
+    rows = []
+    for family, errors in started.groupby("family"):
+        ends = errors[errors["depth"].isin([plain.min(), plain.max()])]
+        compared = ends if ends["depth"].nunique() == 2 else errors
+        rows += degradation(compared.assign(family=family)).to_dict("records")
+    tail = "".join(f" {line}" for line in _not_started(not_started))
+    if not rows:
+        return f"On {data}, no family has started at two depths: there is no answer.{tail}"
+    depths = {(row["shallow"], row["deep"]) for row in rows}
     parts = []
-    for family, change in found.items():
-        low, high = change["errors"]
-        between = "" if len(depths) == 1 else " between {} and {} layers".format(*change["depths"])
+    for row in rows:
+        of_error = " of training error" * (not parts)
+        between = "" if len(depths) == 1 else f" from {row['shallow']} to {row['deep']} layers"
         parts.append(
-            f"of {family_title(family)} networks{between} by {change['degradation']:+.1f} points "
-            f"({low:.1f} → {high:.1f} %)"
+            f"{row['degradation']:+.1f} points{of_error} for {family_title(row['family'])} "
+            f"networks{between} ({row['shallow_error']:.1f} → {row['deep_error']:.1f} %)"
         )
     listed = ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1]
-    if len(depths) == 1:
-        start = "going from {} to {} layers changes".format(*depths.pop())
-    else:
-        start = "depth changes"
-    return f"On {data}, {start} the training error {listed}."
+    shallow, deep = next(iter(depths))
+    start = f"from {shallow} to {deep} layers" if len(depths) == 1 else "with more layers"
+    return f"On {data}, {start}: {listed}.{tail}"
 
 
-def spread(found: dict[str, Any]) -> str:
-    """A degradation in points, its interval and seeds, in words."""
-    points = f"{found['degradation']:+.1f} points"
-    if found["interval"] is None:
-        return f"{points}, one seed: no interval"
-    low, high = found["interval"]
-    return f"{points}, 95 % interval {low:+.1f} to {high:+.1f}, {found['n']} seeds"
+def _not_started(cells: Sequence[Cell]) -> list[str]:
+    """A sentence for each reason for which networks did not start."""
+    known = {"at chance": "Did not start (training loss at chance)", "diverged": "Diverged"}
+    lines = []
+    for why in sorted({reason for cell in cells for reason in cell.why_not.values()}):
+        found = [cell for cell in cells if why in cell.why_not.values()]
+        depths = {
+            family: ", ".join(str(cell.depth) for cell in found if cell.family == family)
+            for family in dict.fromkeys(cell.family for cell in found)
+        }
+        listed = "; ".join(
+            f"{family_title(family)} at {at} layers" for family, at in depths.items()
+        )
+        lines.append(f"{known.get(why, f'Not finished ({why})')}: {listed}.")
+    return lines
+
+
+def by_ruling(claims: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Verdicts grouped in the order in which they are shown; each group with its name."""
+    groups = [(str(r), [c for c in claims if c["verdict"] == r]) for r in Ruling]
+    return [(name, found) for name, found in groups if found]
 
 
 def summary(verdict: dict[str, Any]) -> list[str]:
-    """The verdict on training errors, a line per family, then a line per claim."""
-    lines = []
-    for family, measures in verdict["families"].items():
-        if (found := measures.get("training")) is None:
-            continue
-        (shallow, deep), (low_error, high_error) = found["depths"], found["errors"]
-        lines.append(
-            f"{family}: training error {low_error:.1f} % at {shallow} layers, "
-            f"{high_error:.1f} % at {deep} ({spread(found)})"
-        )
+    """The answer, then a paragraph for each claim: verdict, numbers, and the paper's side."""
+    lines = [verdict["answer"]]
     if verdict["left_out"]:
         lines.append(
             "left out, not finished: "
             + ", ".join(f"{run} ({state})" for run, state in verdict["left_out"].items())
         )
-    if not verdict["families"]:
-        lines.append("no family has finished runs at two depths: no verdict")
-    for claim in verdict["claims"]:
-        lines.append(f"claim {claim['number']}, {claim['verdict']}: {claim['claim']}")
-        if not claim["finding"].startswith("not run"):
-            lines.append(f"    {claim['finding']}")
+    for ruling, claims in by_ruling(verdict["claims"]):
+        lines.append(f"{ruling}:")
+        for claim in claims:
+            lines.append(f"  claim {claim['label']}: {claim['claim']}")
+            lines.append(f"    {claim['statement']}")
+            if claim["finding"]:
+                lines.append(f"    here: {claim['finding']}")
+                lines.append(f"    paper: {claim['paper']}")
+            if claim["command"] and ruling == Ruling.UNDECIDED:
+                lines.append(f"    to decide it: {claim['command']}")
     return lines

@@ -1,0 +1,108 @@
+"""Linear combinations of measures, known seed by seed, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.statistics import interval
+
+BySeed = Mapping[int, float]
+
+# With one seed, bounds lie this many standard deviations of a recorded study away.
+DEVIATIONS = 3.0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of one cell, by seed.
+
+    Attributes:
+        cell: Names the cell, as in "plain 56".
+        name: Such as "train_error".
+        values: At the end of training, by seed.
+        first_phase: The same over the end of the first phase of the learning rate; empty
+            where the rate never falls.
+        spread: Standard deviation over seeds that is assumed where there is one seed.
+    """
+
+    cell: str
+    name: str
+    values: BySeed = field(compare=False)
+    first_phase: BySeed = field(compare=False, default_factory=dict)
+    spread: float = field(compare=False, default=math.nan)
+
+
+class Quantity:
+    """A weighted sum of measures, such as `deep - shallow` or `0.25 * gain`."""
+
+    def __init__(self, weights: Mapping[Measure, float]) -> None:
+        self.weights = dict(weights)
+
+    def __add__(self, other: Quantity) -> Quantity:
+        measures = self.weights | other.weights
+        return Quantity(
+            {m: self.weights.get(m, 0.0) + other.weights.get(m, 0.0) for m in measures}
+        )
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        return self + -1.0 * other
+
+    def __rmul__(self, factor: float) -> Quantity:
+        return Quantity({measure: factor * weight for measure, weight in self.weights.items()})
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that all measures have."""
+        return sorted(set.intersection(*(set(measure.values) for measure in self.weights)))
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.seeds)
+
+    @property
+    def by_seed(self) -> np.ndarray:
+        """Its value in each of `seeds`."""
+        return np.array(
+            [sum(w * m.values[seed] for m, w in self.weights.items()) for seed in self.seeds]
+        )
+
+    @property
+    def value(self) -> float:
+        """Its mean over seeds."""
+        return float(self.by_seed.mean())
+
+    @property
+    def in_first_phase(self) -> float | None:
+        """Its mean at the end of the first phase of the learning rate; None where there is none."""
+        seeds = set.intersection(*(set(measure.first_phase) for measure in self.weights))
+        if not seeds:
+            return None
+        return float(
+            np.mean([sum(w * m.first_phase[s] for m, w in self.weights.items()) for s in seeds])
+        )
+
+    def bounds(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Student's t interval over seeds, paired by seed.
+
+        For one seed the bounds are three standard deviations away, where the deviations are
+        the measures' assumed spreads; `confidence` then has no part in them.
+        """
+        found = interval(self.by_seed, confidence)
+        if found is not None:
+            return found
+        variance = sum((weight * m.spread) ** 2 for m, weight in self.weights.items())
+        half = DEVIATIONS * math.sqrt(variance)
+        return self.value - half, self.value + half
+
+    def low(self, confidence: float = 0.95) -> float:
+        """The lower of `bounds`."""
+        return self.bounds(confidence)[0]
+
+    def high(self, confidence: float = 0.95) -> float:
+        """The upper of `bounds`."""
+        return self.bounds(confidence)[1]

@@ -1,0 +1,85 @@
+"""How much errors spread over seeds, for verdicts from one seed: a table made from the records.
+
+`python -m analysis.readme` makes the table anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.statistics import ERRORS, final_errors
+from analysis.study import Study
+
+TABLE = Path(__file__).resolve().parent / "data" / "spreads.csv"
+
+# Points over seeds of the paper's own networks and schedule, as others have published them.
+PAPER = {"train_error": 0.1, "clean_train_error": 0.1, "test_error": 0.25, "gap": 0.25}
+# Elsewhere: at least so many points, and this share of the error.
+LEAST, SHARE = 1.5, 0.1
+
+
+def conditions(settings: str, data: str) -> str:
+    """Schedule, data and width of a run: its settings without the precision.
+
+    Args:
+        settings: As in the column of `load_runs`.
+        data: The same.
+    """
+    words = [word for word in settings.split(" ") if not word.startswith("precision=")]
+    return " ".join([data, *filter(None, words)])
+
+
+@cache
+def _recorded() -> dict[tuple[str, str, int, str], float]:
+    table = pd.read_csv(TABLE)
+    keys = table[["conditions", "family", "depth", "error"]].itertuples(index=False, name=None)
+    return dict(zip(keys, table["spread"], strict=True))
+
+
+def spread(under: str, family: str, depth: int, error: str, value: float) -> float:
+    """The standard deviation over seeds to assume of one run's error.
+
+    It is that of the recorded study under the same conditions with the most seeds; at the
+    paper's conditions it is the published one; elsewhere 1.5 points or a tenth of the error,
+    whichever is larger.
+
+    Args:
+        under: As from `conditions`.
+        family: Such as "residual-A".
+        depth: In weighted layers.
+        error: "train_error", "clean_train_error", "test_error" or "gap".
+        value: The error in percent, or the gap in points.
+    """
+    recorded = _recorded().get((under, family, depth, error))
+    if recorded is not None:
+        return recorded
+    if under == "CIFAR-10":
+        return PAPER[error]
+    return max(LEAST, SHARE * abs(value))
+
+
+def made_from(studies: Iterable[Study]) -> pd.DataFrame:
+    """The table, from the study of each conditions with the most seeds.
+
+    Of equals the one in full precision counts. Only cells count that have started, with three
+    seeds or more.
+    """
+    rows = []
+    for study in studies:
+        for (settings, data), runs in study.runs.groupby(["settings", "data"]):
+            under, reduced = conditions(settings, data), "precision=" in settings
+            finals = final_errors(runs).query("started")
+            for (family, depth), cell in finals.groupby(["family", "depth"]):
+                for error in (*ERRORS, "gap"):
+                    deviation = round(cell[error].std(), 3)
+                    row = (under, family, depth, error, deviation, len(cell), study.name, reduced)
+                    rows.append(row)
+    columns = ["conditions", "family", "depth", "error", "spread", "n", "record", "reduced"]
+    table = pd.DataFrame(rows, columns=columns).query("n > 2")
+    best = table.sort_values(["n", "reduced", "record"], ascending=[False, True, True])
+    chosen = best.groupby("conditions")["record"].first()
+    return table[table["record"] == table["conditions"].map(chosen)].drop(columns="reduced")
