@@ -15,7 +15,6 @@ from pathlib import Path
 from joblib import Parallel, cpu_count, delayed
 
 from analysis.load import names_of, read_studies
-from analysis.protocol import protocols
 from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
 from analysis.study import Study
@@ -105,15 +104,17 @@ def _report(studies: Sequence[Study], output: Path) -> None:
     if len(studies) > 1:
         firsts = []
         for study in studies:
-            ids, *others = _protocols(study).values()
+            ids, *others = study.protocols.values()
             firsts.append(study.part(ids))
             if left := sum(map(len, others)):
                 print(f"left out: {left} runs of other settings in {study.folder}", file=sys.stderr)
         _say_where(write_comparison(firsts, output))
         return
     study = studies[0]
-    groups = _protocols(study)
+    groups = study.protocols
     places = [output, *(output / f"protocol-{n}" for n in range(2, len(groups) + 1))]
+    if len(groups) > 1:
+        print(f"{study.folder} holds {len(groups)} protocols; each has a report, the newest first")
     for (settings, ids), place in zip(groups.items(), places, strict=True):
         # From each page to all the others.
         links = {
@@ -131,13 +132,6 @@ def _report(studies: Sequence[Study], output: Path) -> None:
         for line in summary(found):
             print(f"  {line}")
         _say_where(written)
-
-
-def _protocols(study: Study) -> dict[str, list[str]]:
-    """The protocols that have rows already, the largest first."""
-    begun = set(study.runs["run_id"])
-    groups = protocols(study.configs)
-    return {name: ids for name, ids in groups.items() if begun.intersection(ids)}
 
 
 def _say_where(written: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ from analysis.statistics import (
     started_runs,
 )
 
-MEASURES = (*ERRORS, "gap")
+# What a cell knows of each run as a whole.
+OF_RUNS = ("why_not", "untrained", "evaluated", "iterations", "growth", "response")
 # Training errors, in percent, whose first iteration tells how soon a network learns.
 LEVELS = (50, 30, 20, 15, 10)
 
@@ -152,79 +153,67 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
     """
     if runs.empty:
         return Cells({})
-    runs = _complete(add_family(runs))
-    ends, first = final_errors(runs), first_phase_errors(runs)
-    for errors in (ends, first):
+    missing = {"phase": 0, "learning_rate": np.nan}
+    runs = add_family(runs).assign(**{k: v for k, v in missing.items() if k not in runs})
+    known = _of_runs(runs, probes)
+    wide = {
+        name: table.pivot(index="run_id", columns=column, values=value).reindex(known.index)
+        for name, (table, column, value) in {
+            "reached": (_reached(runs), "level", "iterations"),
+            "gradients": (_gradients(probes), "iteration", "smallest"),
+        }.items()
+    }
+    ends = {"final": final_errors(runs), "first_phase": first_phase_errors(runs)}
+    for name, errors in ends.items():
         # Figure 6 has no clean training error; its running one takes the place.
         errors["gap"] = errors["gap"].fillna(errors["test_error"] - errors["train_error"])
-    found = _of_runs(runs)
-    reached = _reached(runs)
-    gradients, responses = _gradients(probes), _responses(probes)
-    of_study = runs.iloc[0]
-    under = conditions(of_study["settings"], of_study["data"])
+        wide[name] = errors.set_index("run_id")[[*ERRORS, "gap"]].reindex(known.index)
+    under = conditions(runs["settings"].iloc[0], runs["data"].iloc[0])
     cells = {}
-    for (family, depth), part in found.groupby(["family", "depth"]):
-        seeds = dict(zip(part.index, part["seed"], strict=True))
-        final = {name: _by_seed(ends, name, seeds) for name in MEASURES}
-        levels = reached[reached["run_id"].isin(seeds)].groupby("level")
-        looks = gradients[gradients["run_id"].isin(seeds)].groupby("iteration")
-        cells[family, int(depth)] = Cell(
+    for (family, depth), part in known.groupby(["family", "depth"]):
+        by_seed = {name: _by_seed(table.loc[part.index], part) for name, table in wide.items()}
+        means = wide["final"].loc[part.index].mean().dropna().items()
+        cells[family, depth] = Cell(
             family=family,
-            depth=int(depth),
+            depth=depth,
             training=float(part["training"].min()),
             rate_fell=bool(part["rate_fell"].all()),
-            runs=tuple(sorted(seeds)),
-            why_not=_by_seed(part.reset_index(), "why_not", seeds, str),
-            final=final,
-            first_phase={name: _by_seed(first, name, seeds) for name in MEASURES},
-            spread={
-                name: spread(under, family, int(depth), name, float(np.mean(list(values.values()))))
-                for name, values in final.items()
-                if values
-            },
-            **{
-                name: _by_seed(part.reset_index(), name, seeds)
-                for name in ("untrained", "evaluated", "iterations")
-            },
-            reached={int(level): _by_seed(rows, "iterations", seeds) for level, rows in levels},
-            gradients={int(at): _by_seed(rows, "smallest", seeds) for at, rows in looks},
-            growth=_by_seed(gradients[gradients["iteration"] == 0], "largest", seeds),
-            response=_by_seed(responses, "response", seeds),
+            runs=tuple(sorted(part.index)),
+            spread={name: spread(under, family, depth, name, value) for name, value in means},
+            **_by_seed(part[list(OF_RUNS)], part),
+            **by_seed,
         )
-    return Cells(cells, str(of_study["experiment"]))
+    return Cells(cells, str(runs["experiment"].iloc[0]))
 
 
-def _complete(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with the columns that only frames of `load_runs` must have."""
-    missing = {"phase": 0, "learning_rate": np.nan}
-    return runs.assign(**{k: value for k, value in missing.items() if k not in runs})
+def _by_seed(table: pd.DataFrame, part: pd.DataFrame) -> dict[Any, Any]:
+    """For each column of a table the values by seed, where there are any."""
+    by_seed = table.set_axis(part["seed"])
+    return {column: by_seed[column].dropna().to_dict() for column in table}
 
 
-def _by_seed(
-    frame: pd.DataFrame, column: str, seeds: dict[str, int], kind: Callable[[Any], Any] = float
-) -> dict[int, Any]:
-    """A column of a frame with one row per run, by seed, where there is a value."""
-    rows = frame[frame["run_id"].isin(seeds)].dropna(subset=[column])
-    pairs = zip(rows["run_id"], rows[column], strict=True)
-    return {int(seeds[run_id]): kind(value) for run_id, value in pairs}
-
-
-def _of_runs(runs: pd.DataFrame) -> pd.DataFrame:
+def _of_runs(runs: pd.DataFrame, probes: pd.DataFrame | None) -> pd.DataFrame:
     """One row per run, by id: what is known of a run as a whole."""
     state = runs["state"].mask(runs["state"] == "finished", "at chance")
-    runs = runs.assign(why_not=state.mask(started_runs(runs)))
+    steps = runs["iteration"] - runs.groupby("run_id")["iteration"].shift().fillna(0)
+    runs = runs.assign(
+        why_not=state.mask(started_runs(runs)),
+        training=steps * runs["learning_rate"].fillna(0.0) / RATE_SUM,
+        untrained=runs["clean_train_error"].where(runs["iteration"] == 0),
+    )
     groups = runs.groupby("run_id", sort=False)
-    found = groups[["family", "depth", "seed", "why_not"]].first()
-    steps = runs["iteration"].sub(groups["iteration"].shift().fillna(0))
-    rates = runs["learning_rate"].fillna(0.0)
-    found["training"] = (steps * rates).groupby(runs["run_id"]).sum() / RATE_SUM
-    # Rates that went through a file still count as a tenth.
-    lowest = 0.1 * groups["learning_rate"].max() * (1 + 1e-9)
-    found["rate_fell"] = groups["learning_rate"].last() <= lowest
+    found = groups[["family", "depth", "seed", "why_not", "untrained"]].first()
+    found["training"] = groups["training"].sum()
+    # A rate that went through a file still counts as a tenth.
+    tenth = 0.1 * groups["learning_rate"].max() * (1 + 1e-9)
+    found["rate_fell"] = groups["learning_rate"].last() <= tenth
     found["iterations"] = groups["iteration"].last()
     found["evaluated"] = groups["clean_train_error"].last()
-    before = runs[runs["iteration"] == 0].set_index("run_id")
-    found["untrained"] = before["clean_train_error"].reindex(found.index)
+    gradients = _gradients(probes).query("iteration == 0").set_index("run_id")
+    found["growth"] = gradients["largest"].reindex(found.index)
+    responses = _of_finished(probes, ["response_deviation"])
+    responses = mean_responses(responses).set_index("run_id") if len(responses) else responses
+    found["response"] = responses.get("response", pd.Series(dtype=float)).reindex(found.index)
     return found
 
 
@@ -236,11 +225,11 @@ def _reached(runs: pd.DataFrame) -> pd.DataFrame:
     return reached[first > reached["level"] - 1]
 
 
-def _finished(probes: pd.DataFrame | None, measures: Sequence[str]) -> pd.DataFrame | None:
+def _of_finished(probes: pd.DataFrame | None, measures: Sequence[str]) -> pd.DataFrame:
+    """The rows of some measures in finished runs; an empty frame where there are none."""
     if probes is None or probes.empty:
-        return None
-    chosen = probes["measure"].isin(measures) & (probes["state"] == "finished")
-    return probes[chosen] if chosen.any() else None
+        return pd.DataFrame()
+    return probes[probes["measure"].isin(measures) & (probes["state"] == "finished")]
 
 
 def _gradients(probes: pd.DataFrame | None) -> pd.DataFrame:
@@ -248,21 +237,13 @@ def _gradients(probes: pd.DataFrame | None) -> pd.DataFrame:
 
     Gradients are relative to the last layer's. Zero counts as 10^-45.
     """
-    names = ["activation_gradient_norm", "forward_variance"]
-    layers = _finished(probes, names)
-    if layers is None:
+    norm, variance = names = ["activation_gradient_norm", "forward_variance"]
+    layers = _of_finished(probes, names)
+    if layers.empty:
         return pd.DataFrame(columns=["run_id", "iteration", "smallest", "largest"])
     keys = ["run_id", "iteration", "position"]
-    wide = layers.pivot_table(index=keys, columns="measure", values="value").dropna().sort_index()
-    size = wide[names[0]] * np.sqrt(wide[names[1]])
-    looks = np.log10(size.clip(lower=1e-45)).groupby(["run_id", "iteration"])
-    last = looks.last()
-    return pd.DataFrame(
-        {"smallest": looks.min() - last, "largest": looks.max() - last}
-    ).reset_index()
-
-
-def _responses(probes: pd.DataFrame | None) -> pd.DataFrame:
-    """`run_id` and the mean `response` at its last look."""
-    found = _finished(probes, ["response_deviation"])
-    return pd.DataFrame(columns=["run_id", "response"]) if found is None else mean_responses(found)
+    table = layers.pivot_table(index=keys, columns="measure", values="value").dropna()
+    size = np.log10((table[norm] * np.sqrt(table[variance])).clip(lower=1e-45))
+    looks = size.sort_index().groupby(["run_id", "iteration"])
+    spans = {"smallest": looks.min() - looks.last(), "largest": looks.max() - looks.last()}
+    return pd.DataFrame(spans).reset_index()

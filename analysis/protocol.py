@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +63,26 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return dict(sorted(flat.items()))
 
 
-def protocols(configs: dict[str, RunConfig]) -> dict[str, list[str]]:
+def protocols(configs: dict[str, RunConfig], started: Mapping[str, str]) -> dict[str, list[str]]:
     """Run ids by what tells their protocol from the others: what `settings_of` says.
 
-    Runs of different data, schedules or widths are not points of one curve, even where
-    they lie in one folder. The largest group comes first. The key holds only the settings
-    that are not those of all groups.
+    Runs of different data, schedules or widths are not points of one curve, even where they
+    lie in one folder.
+
+    Args:
+        configs: Descriptions by run id.
+        started: When each run was started, as an ISO date, by run id.
+
+    Returns:
+        The protocol that has the newest run comes first. The key holds only the settings that
+        are not those of all protocols.
     """
     groups: dict[str, list[str]] = {}
     for run_id, config in configs.items():
         groups.setdefault(settings_of(config), []).append(run_id)
     shared = set.intersection(*(set(key.split(" ")) for key in groups)) if groups else set()
-    ordered = sorted(groups.items(), key=lambda group: len(group[1]), reverse=True)
+    newest = {key: max(started.get(run_id, "") for run_id in ids) for key, ids in groups.items()}
     return {
-        " ".join(word for word in key.split(" ") if word not in shared): ids for key, ids in ordered
+        " ".join(word for word in key.split(" ") if word not in shared): groups[key]
+        for key in sorted(groups, key=newest.__getitem__, reverse=True)
     }

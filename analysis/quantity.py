@@ -12,7 +12,7 @@ from analysis.statistics import interval
 
 BySeed = Mapping[int, float]
 
-# With one seed, bounds lie this many standard deviations of a recorded study away.
+# With one seed, bounds lie this many assumed standard deviations away.
 DEVIATIONS = 3.0
 
 
@@ -21,7 +21,7 @@ class Measure:
     """One measure of one cell, by seed.
 
     Attributes:
-        cell: Names the cell, as in "plain 56".
+        cell: Names the cell, as in "plain at 56 layers".
         name: Such as "train_error".
         values: At the end of training, by seed.
         first_phase: The same over the end of the first phase of the learning rate; empty
@@ -43,10 +43,10 @@ class Quantity:
         self.weights = dict(weights)
 
     def __add__(self, other: Quantity) -> Quantity:
-        measures = self.weights | other.weights
-        return Quantity(
-            {m: self.weights.get(m, 0.0) + other.weights.get(m, 0.0) for m in measures}
-        )
+        sums = dict(self.weights)
+        for measure, weight in other.weights.items():
+            sums[measure] = sums.get(measure, 0.0) + weight
+        return Quantity(sums)
 
     def __sub__(self, other: Quantity) -> Quantity:
         return self + -1.0 * other
@@ -54,22 +54,30 @@ class Quantity:
     def __rmul__(self, factor: float) -> Quantity:
         return Quantity({measure: factor * weight for measure, weight in self.weights.items()})
 
+    def __str__(self) -> str:
+        return self.words()
+
+    def words(self, confidence: float = 0.95) -> str:
+        """The value in points with its bounds, as a reader is told it."""
+        low, high = self.bounds(confidence)
+        if self.n == 1:
+            return f"{self.value:+.1f} points (one seed, taken as ±{high - self.value:.1f})"
+        return f"{self.value:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+    def _sums(self, values: Mapping[Measure, BySeed]) -> np.ndarray:
+        """The weighted sum in each seed that all measures have."""
+        seeds = sorted(set.intersection(*(set(each) for each in values.values())))
+        return np.array([sum(w * values[m][s] for m, w in self.weights.items()) for s in seeds])
+
     @property
-    def seeds(self) -> list[int]:
-        """The seeds that all measures have."""
-        return sorted(set.intersection(*(set(measure.values) for measure in self.weights)))
+    def by_seed(self) -> np.ndarray:
+        """Its value in each seed that all measures have, by ascending seed."""
+        return self._sums({measure: measure.values for measure in self.weights})
 
     @property
     def n(self) -> int:
         """Number of seeds."""
-        return len(self.seeds)
-
-    @property
-    def by_seed(self) -> np.ndarray:
-        """Its value in each of `seeds`."""
-        return np.array(
-            [sum(w * m.values[seed] for m, w in self.weights.items()) for seed in self.seeds]
-        )
+        return len(self.by_seed)
 
     @property
     def value(self) -> float:
@@ -79,12 +87,8 @@ class Quantity:
     @property
     def in_first_phase(self) -> float | None:
         """Its mean at the end of the first phase of the learning rate; None where there is none."""
-        seeds = set.intersection(*(set(measure.first_phase) for measure in self.weights))
-        if not seeds:
-            return None
-        return float(
-            np.mean([sum(w * m.first_phase[s] for m, w in self.weights.items()) for s in seeds])
-        )
+        sums = self._sums({measure: measure.first_phase for measure in self.weights})
+        return float(sums.mean()) if len(sums) else None
 
     def bounds(self, confidence: float = 0.95) -> tuple[float, float]:
         """Student's t interval over seeds, paired by seed.
@@ -95,8 +99,7 @@ class Quantity:
         found = interval(self.by_seed, confidence)
         if found is not None:
             return found
-        variance = sum((weight * m.spread) ** 2 for m, weight in self.weights.items())
-        half = DEVIATIONS * math.sqrt(variance)
+        half = DEVIATIONS * math.hypot(*(w * m.spread for m, w in self.weights.items()))
         return self.value - half, self.value + half
 
     def low(self, confidence: float = 0.95) -> float:

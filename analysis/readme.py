@@ -1,4 +1,4 @@
-"""The parts of README.md and runs/README.md that are made from the recorded runs.
+"""The parts of README.md, runs/README.md and docs/verdicts.md that are made, most from records.
 
 python -m analysis.readme
 
@@ -12,12 +12,14 @@ import re
 import textwrap
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.benchmark import read, speeds
-from analysis.claims import CLAIMS, Claim, judge
+from analysis.claims import CLAIMS
 from analysis.load import read_study
+from analysis.spreads import TABLE, made_from
 from analysis.statistics import family_title
 from analysis.study import Study
 from analysis.tables import overview, rates, text_as_markdown
@@ -26,7 +28,8 @@ from resnet_study.files import write_text
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDED = CHECKOUT / "runs" / "recorded"
-PART = re.compile(r"<!-- (\w+)(?: (\d+))?: ([^>]+) -->\n(\n?)((?:(?!<!--).+\n)*)")
+PAGES = [CHECKOUT / name for name in ("README.md", "runs/README.md", "docs/verdicts.md")]
+PART = re.compile(r"<!-- (\w+)(?: ([\w-]+))?: ([^>]+) -->\n(\n?)((?:(?!<!--).+\n)*)")
 # What a part begins with; anything else below a mark is somebody's prose.
 BEGINNING = {"answer": "**", "claim": "- "}
 RECORD = re.compile(r"^\| \[(\w+)\]\(recorded/\w+/report/results.md\) \| `(.*?)` \|.*$", re.M)
@@ -39,8 +42,12 @@ def recorded(name: str) -> Study:
 
 
 @cache
-def _claims(name: str) -> list[Claim]:
-    return judge(recorded(name).runs, recorded(name).probes)
+def _verdict(name: str) -> dict[str, Any]:
+    return verdict(recorded(name).runs, recorded(name).probes)
+
+
+def _claim(name: str, label: str) -> dict[str, Any]:
+    return next(c for c in _verdict(name)["claims"] if c["label"] == label)
 
 
 def filled(text: str) -> str:
@@ -50,7 +57,7 @@ def filled(text: str) -> str:
 
 
 def _part(found: re.Match[str]) -> str:
-    kind, number, words, gap, former = found.groups()
+    kind, label, words, gap, former = found.groups()
     mark = found[0].partition("\n")[0]
     names = [Path(word).name for word in words.split()]
     makers = {
@@ -58,9 +65,10 @@ def _part(found: re.Match[str]) -> str:
         "rates": lambda: text_as_markdown(rates(recorded(*names))),
         "benchmark": lambda: _speeds(*names),
         "trial": lambda: text_as_markdown(_trial(recorded(*names))),
-        "answer": lambda: _wrapped(f"**{verdict(recorded(*names).runs)['answer']}**"),
+        "answer": lambda: _wrapped(f"**{_verdict(*names)['answer']}**"),
         "verdicts": lambda: _verdicts(words),
-        "claim": lambda: _finding(int(number), *names),
+        "claim": lambda: _finding(label, *names),
+        "rules": _rules,
     }
     if kind not in makers or not former.startswith(BEGINNING.get(kind, "|")):
         raise ValueError(f"{mark} is followed by {former[:40]!r}, which is not its own")
@@ -97,26 +105,38 @@ def _trial(study: Study) -> pd.DataFrame:
 
 
 def _verdicts(words: str) -> str:
-    """A row per claim: what each named record says to it, and on how many seeds; "–" for none."""
-    lines = ["| | claim of He et al. 2015 | embedded shapes | CIFAR-10 (JPEG) |\n"]
+    """A row per claim, with the paper's side and what each named record says; "–" for none."""
+    lines = ["| | claim and what the paper found | embedded shapes | CIFAR-10 (JPEG) |\n"]
     lines += ["| ---: | --- | --- | --- |\n"]
     for row in words.split(";"):
-        number, *names = row.split()
-        cells = ["–" if name == "-" else _cell(int(number), name) for name in names]
-        lines.append(f"| {number} | {CLAIMS[int(number) - 1][0]} | {' | '.join(cells)} |\n")
+        label, *names = row.split()
+        cells = ["–" if name == "-" else _cell(label, name) for name in names]
+        found = _claim(next(name for name in names if name != "-"), label)
+        claim = f"**{found['claim']}** {found['paper']}"
+        lines.append(f"| {label} | {claim} | {' | '.join(cells)} |\n")
     return "".join(lines)
 
 
-def _cell(number: int, name: str) -> str:
-    claim = _claims(name)[number - 1]
-    seeds = f", {claim.n} seed{'s' * (claim.n > 1)}" if claim.n else ""
-    return f"[{claim.verdict}](runs/recorded/{name}/report/verdict.json) (`{name}`{seeds})"
+def _cell(label: str, name: str) -> str:
+    claim = _claim(name, label)
+    seeds = f", {claim['n']} seed{'s' * (claim['n'] > 1)}" if claim["n"] else ""
+    return f"[{claim['statement']}](runs/recorded/{name}/report/verdict.json) (`{name}`{seeds})"
 
 
-def _finding(number: int, name: str) -> str:
-    claim = _claims(name)[number - 1]
-    text = f"- Claim {number}, **{claim.verdict}** (`{name}`): {claim.finding}."
-    return _wrapped(text, indent="  ")
+def _finding(label: str, name: str) -> str:
+    claim = _claim(name, label)
+    found = f": {claim['finding']}" * bool(claim["finding"])
+    return _wrapped(f"- Claim {label}, **{claim['statement']}** (`{name}`){found}.", indent="  ")
+
+
+def _rules() -> str:
+    """The rule of each claim, as the page prints it."""
+    lines = ["| | quantity | testable if | supported if | against if |\n"]
+    lines += ["| ---: | --- | --- | --- | --- |\n"]
+    for claim in CLAIMS:
+        cells = (claim.quantity, claim.testable, claim.supported, claim.against)
+        lines.append(f"| {claim.number}{claim.part} | {' | '.join(cells)} |\n")
+    return "".join(lines)
 
 
 def _wrapped(text: str, indent: str = "") -> str:
@@ -147,5 +167,5 @@ def _record(study: Study, command: str) -> str:
 if __name__ == "__main__":
     names = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark")
     write_text(TABLE, made_from(map(recorded, names)).to_csv(index=False))
-    for page in (CHECKOUT / "README.md", CHECKOUT / "runs" / "README.md"):
+    for page in PAGES:
         write_text(page, filled(page.read_text("utf-8")))

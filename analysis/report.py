@@ -172,7 +172,8 @@ def tables_of(study: Study) -> dict[str, Titled]:
         "degradation": Titled(
             "Degradation",
             changes(finals),
-            "Error at the greatest depth minus error at the smallest, paired by seed.",
+            "Error at the greatest depth minus error at the smallest, of networks that started; "
+            "paired by seed.",
         ),
         "differences": Titled("Differences at equal depth", differences(finals), "Paired by seed."),
         "costs": Titled(

@@ -114,6 +114,16 @@ def started_runs(runs: pd.DataFrame) -> pd.Series:
     return (runs["state"] == "finished") & left_chance
 
 
+def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
+    """Family and depth of the networks of which some run's training loss is at chance.
+
+    Args:
+        runs: As from `load_runs`, in any state.
+    """
+    stuck = add_family(runs[~runs["started"]]) if "started" in runs else runs[:0]
+    return {(family, int(d)) for family, d in zip(stuck.get("family", ()), stuck["depth"])}
+
+
 def _in_cells_that_did_not_start(runs: pd.DataFrame) -> pd.Series:
     """Ids of the runs of each family and depth of which some run has not started."""
     runs = add_family(runs)

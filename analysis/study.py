@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.protocol import protocols
 from resnet_study.config import RunConfig
 
 
@@ -48,6 +49,14 @@ class Study:
     def states(self) -> dict[str, str]:
         """Each readable run's state, by run id."""
         return {run_id: manifest["state"] for run_id, manifest in self.manifests.items()}
+
+    @property
+    def protocols(self) -> dict[str, list[str]]:
+        """Ids of the runs that have rows, by protocol, the newest first; see `protocols`."""
+        begun = set(self.runs["run_id"])
+        started = {run: str(manifest.get("started")) for run, manifest in self.manifests.items()}
+        groups = protocols(self.configs, started)
+        return {name: ids for name, ids in groups.items() if begun.intersection(ids)}
 
     @property
     def devices(self) -> list[str]:

@@ -152,8 +152,10 @@ def changes(finals: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `family, error`, the columns of `degradation` (its points as `difference`), and
-        Kendall's `tau` between depth and error over all runs.
+        Kendall's `tau` between depth and error over all runs. Networks that did not start are
+        left out.
     """
+    finals = finals[finals["started"]]
     parts = [
         degradation(finals, error)
         .rename(columns={"degradation": "difference"})

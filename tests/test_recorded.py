@@ -39,7 +39,7 @@ def test_a_record_is_made_by_its_command_and_is_whole(name, runs_of, monkeypatch
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_shown_of_a_record_is_made_from_it(name):
     study = recorded(name)
-    study = study.part(next(iter(protocols(study.configs).values())))
+    study = study.part(next(iter(study.protocols.values())))
     report = RECORDED / name / "report"
     written = json.loads((report / "verdict.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(verdict(add_family(study.runs), study.probes)))

@@ -1,67 +1,54 @@
-"""Claim 5b."""
+"""At the smallest depth residual and plain networks end close to each other.
+
+Quantity: g(d₀), plain minus residual training error at the smallest depth, beside g(d*) at the
+greatest, in points.
+
+Testable: both started at two depths, and the learning rate has fallen to a tenth.
+
+Supported: the 90 % bounds of g(d₀) are within a quarter of g(d*).
+
+Against: the 90 % lower bounds of g(d₀) − 0.25·g(d*) and of g(d₀) are above 0 and 0.5 points, after
+at least half of the paper's training.
+
+Paper: plain ends 0.7 points of training error above residual A at 20 layers, and 5.7 at 56
+(Figure 6).
+"""
 
 from analysis.cells import Cells
-from analysis.claims.rules import (
-    HALF,
-    MARGIN,
-    WITHIN,
-    Claim,
-    Leaning,
-    NotTestable,
-    Outcome,
-    least_n,
-    need_started,
-    need_values,
-    shown,
-    training_of,
-)
+from analysis.claims import rules
+from analysis.claims.rules import Claim, Leaning, NotTestable, Outcome
 
 # The share of the gap at the greatest depth that counts as close.
 CLOSE = 0.25
 
 
 def rule(cells: Cells, option: str) -> Outcome:
-    """g(d₀), plain minus residual training error at the smallest depth, beside g(d*)."""
     family = f"residual-{option}"
     what = f"plain and residual {option} networks at two depths"
-    depths = need_started(cells, ["plain", family], 2, what)
-    rests_on = [cells[name, d] for d in (depths[0], depths[-1]) for name in ("plain", family)]
+    depths = rules.need_started(cells, ["plain", family], 2, what)
+    ends = (depths[0], depths[-1])
+    rests_on = [cells[name, depth] for depth in ends for name in ("plain", family)]
     if not all(cell.rate_fell for cell in rests_on):
         raise NotTestable("too short: the learning rate has not fallen to a tenth")
-    shallow, deep = (cells["plain", d].train - cells[family, d].train for d in depths[:: len(depths) - 1])
-    above = need_values(shallow - CLOSE * deep, "the same seeds of both")
-    below = shallow + CLOSE * deep
+    gap, deep = (cells["plain", depth].train - cells[family, depth].train for depth in ends)
+    above, below = gap - CLOSE * deep, gap + CLOSE * deep
+    rules.need_seeds([above])
     leaning = Leaning.NEITHER
-    if above.low(WITHIN) > 0 and shallow.low(WITHIN) > MARGIN and training_of(rests_on) >= HALF:
+    apart = above.low(rules.WITHIN) > 0 and gap.low(rules.WITHIN) > rules.MARGIN
+    if apart and rules.training_of(rests_on) >= rules.HALF:
         leaning = Leaning.AGAINST
-    elif above.high(WITHIN) < 0 and below.low(WITHIN) > 0:
+    elif above.high(rules.WITHIN) < 0 and below.low(rules.WITHIN) > 0:
         leaning = Leaning.FOR
     return Outcome(
-        leaning=leaning,
-        finding=f"plain minus residual {option}: {shown(shallow, WITHIN)} at {depths[0]} layers, "
-        f"{CLOSE * deep.value:.1f} allowed, a quarter of {deep.value:+.1f} at {depths[-1]}",
-        effect=shallow.value,
-        interval=shallow.bounds(WITHIN),
-        n=least_n([above, shallow]),
+        leaning,
+        f"plain minus residual {option}: {gap.words(rules.WITHIN)} at {ends[0]} layers, "
+        f"{CLOSE * deep.value:.1f} allowed, a quarter of {deep.value:+.1f} at {ends[1]}",
+        gap,
         rests_on=rests_on,
-        earlier=shallow.in_first_phase,
+        confidence=rules.WITHIN,
+        n=above.n,
         towards=-1,
     )
 
 
-CLAIM = Claim(
-    number=5,
-    part="b",
-    title="At the smallest depth residual and plain networks end close to each other.",
-    quantity="g(d₀), plain minus residual training error at the smallest depth, beside g(d*) at "
-    "the greatest, in points",
-    testable="both started at two depths, and the learning rate has fallen to a tenth",
-    supported="the 90 % bounds of g(d₀) are within a quarter of g(d*)",
-    against="the 90 % lower bounds of g(d₀) − 0.25·g(d*) and of g(d₀) are above 0 and 0.5 points, "
-    "after at least half of the paper's training",
-    paper="Plain ends 0.7 points of training error above residual A at 20 layers, and 5.7 at 56 "
-    "(Figure 6).",
-    experiment="quick",
-    at_scale="figure6",
-    rule=rule,
-)
+CLAIM = Claim(__doc__, 5, rule, part="b")

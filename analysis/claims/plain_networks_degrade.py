@@ -1,75 +1,50 @@
-"""Claim 1."""
+"""Plain networks degrade: more depth, higher training error.
+
+Quantity: D, training error of plain networks at the greatest depth that started minus at the
+smallest, in points.
+
+Testable: plain networks started at two depths.
+
+Supported: the 95 % lower bound of D is above 0, and between neighbouring depths the error does not
+fall by more than 0.5 points by its upper bound.
+
+Against: D is 0 within 0.5 points (90 % interval) after at least half of the paper's training, or
+its upper bound is below 0. A plain depth that did not start blocks “contradicted”.
+
+Paper: training error 1.3 % at 20 layers and 5.7 % at 56; above 60 % at 110 (Figure 6).
+"""
 
 from itertools import pairwise
 
 from analysis.cells import Cells
-from analysis.claims.rules import (
-    HALF,
-    MARGIN,
-    WITHIN,
-    Claim,
-    Leaning,
-    Outcome,
-    need_started,
-    shown,
-    training_of,
-)
-from analysis.quantity import Quantity
+from analysis.claims import rules
+from analysis.claims.rules import Claim, Leaning, Outcome
 
 
 def rule(cells: Cells, _: str) -> Outcome:
-    """D, the change of plain training error from the smallest to the greatest started depth."""
-    depths = need_started(cells, ["plain"], 2, "plain networks at two depths")
+    depths = rules.need_started(cells, ["plain"], 2, "plain networks at two depths")
     plain = [cells["plain", depth] for depth in depths]
     change = plain[-1].train - plain[0].train
-    rests_on = [plain[0], plain[-1]]
-    unchanged = equivalent(change) and training_of(rests_on) >= HALF
-    if unchanged or change.high() < 0:
+    long = rules.training_of([plain[0], plain[-1]]) >= rules.HALF
+    if change.high() < 0 or (long and rules.equivalent(change)):
         leaning = Leaning.AGAINST
     else:
         leaning = Leaning.FOR if change.low() > 0 else Leaning.NEITHER
-    falls = [
-        f"training error falls by {shallow.train.value - deep.train.value:.1f} points from "
-        f"{shallow.depth} to {deep.depth} layers"
-        for shallow, deep in pairwise(plain)
-        if (deep.train - shallow.train).high() < -MARGIN
-    ]
+    steps = [(shallow, deep, deep.train - shallow.train) for shallow, deep in pairwise(plain)]
     return Outcome(
-        leaning=leaning,
-        finding=f"plain networks, from {depths[0]} to {depths[-1]} layers: {shown(change)} "
+        leaning,
+        f"plain networks, from {depths[0]} to {depths[-1]} layers: {change} "
         f"({plain[0].train.value:.1f} to {plain[-1].train.value:.1f} %)",
-        effect=change.value,
-        interval=change.bounds(),
-        n=change.n,
-        rests_on=rests_on,
-        earlier=change.in_first_phase,
+        change,
+        rests_on=[plain[0], plain[-1]],
         towards=+1,
-        unless=falls,
-        against_unless=[
-            f"{cell.name} did not start" for cell in cells.not_started if cell.family == "plain"
+        unless=[
+            f"training error changes by {step} from {shallow.depth} to {deep.depth} layers"
+            for shallow, deep, step in steps
+            if step.high() < -rules.MARGIN
         ],
+        against_unless=rules.did_not_start(cells, "plain"),
     )
 
 
-def equivalent(change: Quantity) -> bool:
-    """Whether a change is zero within half a point."""
-    low, high = change.bounds(WITHIN)
-    return -MARGIN < low and high < MARGIN
-
-
-CLAIM = Claim(
-    number=1,
-    title="Plain networks degrade: more depth, higher training error.",
-    quantity="D, training error of plain networks at the greatest depth that started minus at "
-    "the smallest, in points",
-    testable="plain networks started at two depths",
-    supported="the 95 % lower bound of D is above 0, and between neighbouring depths the error "
-    "does not fall by more than 0.5 points by its upper bound",
-    against="D is 0 within 0.5 points (90 % interval) after at least half of the paper's "
-    "training, or its upper bound is below 0; a plain depth that did not start blocks "
-    "“contradicted”",
-    paper="Training error 1.3 % at 20 layers and 5.7 % at 56; above 60 % at 110 (Figure 6).",
-    experiment="quick",
-    at_scale="figure6",
-    rule=rule,
-)
+CLAIM = Claim(__doc__, 1, rule)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from analysis.cells import Cell, Cells
-from analysis.quantity import Quantity
+from analysis.quantity import DEVIATIONS, Quantity
 
 # Shares of the paper's training, called a quarter and a half. They lie below, so that rounding
 # never decides.
@@ -21,14 +22,12 @@ MARGIN = 0.5
 WITHIN = 0.90
 # An effect that is below this share of what it was at the end of the first phase is closing.
 CLOSING = 0.75
-
 SPANS = "the interval spans the margin"
-
 SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "experiment"
 
 
 class Leaning(StrEnum):
-    """What the data speak, before it is asked whether they can bear it."""
+    """What the data say, before it is asked whether they are enough to contradict."""
 
     FOR = "for"
     AGAINST = "against"
@@ -44,7 +43,7 @@ class Ruling(StrEnum):
     NOT_TESTABLE = "not testable"
 
 
-class NotTestable(Exception):
+class NotTestable(Exception):  # noqa: N818 - an answer, not an error
     """The runs cannot test a claim; the message says why."""
 
 
@@ -62,45 +61,65 @@ class Outcome:
     Attributes:
         leaning: For the claim, against it, or neither.
         finding: The numbers in words.
-        effect: The number that the claim is about.
-        interval: Its bounds.
-        n: The smallest number of seeds of all contrasts that the rule looks at.
+        effect: What the claim is about.
         rests_on: The cells that decided.
-        unit: The unit of effect and interval.
-        earlier: The effect at the end of the first phase of the learning rate, where a claim
-            asks whether it is closing.
-        towards: The sign of a change of the effect that speaks for the claim.
+        confidence: Of the interval of the effect.
+        n: The smallest number of seeds that the rule looks at; None for that of the effect.
+        unit: The unit of the effect.
+        towards: The sign of a change of the effect that speaks for the claim; 0 where a claim
+            does not ask whether it is closing.
+        closing: What may be closing, where it is not the effect.
         unless: What keeps an outcome that speaks for the claim undecided.
         against_unless: What keeps one that speaks against it undecided, beside what holds for
             all claims.
-        between: Why the data speak for neither; None for the usual reasons.
+        between: Why the data say neither; None for the usual reasons.
     """
 
     leaning: Leaning
     finding: str
-    effect: float
-    interval: tuple[float, float]
-    n: int
+    effect: Quantity
     rests_on: Sequence[Cell]
+    confidence: float = 0.95
+    n: int | None = None
     unit: str = "points"
-    earlier: float | None = None
     towards: int = 0
+    closing: Quantity | None = None
     unless: Sequence[str] = ()
     against_unless: Sequence[str] = ()
     between: str | None = None
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds."""
+        return self.n or self.effect.n
 
     @property
     def training(self) -> float:
         """The least training of all runs that decided, as a share of the paper's."""
         return training_of(self.rests_on)
 
-    @property
-    def closing(self) -> bool:
-        """Whether the effect is moving towards the claim."""
-        if self.earlier is None:
-            return False
-        moved = self.towards * (self.effect - self.earlier) > 0
-        return moved and abs(self.effect) < CLOSING * abs(self.earlier)
+    def too_little(self) -> list[str]:
+        """What more training may change."""
+        moving = self.closing or self.effect
+        earlier, now = moving.in_first_phase, moving.value
+        reasons = []
+        if self.training < QUARTER:
+            reasons.append(f"{percent(self.training)} of the paper's training, a quarter is needed")
+        if not all(cell.rate_fell for cell in self.rests_on):
+            reasons.append("the learning rate has not fallen to a tenth")
+        if earlier is not None and self.towards * (now - earlier) > 0:
+            if abs(now) < CLOSING * abs(earlier):
+                reasons.append(f"the gap is closing, from {earlier:+.1f} in the rate's first phase")
+        return reasons
+
+    def reasons(self) -> list[str]:
+        """Why it does not decide; none where it does."""
+        if self.leaning == Leaning.FOR:
+            return list(self.unless)
+        if self.leaning == Leaning.NEITHER:
+            return [self.between or (_few(1) if self.seeds == 1 else SPANS)]
+        seeds = [_few(self.seeds)] if self.seeds < SEEDS else []
+        return [*seeds, *self.too_little(), *self.against_unless]
 
 
 @dataclass(frozen=True)
@@ -108,33 +127,35 @@ class Claim:
     """One claim of He et al. 2015, and the rule that judges it.
 
     Attributes:
+        text: The claim in a sentence, then paragraphs that begin with "Quantity:", "Testable:",
+            "Supported:", "Against:" and "Paper:", as the page prints them: a module's docstring.
         number: As in the project's list of ten.
-        title: The claim in words.
-        quantity: What the rule looks at.
-        testable: What must have been run.
-        supported: When the runs support the claim.
-        against: When they speak against it.
-        paper: What the paper found, with its numbers and their place.
-        experiment: The shipped experiment that tests the claim.
-        at_scale: The one that tests it with the paper's training.
         rule: From cells and a shortcut option, such as "A", to an outcome. It raises
             `NotTestable`.
         part: Where a claim has several rules, "a", "b" and so on.
+        experiment: The shipped experiment that tests the claim.
+        at_scale: The one that tests it with the paper's training.
         each_option: Whether each shortcut option is judged by itself.
     """
 
+    text: str
     number: int
-    title: str
-    quantity: str
-    testable: str
-    supported: str
-    against: str
-    paper: str
-    experiment: str
-    at_scale: str
     rule: Callable[[Cells, str], Outcome]
     part: str = ""
+    experiment: str = "quick"
+    at_scale: str = "figure6"
     each_option: bool = False
+
+    @property
+    def title(self) -> str:
+        """The claim in a sentence."""
+        return self.text.partition("\n")[0]
+
+    def says(self, heading: str) -> str:
+        """The paragraph of the text that begins with a heading, without it."""
+        paragraphs = (" ".join(part.split()) for part in self.text.split("\n\n"))
+        (found,) = (p for p in paragraphs if p.startswith(f"{heading}: "))
+        return found.removeprefix(f"{heading}: ")
 
 
 @dataclass(frozen=True)
@@ -162,11 +183,9 @@ class Verdict:
         """The verdict with its reasons, in the words that are used everywhere."""
         if self.outcome and self.ruling == Ruling.SUPPORTED and self.outcome.training < QUARTER:
             return f"{self.ruling} at {percent(self.outcome.training)} of the paper's training"
-        if not self.reasons:
-            return str(self.ruling)
         against = self.outcome is not None and self.outcome.leaning == Leaning.AGAINST
-        said = " (the runs speak against it)" if against else ""
-        return f"{self.ruling}{said}: {'; '.join(self.reasons)}"
+        said = " (the runs speak against it)" * (against and self.ruling == Ruling.UNDECIDED)
+        return f"{self.ruling}{said}: {'; '.join(self.reasons)}".removesuffix(": ")
 
 
 def judged(claim: Claim, cells: Cells) -> list[Verdict]:
@@ -176,65 +195,33 @@ def judged(claim: Claim, cells: Cells) -> list[Verdict]:
     if claim.each_option:
         return [replace(v, label=f"{v.label}-{o}") for v, o in zip(verdicts, options, strict=True)]
     # The first option of which everything needed was run.
-    return [next((v for v in verdicts if not _not_run(v)), verdicts[0])]
-
-
-def _not_run(verdict: Verdict) -> bool:
-    return verdict.ruling == Ruling.NOT_TESTABLE and verdict.reasons[0].startswith("not run")
+    return [next((v for v in verdicts if "not run" not in v.statement), verdicts[0])]
 
 
 def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
     label = f"{claim.number}{claim.part}"
+    at_scale = f"python -m resnet_study experiment={claim.at_scale} seed=0,1,2"
     try:
         outcome = claim.rule(cells, option)
-    except NotRun as missing:
-        command = f"python -m resnet_study experiment={claim.experiment} seed=0,1,2"
-        return Verdict(label, claim, Ruling.NOT_TESTABLE, [str(missing)], None, command)
     except NotTestable as reason:
-        return Verdict(label, claim, Ruling.NOT_TESTABLE, [str(reason)], None, at_scale(claim))
-    reasons = _reasons(outcome)
+        command = at_scale
+        if isinstance(reason, NotRun):
+            command = f"python -m resnet_study experiment={claim.experiment} seed=0,1,2"
+        return Verdict(label, claim, Ruling.NOT_TESTABLE, [str(reason)], None, command)
+    reasons = outcome.reasons()
     if outcome.leaning != Leaning.NEITHER and not reasons:
         ruling = Ruling.SUPPORTED if outcome.leaning == Leaning.FOR else Ruling.CONTRADICTED
         return Verdict(label, claim, ruling, (), outcome)
-    seeds_alone = {_few(outcome.n), SPANS}.issuperset(reasons)
-    command = more_seeds(cells.experiment, outcome.n) if seeds_alone else at_scale(claim)
+    seeds_alone = {_few(outcome.seeds), SPANS}.issuperset(reasons)
+    command = _more_seeds(cells.experiment, outcome.seeds) if seeds_alone else at_scale
     return Verdict(label, claim, Ruling.UNDECIDED, reasons, outcome, command)
-
-
-def _reasons(outcome: Outcome) -> list[str]:
-    """Why an outcome does not decide; none where it does."""
-    if outcome.leaning == Leaning.FOR:
-        return list(outcome.unless)
-    if outcome.leaning == Leaning.NEITHER:
-        return [outcome.between or (_few(1) if outcome.n == 1 else SPANS)]
-    seeds = [_few(outcome.n)] if outcome.n < SEEDS else []
-    return [*seeds, *filter(None, _too_little(outcome)), *outcome.against_unless]
 
 
 def _few(n: int) -> str:
     return "one seed" if n == 1 else f"{n} seeds, {SEEDS} are needed"
 
 
-def _too_little(outcome: Outcome) -> tuple[str, str, str]:
-    """What more training may change, each a reason or empty."""
-    training = f"{percent(outcome.training)} of the paper's training, a quarter is needed"
-    fell = all(cell.rate_fell for cell in outcome.rests_on)
-    return (
-        training * (outcome.training < QUARTER),
-        "the learning rate has not fallen to a tenth" * (not fell),
-        f"the gap is closing: {outcome.earlier:+.1f} at the end of the first phase of the rate"
-        if outcome.closing
-        else "",
-    )
-
-
-def at_scale(claim: Claim) -> str:
-    """The command that runs a claim's experiment with the paper's training."""
-    return f"python -m resnet_study experiment={claim.at_scale} seed=0,1,2"
-
-
-def more_seeds(experiment: str, n: int) -> str:
-    """The command that adds seeds to the runs that were judged."""
+def _more_seeds(experiment: str, n: int) -> str:
     seeds = ",".join(str(seed) for seed in range(max(SEEDS, 2 * n)))
     if (SHIPPED / f"{experiment}.yaml").is_file():
         return f"python -m resnet_study experiment={experiment} seed={seeds}"
@@ -246,6 +233,15 @@ def training_of(cells: Sequence[Cell]) -> float:
     return min(cell.training for cell in cells)
 
 
+def did_not_start(cells: Cells, *families: str, beyond: int = 0) -> list[str]:
+    """A text for each network of these families, deeper than `beyond`, that did not start."""
+    return [
+        f"did not start: {cell.name}"
+        for cell in cells.not_started
+        if cell.depth > beyond and (cell.family in families or not families)
+    ]
+
+
 def need_started(cells: Cells, families: Sequence[str], count: int, what: str) -> list[int]:
     """The depths at which all these families have started; at least `count`.
 
@@ -254,10 +250,8 @@ def need_started(cells: Cells, families: Sequence[str], count: int, what: str) -
     """
     if len(cells.depths(*families)) < count:
         raise NotRun(what)
-    depths = cells.started(*families)
-    if len(depths) < count:
-        failed = [cell.name for cell in cells.not_started if cell.family in families]
-        raise NotTestable(f"did not start: {', '.join(failed)}")
+    if len(depths := cells.started(*families)) < count:
+        raise NotTestable("; ".join(did_not_start(cells, *families)))
     return depths
 
 
@@ -267,28 +261,34 @@ def need_training(cells: Sequence[Cell], share: float, words: str) -> None:
         raise NotTestable(f"too short: {percent(training)} of the paper's training, {words}")
 
 
-def need_values(quantity: Quantity, what: str) -> Quantity:
-    """The quantity, if some seed has all of its measures.
-
-    Raises:
-        NotTestable: None has.
-    """
-    if quantity.n == 0:
-        raise NotRun(what)
-    return quantity
+def need_seeds(quantities: Sequence[Quantity]) -> None:
+    """Raises `NotRun` where a quantity has no seed of which all its measures are known."""
+    for quantity in quantities:
+        if quantity.n == 0:
+            named = ", ".join(f"{m.name} of {m.cell}" for m in quantity.weights)
+            raise NotRun(f"the same seed of {named}")
 
 
-def least_n(quantities: Sequence[Quantity]) -> int:
-    """The smallest number of seeds."""
-    return min(quantity.n for quantity in quantities)
+def equivalent(change: Quantity) -> bool:
+    """Whether a change is zero within half a point."""
+    low, high = change.bounds(WITHIN)
+    return low > -MARGIN and high < MARGIN
 
 
-def shown(quantity: Quantity, confidence: float = 0.95, unit: str = " points") -> str:
-    """A quantity with its interval in words."""
-    low, high = quantity.bounds(confidence)
-    if quantity.n == 1:
-        return f"{quantity.value:+.1f}{unit} (one seed, taken as ±{high - quantity.value:.1f})"
-    return f"{quantity.value:+.1f}{unit} [{low:+.1f}, {high:+.1f}]"
+def sign(effect: Quantity, confidence: float = 0.95) -> Leaning:
+    """For where an effect is above zero by its bounds, against where it is below."""
+    low, high = effect.bounds(confidence)
+    return Leaning.FOR if low > 0 else Leaning.AGAINST if high < 0 else Leaning.NEITHER
+
+
+def bonferroni(count: int) -> float:
+    """The confidence at which one of several bounds is wrong in 5 % of studies."""
+    return 1 - (1 - WITHIN) / count
+
+
+def one_seed(distance: float) -> float:
+    """The spread of each of two measures of which, for one seed, the bounds lie so far away."""
+    return distance / DEVIATIONS / math.sqrt(2)
 
 
 def percent(share: float) -> str:

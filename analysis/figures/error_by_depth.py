@@ -54,10 +54,11 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         legend(figure, *axes.get_legend_handles_labels())
         finished = runs[runs["state"] == "finished"]
         seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
+        hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
         caption(
             figure,
             f"{provenance(finished)}\nFinal: mean over the last {100 * final_share(runs):.0f} % of "
-            f"iterations.{seeds_shown}\n{MEANINGS[error]}",
+            f"iterations.{seeds_shown}{hollow}\n{MEANINGS[error]}",
         )
     return figure
 
@@ -80,6 +81,17 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
             transform=aside,
             **style,
         )
+        unstarted = line[line["depth"].isin(_not_started(finals, family))]
+        axes.plot(
+            unstarted["depth"],
+            unstarted["mean"],
+            linestyle="none",
+            marker=style["marker"],
+            markersize=5,
+            color=color,
+            markerfacecolor="white",
+            transform=aside,
+        )
         axes.vlines(line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside)
         if finals["seed"].nunique() > 1:
             seeds = finals[finals["family"] == family]
@@ -95,6 +107,11 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
             )
     depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
+
+
+def _not_started(finals: pd.DataFrame, family: str) -> pd.Series:
+    """Depths at which a family has not started."""
+    return finals.loc[(finals["family"] == family) & ~finals["started"], "depth"]
 
 
 def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:

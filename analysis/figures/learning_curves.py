@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from analysis.figures.style import (
+    NOT_STARTED,
     RC,
     Color,
     caption,
@@ -22,7 +24,7 @@ from analysis.figures.style import (
     provenance,
 )
 from analysis.paper import FIGURE6_TOP, figure6_curves, of_the_papers_protocol
-from analysis.statistics import add_family, family_title
+from analysis.statistics import add_family, at_chance, family_title
 
 STYLES = {"train_error": "--", "test_error": "-"}
 # With more seeds in a cell, thin lines would hide one another; the band stands for them.
@@ -39,6 +41,7 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     Returns:
         A figure with one panel per family, depth by colour, milestones as vertical lines.
         Several seeds are thin lines, with their mean and a band of one standard deviation.
+        Networks whose training loss is at chance are grey.
         Where the runs are of CIFAR-10 at the paper's schedule, the paper's own curves lie
         under ours, broad and pale.
     """
@@ -46,6 +49,7 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     families = families_in(runs)
     published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
     colors = depth_colors([int(depth) for depth in runs["depth"].unique()])
+    stuck = at_chance(runs)
     with mpl.rc_context(RC):
         columns = min(max(len(families), 1), 4)
         rows = -(-max(len(families), 1) // columns)
@@ -62,8 +66,9 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
                 axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
             for depth, color in colors.items():
                 of_depth = part[part["depth"] == depth]
+                shade = to_rgba(NOT_STARTED) if (family, depth) in stuck else color
                 for column, style in STYLES.items():
-                    _draw_seeds(axes, of_depth, column, style, color)
+                    _draw_seeds(axes, of_depth, column, style, shade)
             if published is not None:
                 _draw_published(axes, published[published["family"] == family], colors)
             axes.set_title(family_title(family))
@@ -81,16 +86,21 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
             Line2D([], [], color="#444444", linewidth=1.6, label="test"),
             Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered"),
         ]
+        if stuck:
+            handles.append(Line2D([], [], color=NOT_STARTED, label="did not start"))
         if published is not None:
             handles.append(
                 Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
             )
         legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
+        grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
         several = runs["seed"].nunique() > 1
         seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
         caption(
             figure,
-            f"{provenance(runs)}{seeds}\nTraining error: running mean over augmented mini-batches.",
+            f"{provenance(runs)}{seeds}\n"
+            f"Training error: running mean over augmented mini-batches.{grey}",
         )
     return figure
 

@@ -32,6 +32,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 OTHER_VARIANT: dict[str, Any] = {"marker": "D", "linestyle": "-."}
 
+# Networks that did not start: their depth says nothing.
+NOT_STARTED = "#A6A6A6"
+
 Color = tuple[float, float, float, float]
 
 RC: Any = {

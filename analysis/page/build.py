@@ -25,6 +25,7 @@ from analysis.page.runs import describe_runs, shared_settings
 from analysis.statistics import add_family, family_title, final_errors
 from analysis.study import Study, machine_of
 from analysis.tables import Titled, readable
+from analysis.verdict import by_ruling
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -52,7 +53,8 @@ MAIN = Figure(
     "training_error_by_depth",
     "Final error against depth",
     "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
-    "degrades where its training error rises with depth; over-fitting would show in the gap.",
+    "degrades where its training error rises with depth; over-fitting would show in the gap. "
+    "Hollow points are networks that did not start.",
     charts.error_by_depth,
 )
 FIGURES = (
@@ -60,7 +62,8 @@ FIGURES = (
         "learning_curves",
         "Learning curves",
         "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
-        "augmented mini-batches), test error solid, depth by colour.",
+        "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
+        "with a training loss at chance, are grey.",
         curve_charts.learning_curves,
     ),
     Figure(
@@ -116,7 +119,7 @@ COMPARISON = Figure(
     "Points are means over seeds, bars their 95 % intervals, dashes single runs.",
     charts.side_by_side,
 )
-MARKS = {"supported": "✓", "contradicted": "✗", "insufficient": "?"}
+MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?", "not testable": "–"}
 
 
 def build_page(
@@ -146,6 +149,7 @@ def build_page(
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
         provenance=provenance(runs),
         found=found,
+        rulings=by_ruling(found["claims"]),
         main=MAIN,
         figures=(*FIGURES, *mechanism),
         specs=specs,
@@ -187,8 +191,17 @@ def build_comparison(runs: pd.DataFrame, studies: Sequence[Compared], table: Tit
         figure=COMPARISON,
         spec=_spec(COMPARISON, runs),
         studies=studies,
+        claims=_claims_by_study(studies),
         table=_cells(table),
     )
+
+
+def _claims_by_study(studies: Sequence[Compared]) -> list[list[dict[str, Any] | None]]:
+    """A row for each claim that some study has, with each study's verdict; None for none."""
+    found = [{claim["label"]: claim for claim in study.found["claims"]} for study in studies]
+    labels = {claim["label"]: claim["number"] for study in found for claim in study.values()}
+    order = sorted(labels, key=lambda label: (labels[label], label))
+    return [[study.get(label) for study in found] for label in order]
 
 
 def _render(template: str, **values: Any) -> str:

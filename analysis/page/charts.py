@@ -50,7 +50,8 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     finals = final_errors(runs)
     cells, each = [], []
     for error, title in ERRORS.items():
-        cells.append(by_cell(finals, error).assign(panel=title, is_error=error != "gap"))
+        found = by_cell(finals, error).merge(_hollow(finals))
+        cells.append(found.assign(panel=title, is_error=error != "gap"))
         each.append(finals.assign(panel=title, value=finals[error]))
     means = pd.concat(cells).rename(columns={"mean": "value"})
     points = pd.concat(each)[["panel", "family", "depth", "seed", "run_id", "value"]]
@@ -102,7 +103,10 @@ def side_by_side(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     """
     parts = [(study, final_errors(part)) for study, part in runs.groupby("study", sort=False)]
     means = pd.concat(
-        [by_cell(finals).assign(panel=study, is_error=True) for study, finals in parts]
+        [
+            by_cell(finals).merge(_hollow(finals)).assign(panel=study, is_error=True)
+            for study, finals in parts
+        ]
     )
     points = pd.concat([finals.assign(panel=study) for study, finals in parts])
     means = means.rename(columns={"mean": "value"})
@@ -113,13 +117,20 @@ def side_by_side(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     return _by_depth(means, points, "final training error (%)")
 
 
+def _hollow(finals: pd.DataFrame) -> pd.DataFrame:
+    """`family, depth, hollow`: whether a network is drawn hollow, as it did not start."""
+    cells = finals.groupby(["family", "depth"])["started"].all().reset_index()
+    return cells.assign(hollow=~cells["started"]).drop(columns="started")
+
+
 def _by_depth(
     means: pd.DataFrame, points: pd.DataFrame | None, y_title: str, choose: bool = False
 ) -> alt.TopLevelMixin | None:
     """Lines of `value` over `depth` per `series`, with intervals and each run as a tick.
 
     Args:
-        means: `panel, family, series, depth, value`, and `low, high, n` where there are.
+        means: `panel, family, series, depth, value`, and where there are `low, high, n` and
+            `hollow`, whether the network did not start.
         points: `panel, family, series, depth, seed, run_id, value`, one row per run.
         y_title: Title of the y axis.
         choose: Whether panels are chosen by radio buttons rather than drawn side by side.
@@ -193,11 +204,14 @@ def _by_depth(
             .mark_tick(orient="horizontal", thickness=2.5, size=14, opacity=0.55)
             .encode(tooltip=[alt.Tooltip("run_id:N", title="run"), value])
         )
-    layers.append(
-        mean.mark_point(filled=True, size=70, opacity=1).encode(
-            shape=shape, tooltip=[*tooltip[:2], value, *tooltip[2:]]
-        )
-    )
+    for filled, which in ((True, "!datum.hollow"), (False, "datum.hollow === true")):
+        if filled or ("hollow" in means and means["hollow"].any()):
+            fill = {} if filled else {"fill": "white"}
+            layers.append(
+                mean.transform_filter(which)
+                .mark_point(filled=filled, size=70, opacity=1, **fill)
+                .encode(shape=shape, tooltip=[*tooltip[:2], value, *tooltip[2:]])
+            )
     chart: alt.TopLevelMixin
     if choose:
         radio = alt.binding_radio(options=panels, name="error: ")

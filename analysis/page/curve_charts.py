@@ -7,10 +7,10 @@ import matplotlib as mpl
 import pandas as pd
 
 from analysis.figures.learning_curves import drawn_runs, error_window, milestones
-from analysis.figures.style import depth_colors, families_in
+from analysis.figures.style import NOT_STARTED, depth_colors, families_in
 from analysis.page.charts import HEIGHT, MEASURES, MOST_RUNS, switched
 from analysis.paper import figure6_curves, of_the_papers_protocol
-from analysis.statistics import add_family, family_title, together
+from analysis.statistics import add_family, at_chance, family_title, together
 
 # A chart draws an element per point, which a browser does well up to about this many.
 MOST_POINTS = 6_000
@@ -31,6 +31,9 @@ def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
     )
     names = [f"{depth} layers" for depth in depths]
     colors = [mpl.colors.to_hex(color) for color in depth_colors(depths).values()]
+    if at_chance(runs):
+        names.append("did not start")
+        colors.append(NOT_STARTED)
     shown = alt.Legend(title=None, symbolType="stroke", symbolOpacity=1)
     base = alt.Chart().encode(
         x=alt.X("iteration:Q", title="iteration", axis=alt.Axis(tickCount=4, format=",d")),
@@ -40,7 +43,7 @@ def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
             scale=alt.Scale(domain=list(error_window(runs)), clamp=False),
         ),
         color=alt.Color(
-            "layers:N", sort=names, scale=alt.Scale(domain=names, range=colors), legend=shown
+            "shade:N", sort=names, scale=alt.Scale(domain=names, range=colors), legend=shown
         ),
     )
     dashed = base.encode(
@@ -109,8 +112,8 @@ def _curves(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `kind`: "run", a run's own curve; "band", a network's mean over several seeds with
         `low` and `high` one standard deviation away; "paper", from Figure 6. Then `family,
-        series, depth, layers, error, iteration, value, run`, and `alone`, whether a mean
-        stands without the runs that it is made of.
+        series, depth, layers, shade` (layers, or "did not start"), `error, iteration, value,
+        run`, and `alone`, whether a mean stands without the runs that it is made of.
     """
     many = runs["run_id"].nunique() > MOST_RUNS
     keys = ["family", "depth", "error", "iteration"]
@@ -153,9 +156,13 @@ def _curves(runs: pd.DataFrame) -> pd.DataFrame:
     drawn_parts = pd.concat([part for part in parts if len(part)], ignore_index=True)
     columns = ["kind", *keys, "value", "run", "low", "high", "alone"]
     curves = drawn_parts.reindex(columns=columns)
+    layers, stuck = curves["depth"].astype(str) + " layers", at_chance(runs)
+    networks = zip(curves["family"], curves["depth"], curves["kind"] == "paper", strict=True)
+    grey = [(family, depth) in stuck and not paper for family, depth, paper in networks]
     return curves.assign(
         series=curves["family"].map(family_title),
-        layers=curves["depth"].astype(str) + " layers",
+        layers=layers,
+        shade=layers.mask(grey, "did not start"),
         error=curves["error"].map(MEASURES),
         alone=curves["alone"].eq(True),
         **{name: curves[name].round(3) for name in ("value", "low", "high")},
