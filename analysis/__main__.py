@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -135,20 +135,12 @@ def _report(studies: Sequence[Study], output: Path) -> None:
 
 
 def _say_where(written: Sequence[Path]) -> None:
-    """Names the files, one line for each folder and kind."""
-    kinds = {".html": "page", ".csv": "tables", ".md": "tables", ".tex": "tables"}
-    grouped: dict[tuple[Path, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for path in written:
-        kind = "verdict" if path.name == "verdict.json" else kinds.get(path.suffix, "figures")
-        grouped[path.parent, kind][path.stem].append(path.suffix)
-    for (folder, kind), files in grouped.items():
-        suffixes = [suffix.removeprefix(".") for suffix in next(iter(files.values()))]
-        print(f"  {kind}: {folder}/{_braced(list(files))}.{_braced(suffixes)}")
-
-
-def _braced(words: Sequence[str]) -> str:
-    """Several words as a shell writes them."""
-    return words[0] if len(words) == 1 else f"{{{','.join(words)}}}"
+    """Names the files, a line for each folder: the page first, then the rest."""
+    for folder, paths in itertools.groupby(written, key=lambda path: path.parent):
+        page, *others = paths
+        stems = dict.fromkeys(path.stem for path in others)
+        print(f"  page: {folder / page.name}")
+        print(f"  beside it, as tables and figures: {', '.join(stems)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import throughput
-from analysis.report import write_figure
+from analysis.report import rendered, write_pictures
 from analysis.tables import text_as_markdown
 from resnet_study.errors import StorageError, StudyError
 from resnet_study.files import reason, write_text
@@ -53,7 +53,7 @@ def draw(folder: Path) -> list[Path]:
     )
     measurements = pd.DataFrame(result["measurements"])
     write_text(folder / "speeds.md", text_as_markdown(speeds(measurements)))
-    drawn = write_figure(throughput(measurements, about), folder / "throughput")
+    drawn = write_pictures(rendered(throughput(measurements, about)), folder / "throughput")
     return [folder / "speeds.md", *drawn]
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis import statistics
+from analysis.load import DESCRIPTION
 from analysis.mechanism import mean_responses
 from analysis.paper import RATE_SUM
 from analysis.quantity import BySeed, Measure, Quantity
 from analysis.spreads import conditions, spread
-from analysis.statistics import (
-    ERRORS,
-    add_family,
-    final_errors,
-    first_phase_errors,
-    iterations_to_reach,
-    started_runs,
-)
+from resnet_study.runs import PROBES
 
 # What a cell knows of each run as a whole.
 OF_RUNS = ("why_not", "untrained", "evaluated", "iterations", "growth", "response")
@@ -133,6 +128,10 @@ class Cells:
         """Depths at which all these families have started, in ascending order."""
         return [d for d in self.depths(*families) if all(self[f, d].started for f in families)]
 
+    def where(self, holds: Callable[[Cell], object]) -> Cells:
+        """The cells of which something holds."""
+        return Cells({key: cell for key, cell in self.cells.items() if holds(cell)})
+
     @property
     def options(self) -> list[str]:
         """The shortcut options that were run."""
@@ -154,23 +153,21 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
     if runs.empty:
         return Cells({})
     missing = {"phase": 0, "learning_rate": np.nan}
-    runs = add_family(runs).assign(**{k: v for k, v in missing.items() if k not in runs})
-    known = _of_runs(runs, probes)
+    runs = statistics.add_family(runs).assign(**{k: v for k, v in missing.items() if k not in runs})
+    gradients = _gradients(probes)
+    known = _of_runs(runs, probes, gradients)
     wide = {
-        name: table.pivot(index="run_id", columns=column, values=value).reindex(known.index)
-        for name, (table, column, value) in {
-            "reached": (_reached(runs), "level", "iterations"),
-            "gradients": (_gradients(probes), "iteration", "smallest"),
-        }.items()
+        "final": _errors(statistics.final_errors(runs)),
+        "first_phase": _errors(statistics.first_phase_errors(runs)),
+        "reached": _reached(runs).pivot_table("iterations", "run_id", "level"),
+        "gradients": gradients.pivot_table("smallest", "run_id", "iteration"),
     }
-    ends = {"final": final_errors(runs), "first_phase": first_phase_errors(runs)}
-    for name, errors in ends.items():
-        # Figure 6 has no clean training error; its running one takes the place.
-        errors["gap"] = errors["gap"].fillna(errors["test_error"] - errors["train_error"])
-        wide[name] = errors.set_index("run_id")[[*ERRORS, "gap"]].reindex(known.index)
+    wide = {name: table.reindex(known.index) for name, table in wide.items()}
     under = conditions(runs["settings"].iloc[0], runs["data"].iloc[0])
     cells = {}
-    for (family, depth), part in known.groupby(["family", "depth"]):
+    key: Any  # pandas knows no more
+    for key, part in known.groupby(["family", "depth"]):
+        family, depth = key
         by_seed = {name: _by_seed(table.loc[part.index], part) for name, table in wide.items()}
         means = wide["final"].loc[part.index].mean().dropna().items()
         cells[family, depth] = Cell(
@@ -179,7 +176,7 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
             training=float(part["training"].min()),
             rate_fell=bool(part["rate_fell"].all()),
             runs=tuple(sorted(part.index)),
-            spread={name: spread(under, family, depth, name, value) for name, value in means},
+            spread={str(n): spread(under, family, depth, str(n), mean) for n, mean in means},
             **_by_seed(part[list(OF_RUNS)], part),
             **by_seed,
         )
@@ -192,12 +189,22 @@ def _by_seed(table: pd.DataFrame, part: pd.DataFrame) -> dict[Any, Any]:
     return {column: by_seed[column].dropna().to_dict() for column in table}
 
 
-def _of_runs(runs: pd.DataFrame, probes: pd.DataFrame | None) -> pd.DataFrame:
+def _errors(finals: pd.DataFrame) -> pd.DataFrame:
+    """Errors and gap by run. Where there is no clean training error, the running one serves."""
+    running = finals["test_error"] - finals["train_error"]
+    return finals.assign(gap=finals["gap"].fillna(running)).set_index("run_id")[
+        [*statistics.ERRORS, "gap"]
+    ]
+
+
+def _of_runs(
+    runs: pd.DataFrame, probes: pd.DataFrame | None, gradients: pd.DataFrame
+) -> pd.DataFrame:
     """One row per run, by id: what is known of a run as a whole."""
     state = runs["state"].mask(runs["state"] == "finished", "at chance")
     steps = runs["iteration"] - runs.groupby("run_id")["iteration"].shift().fillna(0)
     runs = runs.assign(
-        why_not=state.mask(started_runs(runs)),
+        why_not=state.mask(statistics.started_runs(runs)),
         training=steps * runs["learning_rate"].fillna(0.0) / RATE_SUM,
         untrained=runs["clean_train_error"].where(runs["iteration"] == 0),
     )
@@ -209,41 +216,37 @@ def _of_runs(runs: pd.DataFrame, probes: pd.DataFrame | None) -> pd.DataFrame:
     found["rate_fell"] = groups["learning_rate"].last() <= tenth
     found["iterations"] = groups["iteration"].last()
     found["evaluated"] = groups["clean_train_error"].last()
-    gradients = _gradients(probes).query("iteration == 0").set_index("run_id")
-    found["growth"] = gradients["largest"].reindex(found.index)
-    responses = _of_finished(probes, ["response_deviation"])
-    responses = mean_responses(responses).set_index("run_id") if len(responses) else responses
-    found["response"] = responses.get("response", pd.Series(dtype=float)).reindex(found.index)
+    found["growth"] = gradients.query("iteration == 0").droplevel("iteration")["largest"]
+    responses = mean_responses(_of_finished(probes, ["response_deviation"]))
+    found["response"] = responses.set_index("run_id")["response"]
     return found
 
 
 def _reached(runs: pd.DataFrame) -> pd.DataFrame:
     """`iterations_to_reach`, without levels that a run had passed before its first row."""
-    reached = iterations_to_reach(runs, LEVELS)
+    reached = statistics.iterations_to_reach(runs, LEVELS)
     first = reached["run_id"].map(runs.groupby("run_id")["train_error"].first())
     # Figure 6 begins at 20 %, with rows just below that.
     return reached[first > reached["level"] - 1]
 
 
 def _of_finished(probes: pd.DataFrame | None, measures: Sequence[str]) -> pd.DataFrame:
-    """The rows of some measures in finished runs; an empty frame where there are none."""
+    """The rows of some measures in finished runs."""
     if probes is None or probes.empty:
-        return pd.DataFrame()
+        probes = pd.DataFrame(columns=[*DESCRIPTION, *PROBES])
     return probes[probes["measure"].isin(measures) & (probes["state"] == "finished")]
 
 
 def _gradients(probes: pd.DataFrame | None) -> pd.DataFrame:
-    """`run_id, iteration`, and log10 of the `smallest` and `largest` gradient over layers.
+    """By run and iteration, log10 of the `smallest` and `largest` gradient over layers.
 
     Gradients are relative to the last layer's. Zero counts as 10^-45.
     """
     norm, variance = names = ["activation_gradient_norm", "forward_variance"]
-    layers = _of_finished(probes, names)
-    if layers.empty:
-        return pd.DataFrame(columns=["run_id", "iteration", "smallest", "largest"])
-    keys = ["run_id", "iteration", "position"]
-    table = layers.pivot_table(index=keys, columns="measure", values="value").dropna()
+    layers = _of_finished(probes, names).astype({"value": float})
+    table = layers.pivot_table("value", ["run_id", "iteration", "position"], "measure")
+    table = table.reindex(columns=names).dropna().sort_index()
     size = np.log10((table[norm] * np.sqrt(table[variance])).clip(lower=1e-45))
-    looks = size.sort_index().groupby(["run_id", "iteration"])
+    looks = size.groupby(["run_id", "iteration"])
     spans = {"smallest": looks.min() - looks.last(), "largest": looks.max() - looks.last()}
-    return pd.DataFrame(spans).reset_index()
+    return pd.DataFrame(spans)

@@ -19,18 +19,9 @@ from resnet_study.errors import StudyError
 from resnet_study.runs import COMPLETE, METRICS, PROBES, RunFolder
 
 DESCRIPTION = (
-    "run_id",
-    "kind",
-    "shortcut",
-    "depth",
-    "seed",
-    "data",
-    "schedule",
-    "experiment",
-    "state",
-    "variant",
-    "settings",
-)
+    "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
+    "variant", "settings",
+)  # fmt: skip
 
 # What a row says of the run beside its metrics, from its configuration and manifest.
 DERIVED = ("phase", "started")

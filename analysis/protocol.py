@@ -50,17 +50,18 @@ def settings_of(config: RunConfig) -> str:
     if config.model.width == WIDTHS[config.model.architecture]:
         identity.get("model", {}).pop("width", None)
     identity.get("data", {}).get("augment", {}).pop("colour", None)
-    return " ".join(f"{key}={value}" for key, value in _flat(identity).items())
+    return " ".join(f"{key}={value}" for key, value in flat(identity).items())
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted keys and text, in alphabetical order."""
+    found: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = json.dumps(value, separators=(",", ":")).strip('"')
-    return dict(sorted(flat.items()))
+            found[prefix + key] = json.dumps(value, separators=(",", ":")).strip('"')
+    return dict(sorted(found.items()))
 
 
 def protocols(configs: dict[str, RunConfig], started: Mapping[str, str]) -> dict[str, list[str]]:

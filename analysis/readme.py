@@ -19,7 +19,6 @@ import pandas as pd
 from analysis.benchmark import read, speeds
 from analysis.claims import CLAIMS
 from analysis.load import read_study
-from analysis.spreads import TABLE, made_from
 from analysis.statistics import family_title
 from analysis.study import Study
 from analysis.tables import overview, rates, text_as_markdown
@@ -134,7 +133,7 @@ def _rules() -> str:
     lines = ["| | quantity | testable if | supported if | against if |\n"]
     lines += ["| ---: | --- | --- | --- | --- |\n"]
     for claim in CLAIMS:
-        cells = (claim.quantity, claim.testable, claim.supported, claim.against)
+        cells = [claim.says(name) for name in ("Quantity", "Testable", "Supported", "Against")]
         lines.append(f"| {claim.number}{claim.part} | {' | '.join(cells)} |\n")
     return "".join(lines)
 
@@ -165,7 +164,5 @@ def _record(study: Study, command: str) -> str:
 
 
 if __name__ == "__main__":
-    names = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark")
-    write_text(TABLE, made_from(map(recorded, names)).to_csv(index=False))
     for page in PAGES:
         write_text(page, filled(page.read_text("utf-8")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,24 +14,15 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis import figures
 from analysis.evaluations import evaluation_tables
-from analysis.figures import (
-    constructed_sibling,
-    error_by_depth,
-    gradient_flow,
-    layer_responses,
-    learning_curves,
-    optimisation_speed,
-    shattered_gradients,
-    shortcut_options,
-    side_by_side,
-)
+from analysis.figures.optimisation_speed import levels_worth_a_panel
 from analysis.figures.style import RC, provenance
 from analysis.load import costs_of
 from analysis.mechanism import constructed_siblings
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
-from analysis.statistics import add_family, final_errors
+from analysis.statistics import add_family, base_families, ended, final_errors
 from analysis.study import Study, machine_of
 from analysis.tables import (
     Titled,
@@ -68,32 +60,30 @@ def write_report(
     study = with_devices(study)
     runs = add_family(study.runs)
     study = replace(study, runs=runs)
-    figures = {
-        "learning_curves": learning_curves(runs),
-        "training_error_by_depth": error_by_depth(runs, "train_error"),
-        "test_error_by_depth": error_by_depth(runs, "test_error"),
-        "gap_by_depth": error_by_depth(runs, "gap"),
-        "optimisation_speed": optimisation_speed(runs),
-        "shortcut_options": shortcut_options(runs),
-        **_mechanism(runs, study.probes),
+    drawings = {
+        "learning_curves": figures.learning_curves(runs),
+        "training_error_by_depth": figures.error_by_depth(runs, "train_error"),
+        "test_error_by_depth": figures.error_by_depth(runs, "test_error"),
+        "gap_by_depth": figures.error_by_depth(runs, "gap"),
+        **_where_there_is_something(runs, study.probes),
     }
+    drawn = {name: rendered(figure) for name, figure in drawings.items()}
     found = verdict(runs, study.probes)
     tables = tables_of(study)
     texts = {
-        "index.html": build_page(study, found, tables, links),
+        "index.html": build_page(
+            study, found, tables, {name: files["svg"] for name, files in drawn.items()}, links
+        ),
         "verdict.json": json.dumps(found, indent=2) + "\n",
     }
     for name, table in tables.items():
         texts[f"{name}.csv"] = table.frame.to_csv(index=False)
         texts[f"{name}.md"] = markdown(table.frame)
         texts[f"{name}.tex"] = latex(table.frame, f"{table.title}. {provenance(runs)}")
-    written = []
     for name, text in texts.items():
         write_text(output / name, text)
-        written.append(output / name)
-    for name, figure in figures.items():
-        written += write_figure(figure, output / name)
-    return found, written
+    pictures = [write_pictures(files, output / name) for name, files in drawn.items()]
+    return found, [*(output / name for name in texts), *itertools.chain(*pictures)]
 
 
 def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
@@ -120,35 +110,41 @@ def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
         "Per network, in points; paired by seed where seeds are shared.",
     )
     caption = f"{table.title}: " + "; ".join(f"{s.name}: {provenance(s.runs)}" for s in studies)
+    drawn = rendered(figures.side_by_side(runs))
     texts = {
-        "index.html": build_comparison(runs, compared, table),
+        "index.html": build_comparison(runs, compared, table, drawn["svg"]),
         "comparison.csv": table.frame.to_csv(index=False),
         "comparison.md": markdown(table.frame),
         "comparison.tex": latex(table.frame, caption),
     }
     for name, text in texts.items():
         write_text(output / name, text)
-    drawn = write_figure(side_by_side(runs), output / "side_by_side")
-    return [*(output / name for name in texts), *drawn, *written]
+    pictures = write_pictures(drawn, output / "side_by_side")
+    return [*(output / name for name in texts), *pictures, *written]
 
 
-def _mechanism(runs: pd.DataFrame, probes: pd.DataFrame) -> dict[str, Figure]:
-    """Figures of what only some experiments have: deepened networks, probes."""
-    figures = {}
+def _where_there_is_something(runs: pd.DataFrame, probes: pd.DataFrame) -> dict[str, Figure]:
+    """Figures of what only some experiments have: options, deepened networks, probes."""
+    found = {}
+    if levels_worth_a_panel(ended(runs)):
+        found["optimisation_speed"] = figures.optimisation_speed(runs)
+    options = base_families(final_errors(runs))["family"].unique()
+    if len([family for family in options if family != "plain"]) > 1:
+        found["shortcut_options"] = figures.shortcut_options(runs)
     if len(constructed_siblings(runs)):
-        figures["constructed_sibling"] = constructed_sibling(runs)
+        found["constructed_sibling"] = figures.constructed_sibling(runs)
     measured = set(probes["measure"])
     if "forward_variance" in measured:
         of_gradients = probes[probes["measure"] == "forward_variance"]
-        figures["gradient_flow"] = gradient_flow(probes)
-        figures["gradient_flow_at_the_end"] = gradient_flow(
+        found["gradient_flow"] = figures.gradient_flow(probes)
+        found["gradient_flow_at_the_end"] = figures.gradient_flow(
             probes, int(of_gradients["iteration"].max())
         )
     if "input_gradient_autocorrelation" in measured:
-        figures["shattered_gradients"] = shattered_gradients(probes)
+        found["shattered_gradients"] = figures.shattered_gradients(probes)
     if "response_deviation" in measured:
-        figures["layer_responses"] = layer_responses(probes)
-    return figures
+        found["layer_responses"] = figures.layer_responses(probes)
+    return found
 
 
 def with_devices(study: Study) -> Study:
@@ -189,17 +185,13 @@ def tables_of(study: Study) -> dict[str, Titled]:
     return tables
 
 
-def write_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Writes a figure in each of `FORMATS`; returns the paths.
-
-    Raises:
-        StorageError: A file cannot be written.
-    """
+def rendered(figure: Figure) -> dict[str, bytes]:
+    """A figure in each of `FORMATS`."""
     with mpl.rc_context(RC):
         # Once, and so alike in all formats; each would lay it out and draw it anew.
         figure.draw_without_rendering()
         figure.set_layout_engine(None)
-    paths = []
+    files = {}
     for suffix in FORMATS:
         stream = io.BytesIO()
         # Without a date the same runs give the same file.
@@ -208,8 +200,17 @@ def write_figure(figure: Figure, stem: Path) -> list[Path]:
         # Some settings, such as resolution and the ids inside an SVG, act on saving.
         with mpl.rc_context(RC):
             figure.savefig(stream, format=suffix, metadata=metadata)
-        path = stem.with_suffix(f".{suffix}")
-        with writing(path) as target:
-            target.write(stream.getvalue())
-        paths.append(path)
-    return paths
+        files[suffix] = stream.getvalue()
+    return files
+
+
+def write_pictures(files: dict[str, bytes], stem: Path) -> list[Path]:
+    """Writes a figure's files, as from `rendered`; returns the paths.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    for suffix, content in files.items():
+        with writing(stem.with_suffix(f".{suffix}")) as target:
+            target.write(content)
+    return [stem.with_suffix(f".{suffix}") for suffix in files]

@@ -1,18 +1,14 @@
 """How much errors spread over seeds, for verdicts from one seed: a table made from the records.
 
-`python -m analysis.readme` makes the table anew.
+`python -m tests.analysis.spreads` makes the table anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
-
-from analysis.statistics import ERRORS, final_errors
-from analysis.study import Study
 
 TABLE = Path(__file__).resolve().parent / "data" / "spreads.csv"
 
@@ -60,26 +56,3 @@ def spread(under: str, family: str, depth: int, error: str, value: float) -> flo
     if under == "CIFAR-10":
         return PAPER[error]
     return max(LEAST, SHARE * abs(value))
-
-
-def made_from(studies: Iterable[Study]) -> pd.DataFrame:
-    """The table, from the study of each conditions with the most seeds.
-
-    Of equals the one in full precision counts. Only cells count that have started, with three
-    seeds or more.
-    """
-    rows = []
-    for study in studies:
-        for (settings, data), runs in study.runs.groupby(["settings", "data"]):
-            under, reduced = conditions(settings, data), "precision=" in settings
-            finals = final_errors(runs).query("started")
-            for (family, depth), cell in finals.groupby(["family", "depth"]):
-                for error in (*ERRORS, "gap"):
-                    deviation = round(cell[error].std(), 3)
-                    row = (under, family, depth, error, deviation, len(cell), study.name, reduced)
-                    rows.append(row)
-    columns = ["conditions", "family", "depth", "error", "spread", "n", "record", "reduced"]
-    table = pd.DataFrame(rows, columns=columns).query("n > 2")
-    best = table.sort_values(["n", "reduced", "record"], ascending=[False, True, True])
-    chosen = best.groupby("conditions")["record"].first()
-    return table[table["record"] == table["conditions"].map(chosen)].drop(columns="reduced")

@@ -110,8 +110,7 @@ def started_runs(runs: pd.DataFrame) -> pd.Series:
         A value per row of `runs`. Frames without the column `started` of `load_runs` are
         taken to hold runs that left chance.
     """
-    left_chance = runs["started"] if "started" in runs else True
-    return (runs["state"] == "finished") & left_chance
+    return (runs["state"] == "finished") & runs.get("started", True)
 
 
 def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
@@ -120,8 +119,9 @@ def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
     Args:
         runs: As from `load_runs`, in any state.
     """
-    stuck = add_family(runs[~runs["started"]]) if "started" in runs else runs[:0]
-    return {(family, int(d)) for family, d in zip(stuck.get("family", ()), stuck["depth"])}
+    started = runs.get("started", pd.Series(True, index=runs.index)).astype(bool)
+    stuck = add_family(runs)[~started]
+    return set(zip(stuck["family"], stuck["depth"].astype(int), strict=True))
 
 
 def _in_cells_that_did_not_start(runs: pd.DataFrame) -> pd.Series:
@@ -162,11 +162,7 @@ def interval(
         values: One per seed; of differences, one per seed that both sides have.
         confidence: 0 to 1.
     """
-    sample = np.asarray(values, dtype=float)
-    if len(sample) < 2:
-        return None
-    half = stats.sem(sample) * stats.t.ppf((1 + confidence) / 2, len(sample) - 1)
-    return float(sample.mean() - half), float(sample.mean() + half)
+    return _student(values, confidence, 0.0)
 
 
 def prediction_interval(
@@ -178,11 +174,18 @@ def prediction_interval(
         values: One per seed, of normal spread.
         confidence: 0 to 1.
     """
+    return _student(values, confidence, 1.0)
+
+
+def _student(
+    values: np.ndarray | pd.Series, confidence: float, more: float
+) -> tuple[float, float] | None:
+    """Bounds of the mean (`more` = 0), or of one more value (`more` = 1)."""
     sample = np.asarray(values, dtype=float)
     if len(sample) < 2:
         return None
-    spread = sample.std(ddof=1) * np.sqrt(1 + 1 / len(sample))
-    half = spread * stats.t.ppf((1 + confidence) / 2, len(sample) - 1)
+    error = sample.std(ddof=1) * np.sqrt(more + 1 / len(sample))
+    half = error * stats.t.ppf((1 + confidence) / 2, len(sample) - 1)
     return float(sample.mean() - half), float(sample.mean() + half)
 
 
@@ -249,18 +252,12 @@ def depth_trend(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFram
         `family, tau, p_value, n`, where n counts runs; families with one depth are left
         out. The p-value is two-sided, and large where there are few runs.
     """
-    rows = []
-    for family, group in finals.dropna(subset=[error]).groupby("family"):
-        if group["depth"].nunique() > 1:
-            result = stats.kendalltau(group["depth"], group[error])
-            rows.append(
-                {
-                    "family": family,
-                    "tau": float(result.statistic),
-                    "p_value": float(result.pvalue),
-                    "n": len(group),
-                }
-            )
+    groups = finals.dropna(subset=[error]).groupby("family")
+    rows = [
+        (family, *stats.kendalltau(group["depth"], group[error]), len(group))
+        for family, group in groups
+        if group["depth"].nunique() > 1
+    ]
     return pd.DataFrame(rows, columns=["family", "tau", "p_value", "n"])
 
 

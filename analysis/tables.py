@@ -9,19 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis import statistics
 from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
-from analysis.statistics import (
-    DIFFERENCE,
-    ERRORS,
-    add_family,
-    by_cell,
-    degradation,
-    depth_trend,
-    family_difference,
-    family_title,
-    final_errors,
-    study_difference,
-)
 from analysis.study import Study, machine_of
 
 # Percent of the training time that a run waits for data.
@@ -78,15 +67,19 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
             only then its numbers may stand beside them, as `paper_train_error` (from
             Figure 6) and `paper_test_error` (from Table 6, for plain from Figure 6).
     """
-    table = by_cell(finals, ERRORS[0])[["family", "depth", "n"]]
-    for error in ERRORS:
-        cells = by_cell(finals, error)
+    table = statistics.by_cell(finals, statistics.ERRORS[0])[["family", "depth", "n"]]
+    for error in statistics.ERRORS:
+        cells = statistics.by_cell(finals, error)
         table[error] = cells["mean"]
         table[f"{error}_std"] = cells["std"]
     if protocol_of_the_paper:
-        drawn = final_errors(figure6_curves())[["family", "depth", "train_error", "test_error"]]
+        drawn = statistics.final_errors(figure6_curves())[
+            ["family", "depth", "train_error", "test_error"]
+        ]
         table = table.merge(
-            drawn.rename(columns=lambda name: f"paper_{name}" if name in ERRORS else name),
+            drawn.rename(
+                columns=lambda name: f"paper_{name}" if name in statistics.ERRORS else name
+            ),
             how="left",
         )
         published = table["depth"].map(TABLE6_TEST_ERROR).where(table["family"] == "residual-A")
@@ -157,9 +150,9 @@ def changes(finals: pd.DataFrame) -> pd.DataFrame:
     """
     finals = finals[finals["started"]]
     parts = [
-        degradation(finals, error)
+        statistics.degradation(finals, error)
         .rename(columns={"degradation": "difference"})
-        .merge(depth_trend(finals, error)[["family", "tau"]])
+        .merge(statistics.depth_trend(finals, error)[["family", "tau"]])
         .assign(error=title)
         for error, title in COMPARED.items()
     ]
@@ -178,13 +171,14 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
     """
     families = sorted(finals["family"].unique())
     parts = [
-        family_difference(finals, one, other, error).assign(
-            comparison=f"{family_title(one)} minus {family_title(other)}", error=title
+        statistics.family_difference(finals, one, other, error).assign(
+            comparison=f"{statistics.family_title(one)} minus {statistics.family_title(other)}",
+            error=title,
         )
         for other, one in itertools.combinations(families, 2)
         for error, title in COMPARED.items()
     ]
-    columns = ["comparison", "error", "depth", *DIFFERENCE]
+    columns = ["comparison", "error", "depth", *statistics.DIFFERENCE]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
@@ -199,13 +193,13 @@ def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """
     (first, finals), *others = studies.items()
     parts = [
-        study_difference(other, finals, error).assign(
+        statistics.study_difference(other, finals, error).assign(
             comparison=f"{name} minus {first}", error=title
         )
         for name, other in others
         for error, title in COMPARED.items()
     ]
-    columns = ["comparison", "error", "family", "depth", *DIFFERENCE]
+    columns = ["comparison", "error", "family", "depth", *statistics.DIFFERENCE]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
@@ -222,7 +216,7 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     rows = []
     for runs in studies:
-        table = results(final_errors(runs), of_the_papers_protocol(runs))
+        table = results(statistics.final_errors(runs), of_the_papers_protocol(runs))
         told = {name: ", ".join(sorted(runs[name].unique())) for name in ("data", "schedule")}
         for family, cells in table.groupby("family", sort=False):
             seeds = "–".join(f"{n}" for n in sorted({cells["n"].min(), cells["n"].max()}))
@@ -231,7 +225,11 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
                     column = f"{source}{error}"
                     if column not in cells or cells[column].isna().all():
                         continue
-                    network = {"network": family_title(str(family)), "seeds": who, "error": title}
+                    network = {
+                        "network": statistics.family_title(str(family)),
+                        "seeds": who,
+                        "error": title,
+                    }
                     shown = {int(row["depth"]): _text(row, column) for _, row in cells.iterrows()}
                     rows.append(told | network | shown)
     depths = sorted({key for row in rows for key in row if isinstance(key, int)})
@@ -249,9 +247,9 @@ def rates(study: Study) -> pd.DataFrame:
     Returns:
         `learning rate`, a column for each network, and `mean`, over networks, in percent.
     """
-    ends = final_errors(study.runs).set_index("run_id")["test_error"]
-    runs = add_family(study.runs).drop_duplicates("run_id")
-    network = runs["family"].map(family_title) + " " + runs["depth"].astype(str)
+    ends = statistics.final_errors(study.runs).set_index("run_id")["test_error"]
+    runs = statistics.add_family(study.runs).drop_duplicates("run_id")
+    network = runs["family"].map(statistics.family_title) + " " + runs["depth"].astype(str)
     rate = runs["run_id"].map(lambda run_id: study.configs[run_id].schedule.learning_rate)
     found = runs.assign(network=network, rate=rate, error=runs["run_id"].map(ends))
     # A run that diverged has no end, and its rate no mean.
@@ -273,7 +271,7 @@ def _text(row: pd.Series, column: str) -> str:
     if pd.isna(value):
         return "–"
     if column == "family":
-        return family_title(value)
+        return statistics.family_title(value)
     if column in ("difference", "tau"):
         return f"{value:+.2f}"
     if column.endswith("_error"):

@@ -8,15 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import statistics
 from analysis.cells import Cell, cells_of
 from analysis.claims import Ruling, Verdict, judge
-from analysis.statistics import (
-    base_families,
-    degradation,
-    depth_trend,
-    family_title,
-    final_errors,
-)
+from analysis.statistics import family_title
 
 # Of verdict.json; docs/verdicts.md documents the keys. Later versions only add.
 FORMAT = 2
@@ -33,7 +28,7 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
     Returns:
         What `verdict.json` holds, by the keys that docs/verdicts.md documents.
     """
-    finals = final_errors(runs)
+    finals = statistics.final_errors(runs)
     cells = cells_of(runs, probes)
     states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
     return {
@@ -55,8 +50,8 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
 def _families(finals: pd.DataFrame) -> dict[str, dict[str, Any]]:
     families: dict[str, dict[str, Any]] = {}
     for measure, column in MEASURES.items():
-        trends = depth_trend(finals, column).set_index("family")
-        for row in degradation(finals, column).to_dict("records"):
+        trends = statistics.depth_trend(finals, column).set_index("family")
+        for row in statistics.degradation(finals, column).to_dict("records"):
             trend = trends.loc[row["family"]]
             families.setdefault(str(row["family"]), {})[measure] = {
                 "depths": [row["shallow"], row["deep"]],
@@ -73,18 +68,7 @@ def _families(finals: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def _described(found: Verdict) -> dict[str, Any]:
     """A verdict by the keys of `verdict.json`."""
     claim, outcome = found.claim, found.outcome
-    numbers = outcome and {
-        "finding": outcome.finding,
-        "leaning": str(outcome.leaning),
-        "effect": outcome.effect,
-        "unit": outcome.unit,
-        "interval": list(outcome.interval),
-        "n": outcome.n,
-        "training": outcome.training,
-        "runs": sorted(run for cell in outcome.rests_on for run in cell.runs),
-    }
-    empty = dict.fromkeys(("finding", "leaning", "effect", "unit", "interval", "training"))
-    return {
+    described = {
         "label": found.label,
         "number": claim.number,
         "claim": claim.title,
@@ -92,14 +76,25 @@ def _described(found: Verdict) -> dict[str, Any]:
         "reasons": list(found.reasons),
         "statement": found.statement,
         "command": found.command,
-        **(numbers or empty | {"n": 0, "runs": []}),
-        "quantity": claim.quantity,
+        "quantity": claim.says("Quantity"),
         "rule": {
-            "testable": claim.testable,
-            "supported": claim.supported,
-            "against": claim.against,
+            heading.lower(): claim.says(heading) for heading in ("Testable", "Supported", "Against")
         },
-        "paper": claim.paper,
+        "paper": claim.says("Paper"),
+    }
+    if outcome is None:
+        numbers = ("finding", "leaning", "effect", "unit", "interval", "interval_from", "training")
+        return described | dict.fromkeys(numbers) | {"n": 0, "runs": []}
+    return described | {
+        "finding": outcome.finding,
+        "leaning": str(outcome.leaning),
+        "effect": outcome.effect.value,
+        "unit": outcome.unit,
+        "interval": outcome.effect.bounds(outcome.confidence),
+        "interval_from": "assumed spread" if outcome.effect.n == 1 else "seeds",
+        "n": outcome.seeds,
+        "training": outcome.training,
+        "runs": sorted(run for cell in outcome.rests_on for run in cell.runs),
     }
 
 
@@ -116,24 +111,24 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame, not_started: Sequence[Cell]
     data = ", ".join(sorted(runs["data"].unique()))
     started = finals[finals["started"]]
     # A study of variants is answered for the study's own networks, where they are there.
-    started = started if (own := base_families(started)).empty else own
+    started = started if (own := statistics.base_families(started)).empty else own
     plain = started.loc[started["family"] == "plain", "depth"]
     rows = []
     for family, errors in started.groupby("family"):
         ends = errors[errors["depth"].isin([plain.min(), plain.max()])]
         compared = ends if ends["depth"].nunique() == 2 else errors
-        rows += degradation(compared.assign(family=family)).to_dict("records")
+        rows += statistics.degradation(compared.assign(family=family)).to_dict("records")
     tail = "".join(f" {line}" for line in _not_started(not_started))
     if not rows:
         return f"On {data}, no family has started at two depths: there is no answer.{tail}"
     depths = {(row["shallow"], row["deep"]) for row in rows}
-    parts = []
+    parts: list[str] = []
     for row in rows:
         of_error = " of training error" * (not parts)
         between = "" if len(depths) == 1 else f" from {row['shallow']} to {row['deep']} layers"
         parts.append(
-            f"{row['degradation']:+.1f} points{of_error} for {family_title(row['family'])} "
-            f"networks{between} ({row['shallow_error']:.1f} → {row['deep_error']:.1f} %)"
+            f"{row['degradation']:+.1f} points{of_error} for {family_title(row['family'])} networks"
+            f"{between} ({row['shallow_error']:.1f} → {row['deep_error']:.1f} %)"
         )
     listed = ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1]
     shallow, deep = next(iter(depths))
@@ -151,9 +146,7 @@ def _not_started(cells: Sequence[Cell]) -> list[str]:
             family: ", ".join(str(cell.depth) for cell in found if cell.family == family)
             for family in dict.fromkeys(cell.family for cell in found)
         }
-        listed = "; ".join(
-            f"{family_title(family)} at {at} layers" for family, at in depths.items()
-        )
+        listed = "; ".join(f"{family_title(name)} at {at} layers" for name, at in depths.items())
         lines.append(f"{known.get(why, f'Not finished ({why})')}: {listed}.")
     return lines
 
@@ -167,19 +160,12 @@ def by_ruling(claims: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str
 def summary(verdict: dict[str, Any]) -> list[str]:
     """The answer, then a paragraph for each claim: verdict, numbers, and the paper's side."""
     lines = [verdict["answer"]]
-    if verdict["left_out"]:
-        lines.append(
-            "left out, not finished: "
-            + ", ".join(f"{run} ({state})" for run, state in verdict["left_out"].items())
-        )
     for ruling, claims in by_ruling(verdict["claims"]):
         lines.append(f"{ruling}:")
         for claim in claims:
             lines.append(f"  claim {claim['label']}: {claim['claim']}")
             lines.append(f"    {claim['statement']}")
-            if claim["finding"]:
-                lines.append(f"    here: {claim['finding']}")
-                lines.append(f"    paper: {claim['paper']}")
-            if claim["command"] and ruling == Ruling.UNDECIDED:
-                lines.append(f"    to decide it: {claim['command']}")
+            lines += [f"    here: {claim['finding']}"] * bool(claim["finding"])
+            lines.append(f"    paper: {claim['paper']}")
+            lines += [f"    to decide it: {claim['command']}"] * (ruling == Ruling.UNDECIDED)
     return lines

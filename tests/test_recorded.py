@@ -7,7 +7,6 @@ from importlib import metadata
 import pytest
 import yaml
 
-from analysis.protocol import protocols
 from analysis.readme import RECORD, RECORDED, recorded
 from analysis.report import tables_of
 from analysis.statistics import add_family

@@ -23,6 +23,7 @@ SAME = 0.1
 
 
 def rule(cells: Cells, _: str) -> Outcome:
+    """Compares the deepest construction with the same depth trained from scratch."""
     built, shallow, scratch = _compared(cells)
     # The construction's error is the shallow network's, and so is its spread.
     made = built.quantity("untrained", built.untrained, spread=shallow.spread["clean_train_error"])

@@ -23,6 +23,7 @@ CLOSE = 0.25
 
 
 def rule(cells: Cells, option: str) -> Outcome:
+    """Compares g(d₀) with a quarter of g(d*)."""
     family = f"residual-{option}"
     what = f"plain and residual {option} networks at two depths"
     depths = rules.need_started(cells, ["plain", family], 2, what)

@@ -22,6 +22,7 @@ SHARE, DEPTH = 0.25, 34
 
 
 def rule(cells: Cells, _: str) -> Outcome:
+    """Compares A minus each other option with a quarter of what A gains on plain."""
     needed = {o: ("plain", "residual-A", f"residual-{o}") for o in cells.options if o != "A"}
     if not any(cells.depths(*families) for families in needed.values()):
         raise NotRun("option A and another one, and plain, at one depth")

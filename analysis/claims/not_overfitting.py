@@ -21,6 +21,7 @@ from analysis.claims.rules import Claim, Leaning, Outcome
 
 
 def rule(cells: Cells, _: str) -> Outcome:
+    """Compares the changes of training error, test error and gap with depth."""
     depths = rules.need_started(cells, ["plain"], 2, "plain networks at two depths")
     shallow, deep = cells["plain", depths[0]], cells["plain", depths[-1]]
     train, test = deep.train - shallow.train, deep.test - shallow.test

@@ -16,7 +16,7 @@ Paper: with batch norm, backward gradients are reported as healthy, without numb
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotRun, NotTestable, Outcome
+from analysis.claims.rules import Claim, Leaning, Outcome
 
 # Orders of magnitude below the last layer's gradient at which one has vanished, how far from
 # that one seed must be, and the first iteration that counts.
@@ -24,13 +24,10 @@ VANISHED, ONE_SEED, FROM = -2.0, 0.5, 100
 
 
 def rule(cells: Cells, _: str) -> Outcome:
-    probed = [cells["plain", d] for d in cells.depths("plain") if _looks(cells["plain", d])]
-    if not probed:
-        raise NotRun(f"probes of gradients in plain networks, at iteration {FROM} or later")
-    others = [cell for cell in probed if not cell.started]
-    if len(others) == len(probed):
-        raise NotTestable("; ".join(rules.did_not_start(cells, "plain")))
-    cell = [cell for cell in probed if cell.started][-1]
+    """Compares V of the deepest plain network that started with its limit."""
+    probed = cells.where(_looks)
+    what = f"probes of gradients in plain networks, at iteration {FROM} or later"
+    cell = cells["plain", rules.need_started(probed, ["plain"], 1, what)[-1]]
     # One seed, with no other measure beside it, has bounds of just this width.
     looks = [
         cell.quantity(f"V at {at}", cell.gradients[at], spread=ONE_SEED / 3) for at in _looks(cell)
@@ -47,7 +44,7 @@ def rule(cells: Cells, _: str) -> Outcome:
         finding += (
             f"; before training up to 10^{max(cell.growth.values()):.1f} times the last layer"
         )
-    for other in others:
+    for other in probed.where(lambda each: each.family == "plain").not_started:
         lowest = min(min(other.gradients[at].values()) for at in _looks(other))
         finding += f"; {other.name}, which did not start: down to {lowest:.1f}"
     return Outcome(

@@ -22,6 +22,7 @@ from analysis.claims.rules import Claim, Leaning, Outcome
 
 
 def rule(cells: Cells, _: str) -> Outcome:
+    """Compares the deepest plain network that started with the shallowest."""
     depths = rules.need_started(cells, ["plain"], 2, "plain networks at two depths")
     plain = [cells["plain", depth] for depth in depths]
     change = plain[-1].train - plain[0].train

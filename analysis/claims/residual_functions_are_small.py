@@ -17,7 +17,7 @@ import math
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotRun, NotTestable, Outcome
+from analysis.claims.rules import Claim, Leaning, Outcome
 from analysis.quantity import Quantity
 
 # With one seed, a logarithm must be this far from 0.
@@ -25,21 +25,19 @@ ONE_SEED = 0.1
 
 
 def rule(cells: Cells, option: str) -> Outcome:
+    """Compares responses of residual with plain, and deep with shallow networks."""
     family = f"residual-{option}"
-    measured = [key for key, cell in cells.cells.items() if cell.response]
-    if len([name for name, _ in measured if name == family]) < 2 or not any(
-        ("plain", d) in measured and (family, d) in measured for d in cells.depths("plain", family)
-    ):
-        raise NotRun(f"probes of responses in plain and residual {option} networks at two depths")
-    plain = {d: _log(cells["plain", d]) for d in cells.started("plain") if ("plain", d) in measured}
-    residual = {d: _log(cells[family, d]) for d in cells.started(family) if (family, d) in measured}
-    shared = sorted({*plain} & {*residual})
-    if not shared or len(residual) < 2:
-        raise NotTestable("; ".join(rules.did_not_start(cells, "plain", family)))
-    rests_on = [cells["plain", d] for d in shared] + [cells[family, d] for d in residual]
+    probed = cells.where(lambda cell: cell.response)
+    what = f"probes of responses in plain and residual {option} networks at two depths"
+    shared = rules.need_started(probed, ["plain", family], 1, what)
+    depths = rules.need_started(probed, [family], 2, what)
+    rests_on = [cells["plain", d] for d in shared] + [cells[family, d] for d in depths]
     rules.need_training(rests_on, rules.HALF, "a half is needed")
-    shallow, deep = min(residual), max(residual)
-    ratios = {f"residual to plain at {d} layers": residual[d] - plain[d] for d in shared}
+    residual = {depth: _log(cells[family, depth]) for depth in depths}
+    ratios = {
+        f"residual to plain at {d} layers": residual[d] - _log(cells["plain", d]) for d in shared
+    }
+    shallow, deep = depths[0], depths[-1]
     ratios[f"residual at {deep} to {shallow} layers"] = residual[deep] - residual[shallow]
     rules.need_seeds([*ratios.values()])
     leaning = Leaning.NEITHER

@@ -5,9 +5,9 @@ g(d), plain minus residual at depth d, in points. D is the rise of plain network
 
 Testable: plain and residual networks started at d₀ and at a greater depth.
 
-Supported: at every depth that started the 90 % upper bound of R is at most 0.5 points, or, with less
-than half of the paper's training, that of R − 0.1·D at most 0; the 95 % lower bounds of D, of g(d)
-beyond d₀ and of its growth are above 0; every residual depth that was run has started.
+Supported: at every depth that started the 90 % upper bound of R is at most 0.5 points, or, with
+less than half of the paper's training, that of R − 0.1·D at most 0; the 95 % lower bounds of D, of
+g(d) beyond d₀ and of its growth are above 0; every residual depth that was run has started.
 
 Against: at the greatest depth the 90 % lower bound of the same is above that limit; with less than
 half of the paper's training only where D is above 0.
@@ -26,6 +26,7 @@ NO_DEGRADATION = "plain networks are not shown to degrade here"
 
 
 def rule(cells: Cells, option: str) -> Outcome:
+    """Compares R at each depth with its limit, and g with g at d₀."""
     family = f"residual-{option}"
     what = f"plain and residual {option} networks at two depths"
     shared = rules.need_started(cells, ["plain", family], 2, what)

@@ -101,16 +101,18 @@ class Outcome:
     def too_little(self) -> list[str]:
         """What more training may change."""
         moving = self.closing or self.effect
-        earlier, now = moving.in_first_phase, moving.value
-        reasons = []
-        if self.training < QUARTER:
-            reasons.append(f"{percent(self.training)} of the paper's training, a quarter is needed")
-        if not all(cell.rate_fell for cell in self.rests_on):
-            reasons.append("the learning rate has not fallen to a tenth")
-        if earlier is not None and self.towards * (now - earlier) > 0:
-            if abs(now) < CLOSING * abs(earlier):
-                reasons.append(f"the gap is closing, from {earlier:+.1f} in the rate's first phase")
-        return reasons
+        now = moving.value
+        earlier = now if (first := moving.in_first_phase) is None else first
+        closing = self.towards * (now - earlier) > 0 and abs(now) < CLOSING * abs(earlier)
+        training = f"{percent(self.training)} of the paper's training, a quarter is needed"
+        found = {
+            training: self.training < QUARTER,
+            "the learning rate has not fallen to a tenth": not all(
+                cell.rate_fell for cell in self.rests_on
+            ),
+            f"the gap is closing, from {earlier:+.1f} in the rate's first phase": closing,
+        }
+        return [reason for reason, holds in found.items() if holds]
 
     def reasons(self) -> list[str]:
         """Why it does not decide; none where it does."""

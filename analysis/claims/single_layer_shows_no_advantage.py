@@ -5,7 +5,8 @@ gain, plain minus two layers per block, in points.
 
 Testable: plain networks and residual ones with one and with two layers per block started there.
 
-Supported: the 90 % lower bound of (one − plain) + 0.25·gain is above 0, and so is the gain's at 95 %.
+Supported: the 90 % lower bound of (one − plain) + 0.25·gain is above 0, and so is the gain's 95 %
+lower bound.
 
 Against: the 90 % upper bound of the same is below 0, and the gain's lower bound above.
 
@@ -21,6 +22,7 @@ SHARE = 0.25
 
 
 def rule(cells: Cells, option: str) -> Outcome:
+    """Compares what a shortcut over one layer gains with what one over two does."""
     families = ["plain", f"residual-{option}", f"residual-{option}, span 1"]
     what = f"plain networks and residual {option} ones with one and with two layers per block"
     depth = rules.need_started(cells, families, 1, what)[-1]

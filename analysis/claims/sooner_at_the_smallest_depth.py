@@ -28,6 +28,7 @@ ONE_SEED = 0.25
 
 
 def rule(cells: Cells, option: str) -> Outcome:
+    """Compares how many iterations both need until the same training errors."""
     what = f"plain and residual {option} networks of the same depth"
     pair = ["plain", f"residual-{option}"]
     depth = rules.need_started(cells, pair, 1, what)[0]

@@ -7,16 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import (
-    RC,
-    beside,
-    caption,
-    depth_axis,
-    families_in,
-    legend,
-    provenance,
-    style_of,
-)
+from analysis.figures import style
 from analysis.statistics import by_cell, family_title, final_errors, final_share
 
 TITLES = {
@@ -46,19 +37,20 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         seed as a small mark.
     """
     several = runs["seed"].nunique() > 1
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         figure = Figure(figsize=(5.6, 4.1), layout="constrained")
         axes = figure.subplots()
         draw_families(axes, runs, error)
         axes.set_ylabel(TITLES[error])
-        legend(figure, *axes.get_legend_handles_labels())
+        style.legend(figure, *axes.get_legend_handles_labels())
         finished = runs[runs["state"] == "finished"]
         seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
         hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
-        caption(
+        style.caption(
             figure,
-            f"{provenance(finished)}\nFinal: mean over the last {100 * final_share(runs):.0f} % of "
-            f"iterations.{seeds_shown}{hollow}\n{MEANINGS[error]}",
+            f"{style.provenance(finished)}\nFinal: mean over the last "
+            f"{100 * final_share(runs):.0f} % of iterations.{seeds_shown}{hollow}\n"
+            f"{MEANINGS[error]}",
         )
     return figure
 
@@ -67,11 +59,11 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
     """Draws each family's mean final error with its interval, and each seed."""
     finals = final_errors(runs)
     cells = by_cell(finals, error)
-    families = families_in(finals)
+    families = style.families_in(finals)
     for place, family in enumerate(families):
-        style = style_of(family)
-        color = style["color"]
-        aside = beside(axes, place - (len(families) - 1) / 2)
+        look = style.style_of(family)
+        color = look["color"]
+        aside = style.beside(axes, place - (len(families) - 1) / 2)
         line = cells[cells["family"] == family]
         axes.plot(
             line["depth"],
@@ -79,14 +71,14 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
             markersize=5,
             label=family_title(family),
             transform=aside,
-            **style,
+            **look,
         )
         unstarted = line[line["depth"].isin(_not_started(finals, family))]
         axes.plot(
             unstarted["depth"],
             unstarted["mean"],
             linestyle="none",
-            marker=style["marker"],
+            marker=look["marker"],
             markersize=5,
             color=color,
             markerfacecolor="white",
@@ -105,7 +97,7 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
                 alpha=0.7,
                 transform=aside,
             )
-    depth_axis(axes, finals)
+    style.depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
 
 

@@ -6,15 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import (
-    RC,
-    caption,
-    depth_colors,
-    depth_handles,
-    families_in,
-    legend,
-    provenance,
-)
+from analysis.figures import style
 from analysis.mechanism import at_one_look, profiles
 from analysis.statistics import family_title
 
@@ -36,9 +28,9 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
         A figure with logarithmic axes; what is zero, or not finite, is not on them.
     """
     table, when = at_one_look(profiles(probes, list(MEASURES)), iteration)
-    families = families_in(table)
-    colors = depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(RC):
+    families = style.families_in(table)
+    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
+    with mpl.rc_context(style.RC):
         columns = max(len(families), 1)
         figure = Figure(figsize=(1.3 + 2.5 * columns, 6.4), layout="constrained")
         grid = figure.subplots(len(MEASURES), columns, sharey="row", squeeze=False)
@@ -57,12 +49,12 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
             axes.set_title(family_title(family))
         for axes in grid[-1]:
             axes.set_xlabel("layer")
-        handles = depth_handles(colors)
-        legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        caption(
+        handles = style.depth_handles(colors)
+        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        style.caption(
             figure,
-            f"{provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, at "
-            "each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
+            f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
+            "at each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
             "over channels. Geometric mean over seeds.",
         )
     return figure

@@ -9,15 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import (
-    RC,
-    caption,
-    depth_colors,
-    depth_handles,
-    families_in,
-    legend,
-    provenance,
-)
+from analysis.figures import style
 from analysis.mechanism import profiles
 from analysis.statistics import add_family, family_title
 
@@ -65,18 +57,18 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
         A figure with the layers in order on the left and sorted on the right.
     """
     table = response_profiles(probes)
-    families = families_in(table)
-    colors = depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(RC):
+    families = style.families_in(table)
+    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
+    with mpl.rc_context(style.RC):
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, order in zip(panels, ORDERS, strict=True):
             for family in families:
-                style = LINES.get(family.partition(",")[0], "-")
+                look = LINES.get(family.partition(",")[0], "-")
                 for depth, color in colors.items():
                     part = table[(table["family"] == family) & (table["depth"] == depth)]
                     line = part[part["order"] == order].sort_values("position")
-                    axes.plot(line["position"], line["value"], style, color=color, linewidth=1.2)
+                    axes.plot(line["position"], line["value"], look, color=color, linewidth=1.2)
             axes.set_title(f"layers {order}")
             axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
         panels[0].set_ylabel("standard deviation of responses")
@@ -84,7 +76,7 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
             panels[0].set_yscale("log")
         else:
             panels[0].set_ylim(bottom=0)
-        handles = depth_handles(colors)
+        handles = style.depth_handles(colors)
         handles += [
             Line2D(
                 [],
@@ -95,10 +87,10 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
             )
             for f in families
         ]
-        legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        caption(
+        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        style.caption(
             figure,
-            f"{provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
+            f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
             "non-linearity and addition, over the training set, in evaluation mode.",
         )
     return figure

@@ -12,17 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import (
-    NOT_STARTED,
-    RC,
-    Color,
-    caption,
-    depth_colors,
-    families_in,
-    iterations_axis,
-    legend,
-    provenance,
-)
+from analysis.figures import style
 from analysis.paper import FIGURE6_TOP, figure6_curves, of_the_papers_protocol
 from analysis.statistics import add_family, at_chance, family_title
 
@@ -46,11 +36,11 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         under ours, broad and pale.
     """
     runs = drawn_runs(runs)
-    families = families_in(runs)
+    families = style.families_in(runs)
     published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
-    colors = depth_colors([int(depth) for depth in runs["depth"].unique()])
+    colors = style.depth_colors([int(depth) for depth in runs["depth"].unique()])
     stuck = at_chance(runs)
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         columns = min(max(len(families), 1), 4)
         rows = -(-max(len(families), 1) // columns)
         figure = Figure(
@@ -66,13 +56,13 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
                 axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
             for depth, color in colors.items():
                 of_depth = part[part["depth"] == depth]
-                shade = to_rgba(NOT_STARTED) if (family, depth) in stuck else color
-                for column, style in STYLES.items():
-                    _draw_seeds(axes, of_depth, column, style, shade)
+                shade = to_rgba(style.NOT_STARTED) if (family, depth) in stuck else color
+                for column, look in STYLES.items():
+                    _draw_seeds(axes, of_depth, column, look, shade)
             if published is not None:
                 _draw_published(axes, published[published["family"] == family], colors)
             axes.set_title(family_title(family))
-            iterations_axis(axes)
+            style.iterations_axis(axes)
         bottom, top = error_window(runs)
         if np.isfinite(top):
             grid[0, 0].set_ylim(bottom, top)
@@ -87,25 +77,25 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
             Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered"),
         ]
         if stuck:
-            handles.append(Line2D([], [], color=NOT_STARTED, label="did not start"))
+            handles.append(Line2D([], [], color=style.NOT_STARTED, label="did not start"))
         if published is not None:
             handles.append(
                 Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
             )
-        legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
         named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
         grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
         several = runs["seed"].nunique() > 1
         seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
-        caption(
+        style.caption(
             figure,
-            f"{provenance(runs)}{seeds}\n"
+            f"{style.provenance(runs)}{seeds}\n"
             f"Training error: running mean over augmented mini-batches.{grey}",
         )
     return figure
 
 
-def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, style: str, color: Color) -> None:
+def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, look: str, color: style.Color) -> None:
     """The mean over seeds; with several of them the band, and each seed as a thin line."""
     seeds = runs.pivot_table(index="iteration", columns="seed", values=column)
     if seeds.empty:
@@ -120,26 +110,26 @@ def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, style: str, color: 
     if 1 < len(seeds.columns) <= MOST_LINES:
         thin = LineCollection(
             [seed.dropna().reset_index().to_numpy() for _, seed in seeds.items()],
-            linestyles=style,
+            linestyles=look,
             colors=[color],
             linewidths=0.4,
             alpha=0.7,
         )
         axes.add_collection(thin, autolim=False)
-    width = 1.0 if style == "--" else 1.6
-    axes.plot(mean.index, mean, linestyle=style, color=color, linewidth=width)
+    width = 1.0 if look == "--" else 1.6
+    axes.plot(mean.index, mean, linestyle=look, color=color, linewidth=width)
 
 
-def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, Color]) -> None:
+def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, style.Color]) -> None:
     """The paper's curves of the depths that were run, broad and pale, under ours."""
     for depth, color in colors.items():
         of_depth = curves[curves["depth"] == depth]
-        for column, style in STYLES.items():
+        for column, look in STYLES.items():
             curve = of_depth[["iteration", column]].dropna()
             axes.plot(
                 curve["iteration"],
                 curve[column],
-                linestyle=style,
+                linestyle=look,
                 color=color,
                 alpha=0.25,
                 linewidth=3,

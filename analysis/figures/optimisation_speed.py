@@ -7,16 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from analysis.figures.style import (
-    RC,
-    beside,
-    caption,
-    depth_axis,
-    families_in,
-    legend,
-    provenance,
-    style_of,
-)
+from analysis.figures import style
 from analysis.statistics import add_family, ended, family_title, iterations_to_reach
 
 LEVELS = (75.0, 50.0, 25.0, 10.0, 5.0)
@@ -49,16 +40,16 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
     runs = ended(runs)
     reached = iterations_to_reach(runs, levels)
     shown = levels_worth_a_panel(runs, levels)
-    with mpl.rc_context(RC):
+    with mpl.rc_context(style.RC):
         columns = max(len(shown), 1)
         figure = Figure(figsize=(1.2 + 2.4 * columns, 3.6), layout="constrained")
         panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
         limit = 1.06 * float(runs["iteration"].max()) if len(runs) else 1.0
-        families = families_in(add_family(runs))
+        families = style.families_in(add_family(runs))
         for axes, level in zip(panels, shown, strict=False):
             for place, family in enumerate(families):
-                style = style_of(family)
-                aside = beside(axes, place - (len(families) - 1) / 2)
+                look = style.style_of(family)
+                aside = style.beside(axes, place - (len(families) - 1) / 2)
                 part = reached[(reached["family"] == family) & (reached["level"] == level)]
                 # A mean over the runs that got there would flatter where some did not.
                 mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
@@ -68,14 +59,14 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
                     markersize=4,
                     label=family_title(family),
                     transform=aside,
-                    **style,
+                    **look,
                 )
                 axes.plot(
                     part["depth"],
                     part["iterations"],
                     linestyle="none",
                     marker="_",
-                    color=style["color"],
+                    color=look["color"],
                     markersize=5,
                     alpha=0.7,
                     transform=aside,
@@ -87,19 +78,19 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
                     linestyle="none",
                     marker="x",
                     markersize=5,
-                    color=style["color"],
+                    color=look["color"],
                     transform=aside,
                 )
             axes.set_title(f"down to {level:g} %")
-            depth_axis(axes, runs)
+            style.depth_axis(axes, runs)
             axes.tick_params(axis="x", labelsize=7)
             axes.set_ylim(0, 1.05 * limit)
         panels[0].set_ylabel("iterations to reach the training error")
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        legend(figure, *panels[0].get_legend_handles_labels())
-        caption(
+        style.legend(figure, *panels[0].get_legend_handles_labels())
+        style.caption(
             figure,
-            f"{provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "
+            f"{style.provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "
             "×: a run that did not.\nTraining error: running mean over augmented mini-batches.",
         )
     return figure

@@ -6,15 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import (
-    RC,
-    caption,
-    depth_colors,
-    depth_handles,
-    families_in,
-    legend,
-    provenance,
-)
+from analysis.figures import style
 from analysis.mechanism import at_one_look, profiles
 from analysis.statistics import family_title
 
@@ -27,9 +19,9 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         iteration: When the network was looked at; the first time if None.
     """
     table, when = at_one_look(profiles(probes, ["input_gradient_autocorrelation"]), iteration)
-    families = families_in(table)
-    colors = depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(RC):
+    families = style.families_in(table)
+    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
+    with mpl.rc_context(style.RC):
         columns = max(len(families), 1)
         figure = Figure(figsize=(1.3 + 2.5 * columns, 3.4), layout="constrained")
         panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
@@ -42,11 +34,11 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
             axes.set_title(family_title(family))
             axes.set_xlabel("lag")
         panels[0].set_ylabel("autocorrelation")
-        handles = depth_handles(colors)
-        legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        caption(
+        handles = style.depth_handles(colors)
+        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
+        style.caption(
             figure,
-            f"{provenance(probes)} {when}.\nOf the input gradient along straight lines between "
-            "images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
+            f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
+            "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
         )
     return figure

@@ -6,15 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import (
-    RC,
-    caption,
-    depth_axis,
-    families_in,
-    legend,
-    provenance,
-    style_of,
-)
+from analysis.figures import style
 from analysis.statistics import base_families, family_difference, family_title, final_errors
 
 ERRORS = {"train_error": "training error", "test_error": "test error"}
@@ -31,17 +23,17 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         option is better. Bars are 95 % intervals over seeds, where there are several.
     """
     finals = final_errors(runs)
-    options = [f for f in families_in(base_families(finals)) if f != "plain"]
-    with mpl.rc_context(RC):
+    options = [f for f in style.families_in(base_families(finals)) if f != "plain"]
+    with mpl.rc_context(style.RC):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
             axes.axhline(0, color="#444444", linewidth=0.8)
             axes.set_title(title)
-            depth_axis(axes, finals)
+            style.depth_axis(axes, finals)
             for option in options[1:]:
                 table = family_difference(finals, option, options[0], error)
-                style = style_of(option)
+                look = style.style_of(option)
                 bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
                 axes.errorbar(
                     table["depth"],
@@ -51,15 +43,15 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
                     markersize=5,
                     elinewidth=1,
                     label=f"{family_title(option)} minus {family_title(options[0])}",
-                    **style,
+                    **look,
                 )
         panels[0].set_ylabel("difference of final errors (points)")
-        legend(figure, *panels[0].get_legend_handles_labels())
+        style.legend(figure, *panels[0].get_legend_handles_labels())
         finished = runs[runs["state"] == "finished"]
         spread = (
             "Bars: 95 % intervals over seeds, paired."
             if finals["seed"].nunique() > 1
             else ("One seed: no interval.")
         )
-        caption(figure, f"{provenance(finished)} {spread}")
+        style.caption(figure, f"{style.provenance(finished)} {spread}")
     return figure

@@ -20,7 +20,7 @@ import vl_convert
 from markupsafe import Markup
 
 from analysis.figures.style import families_in, provenance
-from analysis.page import charts, curve_charts, mechanism_charts
+from analysis.page import charts, curve_charts
 from analysis.page.runs import describe_runs, shared_settings
 from analysis.statistics import add_family, family_title, final_errors
 from analysis.study import Study, machine_of
@@ -32,21 +32,20 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 @dataclass(frozen=True)
 class Figure:
-    """An interactive figure of the page.
+    """A figure of the page.
 
     Attributes:
         name: Stem of the files that hold the figure for print.
         title: Its heading.
         reading: How to read it, in a sentence or two.
-        draw: Frame to chart; None where the frame has nothing for it.
-        of_probes: Whether the frame is that of the probes rather than of the runs.
+        draw: Frame of runs to an interactive chart; None where the page shows the figure for
+            print.
     """
 
     name: str
     title: str
     reading: str
-    draw: Callable[[pd.DataFrame], alt.TopLevelMixin | None]
-    of_probes: bool = False
+    draw: Callable[[pd.DataFrame], alt.TopLevelMixin | None] | None = None
 
 
 MAIN = Figure(
@@ -71,53 +70,47 @@ FIGURES = (
         "Speed of optimisation",
         "Iterations until a training error is first reached; a mean is drawn where all seeds "
         "got there, dashes are single runs.",
-        charts.optimisation_speed,
     ),
     Figure(
         "shortcut_options",
         "Shortcut options side by side",
         "Below zero the option named first is better; bars are 95 % intervals over seeds.",
-        charts.shortcut_options,
     ),
-)
-MECHANISM = (
     Figure(
         "constructed_sibling",
         "The constructed deeper sibling (claim 3)",
         "A trained shallow network and identity layers make a deeper one with the same error, "
         "before any training. Beside it: the same trained on, and that depth from scratch.",
-        mechanism_charts.constructed_sibling,
     ),
     Figure(
         "gradient_flow",
-        "Gradient flow (claim 7)",
+        "Gradient flow at the first look (claim 7)",
         "Norms of the gradient, and the variance of the forward signal, at each layer; the "
         "control without batch norm is the one in which they should vanish or blow up.",
-        mechanism_charts.gradient_flow,
-        of_probes=True,
+    ),
+    Figure(
+        "gradient_flow_at_the_end",
+        "Gradient flow at the last look (claim 7)",
+        "The same after training.",
     ),
     Figure(
         "shattered_gradients",
         "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
         "Autocorrelation of the input gradient along lines between images; white noise has about 0 "
         "from lag 1 on.",
-        mechanism_charts.shattered_gradients,
-        of_probes=True,
     ),
     Figure(
         "layer_responses",
         "Layer responses (claim 8; He et al. 2015, Figure 7)",
         "Standard deviation of each layer's output after batch norm and before the "
         "non-linearity, over the training set.",
-        mechanism_charts.layer_responses,
-        of_probes=True,
     ),
 )
 COMPARISON = Figure(
     "side_by_side",
-    "Final training error against depth",
-    "Points are means over seeds, bars their 95 % intervals, dashes single runs.",
-    charts.side_by_side,
+    "Final errors against depth",
+    "Points are means over seeds, bars their 95 % intervals, dashes single runs. Hollow points "
+    "are networks that did not start.",
 )
 MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?", "not testable": "–"}
 
@@ -126,6 +119,7 @@ def build_page(
     study: Study,
     found: dict[str, Any],
     tables: dict[str, Titled],
+    pictures: dict[str, bytes],
     links: dict[str, str] | None = None,
 ) -> str:
     """Writes a study up as one HTML document that needs nothing else.
@@ -134,15 +128,11 @@ def build_page(
         study: Runs of one protocol.
         found: As from `verdict`.
         tables: By name, as drawn elsewhere in the report.
+        pictures: The figures for print as SVG, by name; the page shows those it has no chart of.
         links: Further reports, title to relative address.
     """
     runs = study.runs
-    specs = {
-        figure.name: _spec(figure, study.probes if figure.of_probes else runs)
-        for figure in (MAIN, *FIGURES, *MECHANISM)
-    }
-    # What a study was not made for needs no empty frame.
-    mechanism = [figure for figure in MECHANISM if specs[figure.name] is not None]
+    shown = [figure for figure in (MAIN, *FIGURES) if figure.draw or figure.name in pictures]
     several = study.of_several_machines
     return _render(
         "page.html",
@@ -150,9 +140,9 @@ def build_page(
         provenance=provenance(runs),
         found=found,
         rulings=by_ruling(found["claims"]),
-        main=MAIN,
-        figures=(*FIGURES, *mechanism),
-        specs=specs,
+        figures=shown,
+        specs={figure.name: _spec(figure, runs) for figure in shown},
+        pictures={name: _address(picture) for name, picture in pictures.items()},
         tables={name: _cells(table) for name, table in tables.items()},
         shared=shared_settings(study),
         runs=describe_runs(study),
@@ -175,13 +165,16 @@ class Compared:
     address: str
 
 
-def build_comparison(runs: pd.DataFrame, studies: Sequence[Compared], table: Titled) -> str:
+def build_comparison(
+    runs: pd.DataFrame, studies: Sequence[Compared], table: Titled, picture: bytes
+) -> str:
     """Writes a page that sets studies side by side.
 
     Args:
         runs: As from `load_runs`, with a column `study`.
         studies: In the order of the page.
         table: The differences between them.
+        picture: The figure `side_by_side` as SVG.
     """
     named = [f"{study}: {provenance(part)}" for study, part in runs.groupby("study", sort=False)]
     return _render(
@@ -189,7 +182,7 @@ def build_comparison(runs: pd.DataFrame, studies: Sequence[Compared], table: Tit
         title=" and ".join(study.name for study in studies),
         provenance=" ".join(named),
         figure=COMPARISON,
-        spec=_spec(COMPARISON, runs),
+        picture=_address(picture),
         studies=studies,
         claims=_claims_by_study(studies),
         table=_cells(table),
@@ -258,8 +251,13 @@ def _script(text: str) -> Markup:
     return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704 - a library's file
 
 
+def _address(picture: bytes) -> str:
+    """An address that holds the picture itself; as an image, it shares no ids with the page."""
+    return f"data:image/svg+xml;base64,{b64encode(picture).decode()}"
+
+
 def _spec(figure: Figure, runs: pd.DataFrame) -> Markup | None:
-    chart = figure.draw(runs)
+    chart = figure.draw and figure.draw(runs)
     if chart is None:
         return None
     # The charts bound their rows themselves.
@@ -268,9 +266,8 @@ def _spec(figure: Figure, runs: pd.DataFrame) -> Markup | None:
     spec["config"] = {"view": {"stroke": None}, "axis": {"gridColor": "#dddddd"}}
     spec["background"] = None
     spec["description"] = f"{figure.title}. {figure.reading} The tables hold the numbers."
-    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-    if "facet" in spec:
-        del spec["autosize"]
+    if "facet" not in spec:
+        spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     return _script(json.dumps(spec, separators=(",", ":")))
 
 

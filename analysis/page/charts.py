@@ -12,17 +12,8 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from analysis.figures.optimisation_speed import levels_worth_a_panel
 from analysis.figures.style import families_in, style_of
-from analysis.statistics import (
-    base_families,
-    by_cell,
-    ended,
-    family_difference,
-    family_title,
-    final_errors,
-    iterations_to_reach,
-)
+from analysis.statistics import by_cell, family_title, final_errors
 
 # With more runs, single runs are left out and means alone are drawn.
 MOST_RUNS = 75
@@ -46,129 +37,23 @@ MARKERS = {
 
 
 def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
-    """Final error against depth, the error chosen by radio buttons."""
-    finals = final_errors(runs)
-    cells, each = [], []
-    for error, title in ERRORS.items():
-        found = by_cell(finals, error).merge(_hollow(finals))
-        cells.append(found.assign(panel=title, is_error=error != "gap"))
-        each.append(finals.assign(panel=title, value=finals[error]))
-    means = pd.concat(cells).rename(columns={"mean": "value"})
-    points = pd.concat(each)[["panel", "family", "depth", "seed", "run_id", "value"]]
-    for frame in (means, points):
-        frame["series"] = frame["family"].map(family_title)
-    return _by_depth(means, points, "final error (%)", choose=True)
-
-
-def optimisation_speed(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
-    """Iterations until given training errors are reached, a panel per error."""
-    runs = ended(runs)
-    levels = levels_worth_a_panel(runs)
-    points = iterations_to_reach(runs, levels).rename(columns={"iterations": "value"})
-    points["panel"] = points["level"].map(lambda level: f"down to {level:g} %")
-    points["series"] = points["family"].map(family_title)
-    # A mean over the runs that got there would flatter where some did not.
-    groups = points.groupby(["panel", "family", "series", "depth"])["value"]
-    means = groups.agg(lambda values: values.mean(skipna=False)).reset_index()
-    order = {f"down to {level:g} %": place for place, level in enumerate(levels)}
-    means = means.sort_values("panel", key=lambda panel: panel.map(order), kind="stable")
-    return _by_depth(means.dropna(subset=["value"]), points.dropna(), "iterations to reach it")
-
-
-def shortcut_options(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
-    """Each further option minus the first, with 95 % intervals over seeds."""
-    finals = final_errors(runs)
-    options = [f for f in families_in(base_families(finals)) if f != "plain"]
-    tables = [
-        family_difference(finals, option, options[0], error).assign(
-            panel=f"{title} error",
-            is_error=False,
-            family=option,
-            series=f"{family_title(option)} minus {family_title(options[0])}",
-        )
-        for option in options[1:]
-        for error, title in MEASURES.items()
-    ]
-    columns = ["panel", "family", "series", "depth", "difference", "low", "high", "n", "is_error"]
-    table = pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
-    means = table.rename(columns={"difference": "value"})
-    return _by_depth(means, None, "difference of final errors (points)")
-
-
-def side_by_side(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
-    """Final training error against depth, a panel per study.
-
-    Args:
-        runs: As from `load_runs`, with a column `study`.
-    """
-    parts = [(study, final_errors(part)) for study, part in runs.groupby("study", sort=False)]
-    means = pd.concat(
-        [
-            by_cell(finals).merge(_hollow(finals)).assign(panel=study, is_error=True)
-            for study, finals in parts
-        ]
-    )
-    points = pd.concat([finals.assign(panel=study) for study, finals in parts])
-    means = means.rename(columns={"mean": "value"})
-    points = points.rename(columns={"train_error": "value"})
-    columns = ["panel", "family", "depth", "seed", "run_id", "value"]
-    means["series"] = means["family"].map(family_title)
-    points = points[columns].assign(series=points["family"].map(family_title))
-    return _by_depth(means, points, "final training error (%)")
-
-
-def _hollow(finals: pd.DataFrame) -> pd.DataFrame:
-    """`family, depth, hollow`: whether a network is drawn hollow, as it did not start."""
-    cells = finals.groupby(["family", "depth"])["started"].all().reset_index()
-    return cells.assign(hollow=~cells["started"]).drop(columns="started")
-
-
-def _by_depth(
-    means: pd.DataFrame, points: pd.DataFrame | None, y_title: str, choose: bool = False
-) -> alt.TopLevelMixin | None:
-    """Lines of `value` over `depth` per `series`, with intervals and each run as a tick.
-
-    Args:
-        means: `panel, family, series, depth, value`, and where there are `low, high, n` and
-            `hollow`, whether the network did not start.
-        points: `panel, family, series, depth, seed, run_id, value`, one row per run.
-        y_title: Title of the y axis.
-        choose: Whether panels are chosen by radio buttons rather than drawn side by side.
+    """Final error against depth, the error chosen by radio buttons.
 
     Returns:
-        The chart; None where there is nothing to draw.
+        The chart, with means over seeds, their intervals, and each run as a tick; None where
+        no run has finished.
     """
-    if means.empty:
+    finals = final_errors(runs)
+    if finals.empty:
         return None
-    if points is not None and points["run_id"].nunique() > MOST_RUNS:
-        points = None
-    panels = list(dict.fromkeys(means["panel"]))
-    families = families_in(means)
-    depths = sorted(int(depth) for depth in means["depth"].unique())
-    pairs = means.drop_duplicates("series").set_index("series")["family"]
-    names = sorted(pairs.index, key=lambda series: families.index(pairs[series]))
-    styles = [style_of(pairs[name]) for name in names]
-    color = alt.Color(
-        "series:N",
-        scale=alt.Scale(domain=names, range=[style["color"] for style in styles]),
-        legend=alt.Legend(title=None, symbolOpacity=1),
-    )
-    shape = alt.Shape(
-        "series:N",
-        scale=alt.Scale(
-            domain=names,
-            range=[MARKERS[s["marker"]] for s in styles],
-        ),
-        legend=alt.Legend(title=None, symbolOpacity=1),
-    )
-    means = means.assign(kind="mean")
-    several = "low" in means and means["low"].notna().any()
-    if several:
-        # An error lies between 0 and 100 %, whatever an interval of few seeds says.
-        means["bar_low"] = means["low"].clip(lower=0).where(means["is_error"], means["low"])
-        means["bar_high"] = means["high"].clip(upper=100).where(means["is_error"], means["high"])
-    data = pd.concat([means, points.assign(kind="run")]) if points is not None else means
-    data = data.round(3)
+    data = _means_and_runs(finals)
+    families = families_in(finals)
+    depths = sorted(int(depth) for depth in finals["depth"].unique())
+    names = [family_title(family) for family in families]
+    styles = [style_of(family) for family in families]
+    legend = alt.Legend(title=None, symbolOpacity=1)
+    colors = alt.Scale(domain=names, range=[style["color"] for style in styles])
+    markers = alt.Scale(domain=names, range=[MARKERS[style["marker"]] for style in styles])
     base = alt.Chart().encode(
         x=alt.X(
             "depth:Q",
@@ -178,57 +63,62 @@ def _by_depth(
             ),
             axis=alt.Axis(values=depths, grid=False),
         ),
-        y=alt.Y("value:Q", title=y_title),
-        color=color,
+        y=alt.Y("value:Q", title="final error (%)"),
+        color=alt.Color("series:N", scale=colors, legend=legend),
     )
     mean = base.transform_filter("datum.kind == 'mean'")
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="#888888").encode(y="zero:Q")
-    layers = [zero] if y_title != "iterations to reach it" else []
-    tooltip = [alt.Tooltip("series:N", title="network"), alt.Tooltip("depth:Q")]
+    bars = mean.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.2)
     value = alt.Tooltip("value:Q", format=",.2f")
-    if several:
-        layers.append(
-            mean.transform_filter("isValid(datum.low)")
-            .mark_rule(strokeWidth=1.2)
-            .encode(y="bar_low:Q", y2="bar_high:Q", tooltip=alt.value(None))
-        )
-        tooltip += [
-            alt.Tooltip("low:Q", title="95 % interval from", format=",.2f"),
-            alt.Tooltip("high:Q", title="to", format=",.2f"),
-            alt.Tooltip("n:Q", title="seeds"),
-        ]
-    layers.append(mean.mark_line(strokeWidth=1.8))
-    if points is not None:
-        layers.append(
-            base.transform_filter("datum.kind == 'run'")
-            .mark_tick(orient="horizontal", thickness=2.5, size=14, opacity=0.55)
-            .encode(tooltip=[alt.Tooltip("run_id:N", title="run"), value])
-        )
-    for filled, which in ((True, "!datum.hollow"), (False, "datum.hollow === true")):
-        if filled or ("hollow" in means and means["hollow"].any()):
-            fill = {} if filled else {"fill": "white"}
-            layers.append(
-                mean.transform_filter(which)
-                .mark_point(filled=filled, size=70, opacity=1, **fill)
-                .encode(shape=shape, tooltip=[*tooltip[:2], value, *tooltip[2:]])
-            )
-    chart: alt.TopLevelMixin
-    if choose:
-        radio = alt.binding_radio(options=panels, name="error: ")
-        shown = alt.param(name="measure", value=panels[0], bind=radio)
-        chart = (
-            alt.layer(*layers, data=data)
-            .properties(height=HEIGHT, width="container")
-            .add_params(shown)
-            .transform_filter("datum.panel == measure")
-        )
-    else:
-        chart = (
-            alt.layer(*layers, data=data)
-            .properties(height=HEIGHT)
-            .facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=len(panels))
-        )
+    tooltip = [
+        alt.Tooltip("series:N", title="network"),
+        alt.Tooltip("depth:Q"),
+        value,
+        alt.Tooltip("low:Q", title="95 % interval from", format=",.2f"),
+        alt.Tooltip("high:Q", title="to", format=",.2f"),
+        alt.Tooltip("n:Q", title="seeds"),
+    ]
+    layers = [
+        zero,
+        bars.encode(y="bar_low:Q", y2="bar_high:Q", tooltip=alt.value(None)),
+        mean.mark_line(strokeWidth=1.8),
+        base.transform_filter("datum.kind == 'run'")
+        .mark_tick(orient="horizontal", thickness=2.5, size=14, opacity=0.55)
+        .encode(tooltip=[alt.Tooltip("run_id:N", title="run"), value]),
+        mean.mark_point(size=60, opacity=1, strokeWidth=2).encode(
+            shape=alt.Shape("series:N", scale=markers, legend=legend),
+            fill=alt.condition(
+                "datum.started", alt.Fill("series:N", scale=colors), alt.value("white")
+            ),
+            tooltip=tooltip,
+        ),
+    ]
+    panels = list(ERRORS.values())
+    radio = alt.binding_radio(options=panels, name="error: ")
+    chart = (
+        alt.layer(*layers, data=data)
+        .properties(height=HEIGHT, width="container")
+        .add_params(alt.param(name="measure", value=panels[0], bind=radio))
+        .transform_filter("datum.panel == measure")
+    )
     return switched(chart, families, [])
+
+
+def _means_and_runs(finals: pd.DataFrame) -> pd.DataFrame:
+    """What the chart draws, long: `kind`, "mean" or "run", and for each error a `panel`."""
+    started = finals.groupby(["family", "depth"])["started"].all().reset_index()
+    parts = []
+    for error, title in ERRORS.items():
+        means = by_cell(finals, error).merge(started).rename(columns={"mean": "value"})
+        # An error lies between 0 and 100 %, whatever an interval of few seeds says.
+        low, high = (None, None) if error == "gap" else (0, 100)
+        bars = means[["low", "high"]].clip(low, high).add_prefix("bar_")
+        parts.append(means.join(bars).assign(panel=title, kind="mean"))
+        if finals["run_id"].nunique() <= MOST_RUNS:
+            runs = finals[["family", "depth", "seed", "run_id"]]
+            parts.append(runs.assign(panel=title, kind="run", value=finals[error]))
+    data = pd.concat(parts, ignore_index=True).round(3)
+    return data.assign(series=data["family"].map(family_title))
 
 
 def switched(

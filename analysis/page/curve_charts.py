@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 
 from analysis.figures.learning_curves import drawn_runs, error_window, milestones
@@ -158,7 +159,7 @@ def _curves(runs: pd.DataFrame) -> pd.DataFrame:
     curves = drawn_parts.reindex(columns=columns)
     layers, stuck = curves["depth"].astype(str) + " layers", at_chance(runs)
     networks = zip(curves["family"], curves["depth"], curves["kind"] == "paper", strict=True)
-    grey = [(family, depth) in stuck and not paper for family, depth, paper in networks]
+    grey = np.array([network[:2] in stuck and not network[2] for network in networks])
     return curves.assign(
         series=curves["family"].map(family_title),
         layers=layers,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.protocol import flat
 from analysis.statistics import final_errors
 from analysis.study import Study, machine_of
 from resnet_study.runs import RunFolder
@@ -15,20 +16,9 @@ WIDTH, HEIGHT = 300, 80
 MOST_POINTS = 60
 
 
-def settings(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as dotted keys and text."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= settings(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = "null" if value is None else str(value)
-    return flat
-
-
 def shared_settings(study: Study) -> dict[str, str]:
     """The settings in which all runs agree."""
-    all_settings = [settings(config.to_mapping()) for config in study.configs.values()]
+    all_settings = [flat(config.to_mapping()) for config in study.configs.values()]
     if not all_settings:
         return {}
     first, *others = all_settings
@@ -47,7 +37,7 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
     described = []
     for run_id, config in study.configs.items():
         manifest, curve = study.manifests[run_id], curves.get(run_id)
-        own = settings(config.to_mapping())
+        own = flat(config.to_mapping())
         final = finals.loc[run_id] if run_id in finals.index else None
         iterations = 0 if curve is None else int(curve["iteration"].max())
         host, device = machine_of(manifest)
