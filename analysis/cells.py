@@ -227,7 +227,7 @@ def _reached(runs: pd.DataFrame) -> pd.DataFrame:
     reached = statistics.iterations_to_reach(runs, LEVELS)
     first = reached["run_id"].map(runs.groupby("run_id")["train_error"].first())
     # Figure 6 begins at 20 %, with rows just below that.
-    return reached[first > reached["level"] - 1]
+    return reached[first > reached["level"] - 1].astype({"level": int})
 
 
 def _of_finished(probes: pd.DataFrame | None, measures: Sequence[str]) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def rule(cells: Cells, _: str) -> Outcome:
         confidence=rules.WITHIN,
         n=min(each.n for each in over),
         towards=-1,
-        between=None if gains else "option A is not shown to gain on plain here",
+        between=["option A is not shown to gain on plain here"] * (not gains),
     )
 
 

@@ -22,7 +22,6 @@ from analysis.claims.rules import Claim, Leaning, Outcome
 
 # Before half of the paper's training, the share of D that a residual network may lose.
 SHARE = 0.1
-NO_DEGRADATION = "plain networks are not shown to degrade here"
 
 
 def rule(cells: Cells, option: str) -> Outcome:
@@ -60,7 +59,7 @@ def rule(cells: Cells, option: str) -> Outcome:
         n=min(each.n for each in (*over, *ahead)),
         towards=-1,
         unless=rules.did_not_start(cells, family, beyond=shared[0]),
-        between=None if degrades else NO_DEGRADATION,
+        between=["plain networks are not shown to degrade here"] * (not degrades),
     )
 
 

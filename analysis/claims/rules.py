@@ -72,7 +72,7 @@ class Outcome:
         unless: What keeps an outcome that speaks for the claim undecided.
         against_unless: What keeps one that speaks against it undecided, beside what holds for
             all claims.
-        between: Why the data say neither; None for the usual reasons.
+        between: Why the data say neither, beside the usual reasons.
     """
 
     leaning: Leaning
@@ -86,7 +86,7 @@ class Outcome:
     closing: Quantity | None = None
     unless: Sequence[str] = ()
     against_unless: Sequence[str] = ()
-    between: str | None = None
+    between: Sequence[str] = ()
 
     @property
     def seeds(self) -> int:
@@ -119,7 +119,7 @@ class Outcome:
         if self.leaning == Leaning.FOR:
             return list(self.unless)
         if self.leaning == Leaning.NEITHER:
-            return [self.between or (_few(1) if self.seeds == 1 else SPANS)]
+            return [*[_few(1)] * (self.seeds == 1), *self.between] or [SPANS]
         seeds = [_few(self.seeds)] if self.seeds < SEEDS else []
         return [*seeds, *self.too_little(), *self.against_unless]
 
@@ -214,8 +214,9 @@ def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
     if outcome.leaning != Leaning.NEITHER and not reasons:
         ruling = Ruling.SUPPORTED if outcome.leaning == Leaning.FOR else Ruling.CONTRADICTED
         return Verdict(label, claim, ruling, (), outcome)
-    seeds_alone = {_few(outcome.seeds), SPANS}.issuperset(reasons)
-    command = _more_seeds(cells.experiment, outcome.seeds) if seeds_alone else at_scale
+    seeds_first = reasons[0] == _few(1) and outcome.leaning == Leaning.NEITHER
+    more = seeds_first or {_few(outcome.seeds), SPANS}.issuperset(reasons)
+    command = _more_seeds(cells.experiment, outcome.seeds) if more else at_scale
     return Verdict(label, claim, Ruling.UNDECIDED, reasons, outcome, command)
 
 

@@ -42,7 +42,7 @@ def rule(cells: Cells, option: str) -> Outcome:
         confidence=rules.WITHIN,
         n=over.n,
         towards=+1,
-        between=None if gains else "two layers per block are not shown to gain on plain here",
+        between=["two layers per block are not shown to gain on plain here"] * (not gains),
     )
 
 

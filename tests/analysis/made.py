@@ -1,11 +1,15 @@
 """Runs made of numbers, and recorded runs with something changed."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from analysis.cells import Cell, Cells
+from analysis.claims import Claim, Verdict
+from analysis.claims.rules import judged
 from tests.conftest import FIXTURES
 
 RECORDED = FIXTURES / "runs"
@@ -62,3 +66,38 @@ def change_curve(run: Path, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> Non
     frame = pd.read_csv(run / "metrics.csv", dtype=str, keep_default_na=False)
     edit(frame).to_csv(run / "metrics.csv", index=False)
     change(run, metrics=None)
+
+
+def cell(
+    family: str,
+    depth: int,
+    *train: float,
+    test: Sequence[float] | None = None,
+    spread: float = 0.1,
+    **fields: Any,
+) -> Cell:
+    """A cell of the paper's training: final training errors by seed, and test errors.
+
+    Clean training errors are the running ones, and without `test` test errors, too.
+    """
+    errors = dict(enumerate(map(float, train)))
+    tests = errors if test is None else dict(enumerate(map(float, test)))
+    final = {
+        "train_error": errors,
+        "clean_train_error": errors,
+        "test_error": tests,
+        "gap": {seed: tests[seed] - errors[seed] for seed in errors},
+    }
+    runs = tuple(f"{family}-{depth}-{seed}" for seed in errors)
+    usual = {"training": 1.0, "rate_fell": True, "final": final}
+    return Cell(family, depth, runs=runs, spread=dict.fromkeys(final, spread), **usual | fields)
+
+
+def at_chance(family: str, depth: int) -> Cell:
+    """A cell of three seeds that did not start."""
+    return cell(family, depth, 90, 90, 90, why_not=dict.fromkeys(range(3), "at chance"))
+
+
+def verdict_of(claim: Claim, *found: Cell, option: int = 0) -> Verdict:
+    """The verdict on a claim from some cells; `option` counts those of a claim with several."""
+    return judged(claim, Cells({(each.family, each.depth): each for each in found}))[option]
