@@ -111,7 +111,7 @@ def _verdicts(words: str) -> str:
         label, *names = row.split()
         cells = ["–" if name == "-" else _cell(label, name) for name in names]
         found = _claim(next(name for name in names if name != "-"), label)
-        claim = f"**{found['claim']}** {found['paper']}"
+        claim = f"**{found['claim']}** Paper: {found['paper']}"
         lines.append(f"| {label} | {claim} | {' | '.join(cells)} |\n")
     return "".join(lines)
 

@@ -341,7 +341,7 @@ def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataF
         `iterations` is interpolated between the first logged row at or below the level and
         the row before it, and missing where the run has not reached the level.
     """
-    runs = add_family(runs).dropna(subset=["train_error"])
+    runs = add_family(runs).dropna(subset=["train_error"]).reset_index(drop=True)
     each = runs.drop_duplicates("run_id")[["run_id", "family", "depth", "seed"]]
     before = runs.groupby("run_id")[["iteration", "train_error"]].shift()
     parts = [each[:0].assign(level=0.0, iterations=0.0)]

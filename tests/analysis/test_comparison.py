@@ -25,7 +25,7 @@ def test_two_studies_are_set_side_by_side_on_shared_axes(drawn, runs, tmp_path):
         change_curve(run, lambda f: f.assign(train_error=f["train_error"].astype(float) - 10))
     report = drawn(*folders)
     assert f"page: {report.output}/index.html" in report.printed
-    assert "side_by_side.pdf" in report.printed
+    assert "side_by_side" in report.printed
     table = report.table("comparison")
     assert set(table["comparison"]) == {"two minus one"}
     training, test = (table[table["error"] == error] for error in ("training", "test"))

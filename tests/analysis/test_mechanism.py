@@ -109,5 +109,5 @@ def test_the_report_has_what_the_experiment_has(drawn, report):
     for name in ("constructed_sibling", "gradient_flow", "shattered_gradients", "layer_responses"):
         for each, expected in ((found, True), (report, False)):
             assert (name in each.printed) == expected
-            assert (f'id="spec-{name}"' in each.page.source) == expected
+            assert (f'<figure id="{name}">' in each.page.source) == expected
     assert "gradient_flow_at_the_end" in found.printed

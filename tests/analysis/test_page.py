@@ -29,7 +29,9 @@ def test_the_page_answers_first_and_holds_every_part(report, runs):
     )]  # fmt: skip
     assert places == sorted(places)
     for claim in report.verdict["claims"]:
-        assert all(claim[name] in text for name in ("claim", "rule", "finding"))
+        rule = claim["rule"].values()
+        words = [claim[name] for name in ("label", "claim", "statement", "quantity", "paper")]
+        assert all(part in text for part in (*words, *rule))
     assert "Nothing: every network of the grid has finished" in text
     assert absent_cells(runs) == []
     part = runs[~((runs["kind"] == "plain") & (runs["depth"] == 14))]

@@ -101,14 +101,48 @@ def test_studies_and_families_are_compared_cell_by_cell_and_seed_by_seed(finals)
     assert statistics.family_difference(finals, "residual-B", "plain").empty
 
 
-def test_the_verdict_says_depths_errors_points_and_seeds(runs):
+def test_the_verdict_says_depths_errors_and_points_of_networks_that_started(runs):
     found = verdict(runs)
+    assert found["format"] == 2
     assert found["families"]["plain"]["training"]["errors"] == [42.5, 90]
-    first, second, *_ = summary(found)
-    assert first.startswith("plain: training error 42.5 % at 20 layers, 90.0 % at 110 (+47.5 p")
-    assert second.endswith("one seed: no interval)")
-    first, *_ = summary(verdict(runs[runs["depth"] == 20]))
-    assert first == "no family has finished runs at two depths: no verdict"
+    assert summary(found)[0] == (
+        "On embedded shapes, from 20 to 110 layers: +47.5 points of training error for plain "
+        "networks (42.5 → 90.0 %) and +8.0 points for residual A networks (13.0 → 21.0 %)."
+    )
+    deeper = study({("plain", 1202): [[90.0] * 20]}, started=False)
+    failed = study({("plain", 56): [7.0]}, state="failed", started=True)
+    more = pd.concat([runs.assign(started=True), deeper, failed])
+    found = verdict(more)
+    assert found["answer"].startswith("On embedded shapes, from 20 to 110 layers: +47.5 points")
+    assert found["answer"].endswith(
+        " Did not start (training loss at chance): plain at 1202 layers. Not finished (failed): "
+        "plain at 56 layers."
+    )
+    assert found["not_started"] == [
+        {"family": "plain", "depth": 56, "seeds": {0: "failed"}},
+        {"family": "plain", "depth": 1202, "seeds": {0: "at chance"}},
+    ]
+    answer = verdict(runs[runs["depth"] == 20])["answer"]
+    assert answer == "On embedded shapes, no family has started at two depths: there is no answer."
+
+
+def test_variants_do_not_count_as_the_study_itself(runs):
+    """Xavier's plain networks must not enter the degradation of He's."""
+    other = study({("plain", 20): [1, 1], ("plain", 110): [1, 1]}, variant="Xavier")
+    both = pd.concat([runs, other.assign(run_id="x-" + other["run_id"])])
+    assert verdict(both)["answer"] == verdict(runs)["answer"]
+    effects = [[claim["effect"] for claim in verdict(each)["claims"]] for each in (both, runs)]
+    assert effects[0] == effects[1]
+
+
+def test_no_row_before_the_last_fall_of_the_rate_is_part_of_the_end():
+    curve = study({("plain", 20): [[9.0] * 10 + [5.0] * 9 + [3.0]]}, phase=0)
+    fell = curve.assign(phase=(curve["iteration"] > 190).astype(int))
+    ends = [statistics.final_errors(each)["train_error"].tolist() for each in (curve, fell)]
+    assert ends == [[4.0], [3.0]]
+    # The end of the first phase is its last tenth; a rate that never falls has none.
+    assert statistics.first_phase_errors(fell)["train_error"].tolist() == [5.0]
+    assert statistics.first_phase_errors(curve).empty
 
 
 def test_trend_equals_kendalls_tau_by_hand():
@@ -121,7 +155,7 @@ def test_trend_equals_kendalls_tau_by_hand():
     assert trend.loc["plain", "p_value"] == stats.kendalltau(depths, errors["plain"]).pvalue
 
 
-def test_iterations_to_reach_is_the_first_row_at_or_below():
+def test_iterations_to_reach_lie_between_the_row_above_and_the_first_at_or_below():
     curve = study({("plain", 20): [[90.0, 80.0, 50.0, 60.0, 40.0]]})
-    reached = statistics.iterations_to_reach(curve, (80.0, 55.0, 10.0))["iterations"].tolist()
-    assert reached == pytest.approx([20, 30, np.nan], nan_ok=True)
+    reached = statistics.iterations_to_reach(curve, (95.0, 80.0, 56.0, 10.0))["iterations"].tolist()
+    assert reached == pytest.approx([10, 20, 28, np.nan], nan_ok=True)
