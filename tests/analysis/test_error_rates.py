@@ -7,7 +7,7 @@ from tests.analysis.simulated import RULES, SEEDS, Noise, bound
 
 pytestmark = pytest.mark.slow
 
-STUDIES = 400
+STUDIES = 300
 
 
 @pytest.mark.parametrize("n", SEEDS)
