@@ -193,11 +193,12 @@ class Verdict:
 def judged(claim: Claim, cells: Cells) -> list[Verdict]:
     """Judges one claim: once, or once for each shortcut option that was run."""
     options = cells.options or ["A"]
-    verdicts = [_judged(claim, cells, option) for option in options]
+    verdicts = (_judged(claim, cells, option) for option in options)
     if claim.each_option:
         return [replace(v, label=f"{v.label}-{o}") for v, o in zip(verdicts, options, strict=True)]
     # The first option of which everything needed was run.
-    return [next((v for v in verdicts if "not run" not in v.statement), verdicts[0])]
+    first = next(verdicts)
+    return [next((v for v in (first, *verdicts) if "not run" not in v.statement), first)]
 
 
 def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
