@@ -125,12 +125,9 @@ def _report(studies: Sequence[Study], output: Path) -> None:
         part = replace(study.part(ids), name=f"{study.name} {settings}".strip())
         found, written = write_report(part, place, links)
         first = part.runs.iloc[0]
-        title = f"{first['data']}, schedule {first['schedule']}"
-        print(
-            f"\n{title}{f', {settings}' if settings else ''}: {len(ids)} run{'s' * (len(ids) > 1)}"
-        )
-        for line in summary(found):
-            print(f"  {line}")
+        title = filter(None, [first["data"], f"schedule {first['schedule']}", settings])
+        print(f"\n{', '.join(title)}: {len(ids)} run{'s' * (len(ids) > 1)}")
+        print("\n".join(f"  {line}" for line in summary(found)))
         _say_where(written)
 
 

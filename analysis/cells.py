@@ -80,12 +80,8 @@ class Cell:
 
     def error(self, measure: str) -> Quantity:
         """A final error in percent, or the gap in points."""
-        return self.quantity(
-            measure,
-            self.final.get(measure, {}),
-            self.first_phase.get(measure, {}),
-            self.spread.get(measure, np.nan),
-        )
+        values, first = (known.get(measure, {}) for known in (self.final, self.first_phase))
+        return self.quantity(measure, values, first, self.spread.get(measure, np.nan))
 
     @property
     def train(self) -> Quantity:

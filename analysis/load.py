@@ -207,9 +207,11 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
     if not whole:
         raise StudyError("manifest", path, "is damaged: versions, resumed or machines are odd")
     for scores in _values(manifest.get("evaluation") or {}):
-        if not (isinstance(scores, dict) and {"error", "top5_error"} <= scores.keys()):
-            raise StudyError("manifest", path, "is damaged: its evaluation is odd")
-        if not all(isinstance(scores[key] or 0.0, int | float) for key in ("error", "top5_error")):
+        numbers = isinstance(scores, dict) and all(
+            isinstance(scores.get(key, "missing") or 0.0, int | float)
+            for key in ("error", "top5_error")
+        )
+        if not numbers:
             raise StudyError("manifest", path, "is damaged: its evaluation is odd")
     for part in [*(manifest.get("former_machines") or []), manifest]:
         processes, hosts = part.get("processes", 1), part.get("hosts", [])

@@ -11,15 +11,15 @@ from tests.conftest import CHECKOUT
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "runs/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "runs/README.md", "docs/verdicts.md"])
 def test_numbers_and_verdicts_are_those_of_the_recorded_runs(page):
     text = (CHECKOUT / page).read_text(encoding="utf-8")
     assert filled(text) == text, "python -m analysis.readme makes it anew"
 
 
 def test_each_number_of_the_study_is_in_a_marked_part():
-    marks = re.findall(r"<!-- (\w+)(?: \d+)?: ", README)
-    claims = ["claim"] * 10
+    marks = re.findall(r"<!-- (\w+)(?: [\w-]+)?: ", README)
+    claims = ["claim"] * 11
     assert marks == ["answer", "overview", "rates", "verdicts", *claims, "trial", "benchmark"]
     assert len(list(PART.finditer(README))) == len(marks)
 

@@ -11,12 +11,9 @@ from analysis.claims.rules import Claim, Leaning, Ruling, Verdict, judged
 
 def _registered() -> tuple[Claim, ...]:
     """The claim of each module of this package that has one, by number and part."""
-    modules = (
-        importlib.import_module(f"{__name__}.{found.name}")
-        for found in pkgutil.iter_modules(__path__)
-    )
-    claims = [module.CLAIM for module in modules if hasattr(module, "CLAIM")]
-    return tuple(sorted(claims, key=lambda claim: (claim.number, claim.part)))
+    names = [f"{__name__}.{found.name}" for found in pkgutil.iter_modules(__path__)]
+    claims = [getattr(importlib.import_module(name), "CLAIM", None) for name in names]
+    return tuple(sorted(filter(None, claims), key=lambda claim: (claim.number, claim.part)))
 
 
 CLAIMS = _registered()

@@ -32,7 +32,7 @@ def rule(cells: Cells, option: str) -> Outcome:
     shared = rules.need_started(probed, ["plain", family], 1, what)
     depths = rules.need_started(probed, [family], 2, what)
     rests_on = [cells["plain", d] for d in shared] + [cells[family, d] for d in depths]
-    rules.need_training(rests_on, rules.HALF, "a half is needed")
+    rules.need_half(rests_on)
     residual = {depth: _log(cells[family, depth]) for depth in depths}
     ratios = {
         f"residual to plain at {d} layers": residual[d] - _log(cells["plain", d]) for d in shared

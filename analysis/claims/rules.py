@@ -105,11 +105,10 @@ class Outcome:
         earlier = now if (first := moving.in_first_phase) is None else first
         closing = self.towards * (now - earlier) > 0 and abs(now) < CLOSING * abs(earlier)
         training = f"{percent(self.training)} of the paper's training, a quarter is needed"
+        fell = all(cell.rate_fell for cell in self.rests_on)
         found = {
             training: self.training < QUARTER,
-            "the learning rate has not fallen to a tenth": not all(
-                cell.rate_fell for cell in self.rests_on
-            ),
+            "the learning rate has not fallen to a tenth": not fell,
             f"the gap is closing, from {earlier:+.1f} in the rate's first phase": closing,
         }
         return [reason for reason, holds in found.items() if holds]
@@ -259,10 +258,11 @@ def need_started(cells: Cells, families: Sequence[str], count: int, what: str) -
     return depths
 
 
-def need_training(cells: Sequence[Cell], share: float, words: str) -> None:
-    """Raises `NotTestable` where the cells have less than a share of the paper's training."""
-    if (training := training_of(cells)) < share:
-        raise NotTestable(f"too short: {percent(training)} of the paper's training, {words}")
+def need_half(cells: Sequence[Cell]) -> None:
+    """Raises `NotTestable` where the cells have less than half of the paper's training."""
+    if (training := training_of(cells)) < HALF:
+        known = f"{percent(training)} of the paper's training"
+        raise NotTestable(f"too short: {known}, a half is needed")
 
 
 def need_seeds(quantities: Sequence[Quantity]) -> None:

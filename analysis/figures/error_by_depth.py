@@ -73,7 +73,9 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
             transform=aside,
             **look,
         )
-        unstarted = line[line["depth"].isin(_not_started(finals, family))]
+        unstarted = line.merge(
+            finals.loc[~finals["started"], ["family", "depth"]].drop_duplicates()
+        )
         axes.plot(
             unstarted["depth"],
             unstarted["mean"],
@@ -99,11 +101,6 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
             )
     style.depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
-
-
-def _not_started(finals: pd.DataFrame, family: str) -> pd.Series:
-    """Depths at which a family has not started."""
-    return finals.loc[(finals["family"] == family) & ~finals["started"], "depth"]
 
 
 def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:

@@ -138,6 +138,7 @@ def build_page(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
         provenance=provenance(runs),
+        vega=_vega(),
         found=found,
         rulings=by_ruling(found["claims"]),
         figures=shown,
@@ -181,6 +182,7 @@ def build_comparison(
         "comparison.html",
         title=" and ".join(study.name for study in studies),
         provenance=" ".join(named),
+        vega="",
         figure=COMPARISON,
         picture=_address(picture),
         studies=studies,
@@ -209,7 +211,6 @@ def _render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(
         style=_file("page.css"),
         script=_file("page.js"),
-        vega=_vega(),
         datatables=_datatables(),
         marks=MARKS,
         **values,
