@@ -23,9 +23,6 @@ DESCRIPTION = (
     "variant", "settings",
 )  # fmt: skip
 
-# What a row says of the run beside its metrics, from its configuration and manifest.
-DERIVED = ("phase", "started")
-
 # A network has left chance where its loss is below this share of that of a guess, ln(classes).
 # Recorded losses of the last tenth leave a gap between 2.248 and 2.271 of ten classes: 0.98
 # gives 2.257.
@@ -133,7 +130,7 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
     return Study(
         name or path.resolve().name,
         path,
-        _joined(frames, described, (*METRICS, *DERIVED)),
+        _joined(frames, described, (*METRICS, "phase", "started")),
         configs,
         manifests,
         damaged,

@@ -64,7 +64,7 @@ def _part(found: re.Match[str]) -> str:
         "rates": lambda: text_as_markdown(rates(recorded(*names))),
         "benchmark": lambda: _speeds(*names),
         "trial": lambda: text_as_markdown(_trial(recorded(*names))),
-        "answer": lambda: _wrapped(f"**{_verdict(*names)['answer']}**"),
+        "answer": lambda: _answer(*names),
         "verdicts": lambda: _verdicts(words),
         "claim": lambda: _finding(label, *names),
         "rules": _rules,
@@ -101,6 +101,11 @@ def _trial(study: Study) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _answer(name: str) -> str:
+    found = _verdict(name)
+    return _wrapped(" ".join([f"**{found['answer']}**", *found["remarks"]]))
 
 
 def _verdicts(words: str) -> str:

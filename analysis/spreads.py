@@ -50,9 +50,5 @@ def spread(under: str, family: str, depth: int, error: str, value: float) -> flo
         error: "train_error", "clean_train_error", "test_error" or "gap".
         value: The error in percent, or the gap in points.
     """
-    recorded = _recorded().get((under, family, depth, error))
-    if recorded is not None:
-        return recorded
-    if under == "CIFAR-10":
-        return PAPER[error]
-    return max(LEAST, SHARE * abs(value))
+    usual = PAPER[error] if under == "CIFAR-10" else max(LEAST, SHARE * abs(value))
+    return _recorded().get((under, family, depth, error), usual)

@@ -33,13 +33,13 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
     states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
     return {
         "format": FORMAT,
-        "answer": answer(runs, finals, cells.not_started),
+        "answer": answer(runs, finals),
+        "remarks": _not_started(cells.not_started),
         "not_started": [
             {"family": cell.family, "depth": cell.depth, "seeds": cell.why_not}
             for cell in cells.not_started
         ],
-        "rule": "error at the greatest depth that started minus error at the smallest, in points; "
-        "95 % interval over seeds, paired",
+        "rule": "final error at the greatest depth that started minus at the smallest, in points",
         "runs": sorted(finals["run_id"]),
         "left_out": states[states != "finished"].to_dict(),
         "families": _families(finals[finals["started"]]),
@@ -102,8 +102,8 @@ def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def answer(runs: pd.DataFrame, finals: pd.DataFrame, not_started: Sequence[Cell]) -> str:
-    """What depth does to the training error of each family, and which did not start.
+def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
+    """What depth does to the training error of each family, in one sentence.
 
     Depths are the smallest and the greatest at which plain networks started; a family without
     these is compared at its own.
@@ -118,9 +118,8 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame, not_started: Sequence[Cell]
         ends = errors[errors["depth"].isin([plain.min(), plain.max()])]
         compared = ends if ends["depth"].nunique() == 2 else errors
         rows += statistics.degradation(compared.assign(family=family)).to_dict("records")
-    tail = "".join(f" {line}" for line in _not_started(not_started))
     if not rows:
-        return f"On {data}, no family has started at two depths: there is no answer.{tail}"
+        return f"On {data}, no family has started at two depths: there is no answer."
     depths = {(row["shallow"], row["deep"]) for row in rows}
     parts: list[str] = []
     for row in rows:
@@ -133,7 +132,7 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame, not_started: Sequence[Cell]
     listed = ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1]
     shallow, deep = next(iter(depths))
     start = f"from {shallow} to {deep} layers" if len(depths) == 1 else "with more layers"
-    return f"On {data}, {start}: {listed}.{tail}"
+    return f"On {data}, {start}: {listed}."
 
 
 def _not_started(cells: Sequence[Cell]) -> list[str]:
@@ -153,13 +152,13 @@ def _not_started(cells: Sequence[Cell]) -> list[str]:
 
 def by_ruling(claims: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Verdicts grouped in the order in which they are shown; each group with its name."""
-    groups = [(str(r), [c for c in claims if c["verdict"] == r]) for r in Ruling]
-    return [(name, found) for name, found in groups if found]
+    groups = {str(r): [claim for claim in claims if claim["verdict"] == r] for r in Ruling}
+    return [(ruling, found) for ruling, found in groups.items() if found]
 
 
 def summary(verdict: dict[str, Any]) -> list[str]:
     """The answer, then a paragraph for each claim: verdict, numbers, and the paper's side."""
-    lines = [verdict["answer"]]
+    lines = [verdict["answer"], *verdict["remarks"]]
     for ruling, claims in by_ruling(verdict["claims"]):
         lines.append(f"{ruling}:")
         for claim in claims:

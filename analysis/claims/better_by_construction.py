@@ -26,7 +26,8 @@ def rule(cells: Cells, _: str) -> Outcome:
     """Compares the deepest construction with the same depth trained from scratch."""
     built, shallow, scratch = _compared(cells)
     # The construction's error is the shallow network's, and so is its spread.
-    made = built.quantity("untrained", built.untrained, spread=shallow.spread["clean_train_error"])
+    spread = shallow.spread.get("clean_train_error", float("nan"))
+    made = built.quantity("untrained", built.untrained, spread=spread)
     apart = made - shallow.quantity("evaluated", shallow.evaluated)
     effect = scratch.error("clean_train_error") - made
     rules.need_seeds([apart, effect])

@@ -58,7 +58,7 @@ def rule(cells: Cells, option: str) -> Outcome:
         confidence=rules.WITHIN,
         n=min(each.n for each in (*over, *ahead)),
         towards=-1,
-        unless=rules.did_not_start(cells, family, beyond=shared[0]),
+        unless=rules.did_not_start(cells, family),
         between=["plain networks are not shown to degrade here"] * (not degrades),
     )
 

@@ -236,13 +236,10 @@ def training_of(cells: Sequence[Cell]) -> float:
     return min(cell.training for cell in cells)
 
 
-def did_not_start(cells: Cells, *families: str, beyond: int = 0) -> list[str]:
-    """A text for each network of these families, deeper than `beyond`, that did not start."""
-    return [
-        f"did not start: {cell.name}"
-        for cell in cells.not_started
-        if cell.depth > beyond and (cell.family in families or not families)
-    ]
+def did_not_start(cells: Cells, *families: str) -> list[str]:
+    """A text for each network of these families, or of all, that did not start."""
+    found = [cell for cell in cells.not_started if cell.family in families or not families]
+    return [f"did not start: {cell.name}" for cell in found]
 
 
 def need_started(cells: Cells, families: Sequence[str], count: int, what: str) -> list[int]:

@@ -69,6 +69,8 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
                     color=look["color"],
                     markersize=5,
                     alpha=0.7,
+                    # As shapes, many marks would be most of the page.
+                    rasterized=len(part) > 100,
                     transform=aside,
                 )
                 never = part[part["iterations"].isna()]["depth"]

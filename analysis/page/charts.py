@@ -69,6 +69,7 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     mean = base.transform_filter("datum.kind == 'mean'")
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color="#888888").encode(y="zero:Q")
     bars = mean.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.2)
+    several = bool(data["low"].notna().any())
     value = alt.Tooltip("value:Q", format=",.2f")
     tooltip = [
         alt.Tooltip("series:N", title="network"),
@@ -80,7 +81,7 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     ]
     layers = [
         zero,
-        bars.encode(y="bar_low:Q", y2="bar_high:Q", tooltip=alt.value(None)),
+        *[bars.encode(y="bar_low:Q", y2="bar_high:Q", tooltip=alt.value(None))] * several,
         mean.mark_line(strokeWidth=1.8),
         base.transform_filter("datum.kind == 'run'")
         .mark_tick(orient="horizontal", thickness=2.5, size=14, opacity=0.55)
@@ -117,8 +118,8 @@ def _means_and_runs(finals: pd.DataFrame) -> pd.DataFrame:
         if finals["run_id"].nunique() <= MOST_RUNS:
             runs = finals[["family", "depth", "seed", "run_id"]]
             parts.append(runs.assign(panel=title, kind="run", value=finals[error]))
-    data = pd.concat(parts, ignore_index=True).round(3)
-    return data.assign(series=data["family"].map(family_title))
+    data = pd.concat(parts, ignore_index=True)
+    return data.round(3).assign(series=data["family"].map(family_title))
 
 
 def switched(

@@ -1,9 +1,14 @@
 """Figures draw the numbers they are given, and say what they were made from."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 
 from analysis.figures import error_by_depth, learning_curves, optimisation_speed, shortcut_options
+from analysis.figures.style import NOT_STARTED
+from analysis.page.charts import error_by_depth as depth_chart
+from analysis.page.curve_charts import learning_curves as curve_chart
 from analysis.statistics import (
     family_difference,
     final_errors,
@@ -124,3 +129,31 @@ def test_options_are_drawn_as_differences_with_bars(runs):
         assert list(line.get_ydata()) == pytest.approx(table["difference"].tolist())
         ends = [segment[:, 1] for segment in bars.get_segments()]
         np.testing.assert_allclose(ends, table[["low", "high"]])
+
+
+def test_networks_that_did_not_start_are_grey_or_hollow_and_named(runs):
+    stuck = runs.assign(started=(runs["kind"] != "plain") | (runs["depth"] != 14))
+    figure = learning_curves(stuck)
+    grey = to_rgba(NOT_STARTED)
+    drawn = [
+        {to_rgba(line.get_color()) for line in axes.get_lines() if len(line.get_xdata()) > 2}
+        for axes in figure.axes
+    ]
+    assert [grey in colors for colors in drawn] == [True, False, False]
+    assert len(drawn[0]) == 2
+    assert "Grey: did not start (training loss at chance): plain at 14 layers." in (
+        " ".join(figure.get_supxlabel().split())
+    )
+    assert "did not start" in [text.get_text() for text in figure.legends[0].get_texts()]
+    curves_ = pd.DataFrame(next(iter(curve_chart(stuck).to_dict()["datasets"].values())))
+    shades = curves_.groupby(["family", "depth"])["shade"].unique().map(list)
+    assert shades["plain", 14] == ["did not start"]
+    assert shades["plain", 8] == shades["residual-A", 8] == ["8 layers"]
+    figure = error_by_depth(stuck)
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert [list(line.get_xdata()) for line in hollow if len(line.get_xdata())] == [[14]]
+    assert "Hollow: did not start." in " ".join(figure.get_supxlabel().split())
+    assert "Hollow" not in error_by_depth(runs.assign(started=True)).get_supxlabel()
+    points = pd.DataFrame(next(iter(depth_chart(stuck).to_dict()["datasets"].values())))
+    means = points[(points["kind"] == "mean") & ~points["started"].astype(bool)]
+    assert set(zip(means["family"], means["depth"], strict=True)) == {("plain", 14)}

@@ -114,10 +114,11 @@ def test_the_verdict_says_depths_errors_and_points_of_networks_that_started(runs
     more = pd.concat([runs.assign(started=True), deeper, failed])
     found = verdict(more)
     assert found["answer"].startswith("On embedded shapes, from 20 to 110 layers: +47.5 points")
-    assert found["answer"].endswith(
-        " Did not start (training loss at chance): plain at 1202 layers. Not finished (failed): "
-        "plain at 56 layers."
-    )
+    assert found["remarks"] == [
+        "Did not start (training loss at chance): plain at 1202 layers.",
+        "Not finished (failed): plain at 56 layers.",
+    ]
+    assert summary(found)[1:3] == found["remarks"]
     assert found["not_started"] == [
         {"family": "plain", "depth": 56, "seeds": {0: "failed"}},
         {"family": "plain", "depth": 1202, "seeds": {0: "at chance"}},

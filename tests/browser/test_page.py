@@ -74,6 +74,11 @@ def lines(page, name):
     return chart(page, name).locator(".mark-line.role-mark path")
 
 
+def pixels(page, name):
+    """The width of a figure for print, which is 0 where the picture cannot be read."""
+    return page.locator(f"#{name} img").evaluate("picture => picture.naturalWidth")
+
+
 def choices(page, name, labels):
     """The first line of a chart at first, and after each radio button."""
     seen = [lines(page, name).first.get_attribute("d")]
@@ -86,8 +91,9 @@ def choices(page, name, labels):
 
 def test_every_figure_is_drawn_and_a_curve_names_its_run_and_its_value(open_page):
     page = open_page()
-    for name in ("training_error_by_depth", "optimisation_speed", "shortcut_options"):
-        assert lines(page, name).count() > 0, name
+    assert lines(page, "training_error_by_depth").count() > 0
+    for name in ("optimisation_speed", "shortcut_options"):
+        assert pixels(page, name) > 300, name
     # 45 runs, a training and a test curve each, and a mean of each of the 15 networks.
     assert lines(page, "learning_curves").count() == 45 * 2 + 15 * 2
     assert len(choices(page, "training_error_by_depth", ["test"])) == 2
@@ -189,7 +195,7 @@ def test_text_has_contrast_in_light_and_dark(open_page, scheme):
     assert (ground > 0.5) == (scheme == "light")
     for selector in (
         "body", ".note", "nav a", ".finding",
-        ".supported .badge", ".contradicted .badge", ".insufficient .badge", ".state.finished",
+        ".supported .badge", ".undecided .badge", ".not-testable .badge", ".state.finished",
     ):  # fmt: skip
         dark, light = sorted((luminance_of(selector), ground))
         assert (light + 0.05) / (dark + 0.05) >= 4.5, selector
@@ -218,12 +224,12 @@ def test_a_study_of_probes_one_seed_and_two_studies_draw_what_they_have(open_pag
     for run in (FIXTURES / "runs").glob("*s0*"):
         (one_seed / run.name).symlink_to(run)
     both = drawn(tmp_path / "out", one_seed, FIXTURES / "mechanism")
-    assert lines(open_page(of=both), "side_by_side").count() >= 2
+    assert pixels(open_page(of=both), "side_by_side") > 300
     page = open_page(of=both.replace("index", "one/index"))
     assert lines(page, "training_error_by_depth").count() >= 2
     page = open_page(of=both.replace("index", "mechanism/index"))
-    assert chart(page, "constructed_sibling").locator(".mark-rect path").count() >= 2
-    for name in ("gradient_flow", "shattered_gradients", "layer_responses"):
-        assert chart(page, name).locator(".mark-line path").count() >= 2, name
-    labels = ["gradient w. r. t. activations", "60", "forward variance"]
-    assert len(choices(page, "gradient_flow", labels)) == 4
+    for name in (
+        "constructed_sibling", "gradient_flow", "gradient_flow_at_the_end", "shattered_gradients",
+        "layer_responses",
+    ):  # fmt: skip
+        assert pixels(page, name) > 300, name
