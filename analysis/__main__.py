@@ -137,7 +137,7 @@ def _say_where(written: Sequence[Path]) -> None:
         page, *others = paths
         stems = dict.fromkeys(path.stem for path in others)
         print(f"  page: {folder / page.name}")
-        print(f"  beside it, as tables and figures: {', '.join(stems)}")
+        print(f"  in the same folder: {', '.join(stems)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from analysis.mechanism import mean_responses
 from analysis.paper import RATE_SUM
 from analysis.quantity import BySeed, Measure, Quantity
 from analysis.spreads import conditions, spread
-from resnet_study.runs import PROBES
+from resnet_study.runs import COMPLETE, PROBES
 
 # What a cell knows of each run as a whole.
 OF_RUNS = ("why_not", "untrained", "evaluated", "iterations", "growth", "response")
@@ -44,8 +44,8 @@ class Cell:
         evaluated: Clean training error at the last evaluation, in percent.
         iterations: At the end.
         reached: Iterations until a training error of so many percent, by level and seed.
-        gradients: By iteration and seed, log10 of the smallest gradient over layers, relative
-            to the last layer's; each is the norm with respect to the activations times their
+        gradients: By iteration and seed, log10 of the smallest gradient over layers, divided
+            by the last layer's; each is the norm with respect to the activations times their
             standard deviation.
         growth: By seed, log10 of the largest of the same before training.
         response: Mean over layers of the responses' standard deviation.
@@ -126,7 +126,8 @@ class Cells:
 
     def where(self, holds: Callable[[Cell], object]) -> Cells:
         """The cells of which something holds."""
-        return Cells({key: cell for key, cell in self.cells.items() if holds(cell)})
+        found = {key: cell for key, cell in self.cells.items() if holds(cell)}
+        return Cells(found, self.experiment)
 
     @property
     def options(self) -> list[str]:
@@ -213,8 +214,8 @@ def _of_runs(
     found["iterations"] = groups["iteration"].last()
     found["evaluated"] = groups["clean_train_error"].last()
     found["growth"] = gradients.query("iteration == 0").droplevel("iteration")["largest"]
-    responses = mean_responses(_of_finished(probes, ["response_deviation"]))
-    found["response"] = responses.set_index("run_id")["response"]
+    responses = mean_responses(_of_ended(probes, ["response_deviation"]))
+    found["response"] = responses.set_index("run_id")["response"].where(lambda mean: mean > 0)
     return found
 
 
@@ -223,26 +224,30 @@ def _reached(runs: pd.DataFrame) -> pd.DataFrame:
     reached = statistics.iterations_to_reach(runs, LEVELS)
     first = reached["run_id"].map(runs.groupby("run_id")["train_error"].first())
     # Figure 6 begins at 20 %, with rows just below that.
-    return reached[first > reached["level"] - 1].astype({"level": int})
+    known = (first > reached["level"] - 1) & ~(reached["iterations"] <= 0)
+    return reached[known].astype({"level": int})
 
 
-def _of_finished(probes: pd.DataFrame | None, measures: Sequence[str]) -> pd.DataFrame:
-    """The rows of some measures in finished runs."""
+def _of_ended(probes: pd.DataFrame | None, measures: Sequence[str]) -> pd.DataFrame:
+    """The rows of some measures in runs that have ended, finished or diverged."""
     if probes is None or probes.empty:
         probes = pd.DataFrame(columns=[*DESCRIPTION, *PROBES])
-    return probes[probes["measure"].isin(measures) & (probes["state"] == "finished")]
+    return probes[probes["measure"].isin(measures) & probes["state"].isin(COMPLETE)]
 
 
 def _gradients(probes: pd.DataFrame | None) -> pd.DataFrame:
     """By run and iteration, log10 of the `smallest` and `largest` gradient over layers.
 
-    Gradients are relative to the last layer's. Zero counts as 10^-45.
+    Gradients are divided by the last layer's. Where one is zero, the smallest is 10^-45.
     """
     norm, variance = names = ["activation_gradient_norm", "forward_variance"]
-    layers = _of_finished(probes, names).astype({"value": float})
+    layers = _of_ended(probes, names).astype({"value": float})
     table = layers.pivot_table("value", ["run_id", "iteration", "position"], "measure")
     table = table.reindex(columns=names).dropna().sort_index()
-    size = np.log10((table[norm] * np.sqrt(table[variance])).clip(lower=1e-45))
-    looks = size.groupby(["run_id", "iteration"])
-    spans = {"smallest": looks.min() - looks.last(), "largest": looks.max() - looks.last()}
-    return pd.DataFrame(spans)
+    size = table[norm] * np.sqrt(table[variance])
+    looks = np.log10(size.clip(lower=1e-45)).groupby(["run_id", "iteration"])
+    found = pd.DataFrame(
+        {"smallest": looks.min() - looks.last(), "largest": looks.max() - looks.last()}
+    )
+    gone = size.groupby(["run_id", "iteration"]).min() <= 0
+    return found.assign(smallest=found["smallest"].mask(gone, -45.0))

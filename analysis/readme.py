@@ -19,7 +19,6 @@ import pandas as pd
 from analysis.benchmark import read, speeds
 from analysis.claims import CLAIMS
 from analysis.load import read_study
-from analysis.statistics import family_title
 from analysis.study import Study
 from analysis.tables import overview, rates, text_as_markdown
 from analysis.verdict import verdict
@@ -63,7 +62,6 @@ def _part(found: re.Match[str]) -> str:
         "overview": lambda: text_as_markdown(overview([recorded(n).runs for n in names]), left=5),
         "rates": lambda: text_as_markdown(rates(recorded(*names))),
         "benchmark": lambda: _speeds(*names),
-        "trial": lambda: text_as_markdown(_trial(recorded(*names))),
         "answer": lambda: _answer(*names),
         "verdicts": lambda: _verdicts(words),
         "claim": lambda: _finding(label, *names),
@@ -77,30 +75,6 @@ def _part(found: re.Match[str]) -> str:
 def _speeds(name: str) -> str:
     measurements = read(RECORDED / name / "benchmark.json")["measurements"]
     return text_as_markdown(speeds(pd.DataFrame(measurements)))
-
-
-def _trial(study: Study) -> pd.DataFrame:
-    """How a few iterations went: a row per run, as text."""
-    rows = []
-    for run_id, curve in study.runs.groupby("run_id", sort=False):
-        run_id = str(run_id)
-        config, manifest = study.configs[run_id], study.manifests[run_id]
-        first, last = curve.iloc[0], curve.iloc[-1]
-        each, images = int(first["iteration"]), config.schedule.batch_size
-        rows.append(
-            {
-                "network": f"{family_title(config.model.family)} {config.model.depth}",
-                f"loss, iterations 1 to {each}": f"{first['train_loss']:.2f}",
-                f"{int(last['iteration']) - each + 1} to {int(last['iteration'])}": (
-                    f"{last['train_loss']:.2f}"
-                ),
-                f"images/s, by {images}": f"{curve['images_per_second'].mean():.1f}",
-                "of the time waiting for data": (
-                    f"{100 * manifest['waiting_seconds'] / manifest['seconds']:.1f} %"
-                ),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def _answer(name: str) -> str:

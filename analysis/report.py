@@ -74,7 +74,7 @@ def write_report(
         "index.html": build_page(
             study, found, tables, {name: files["svg"] for name, files in drawn.items()}, links
         ),
-        "verdict.json": json.dumps(found, indent=2) + "\n",
+        "verdict.json": json.dumps(found, indent=2, allow_nan=False) + "\n",
     }
     for name, table in tables.items():
         texts[f"{name}.csv"] = table.frame.to_csv(index=False)

@@ -119,7 +119,7 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
         compared = ends if ends["depth"].nunique() == 2 else errors
         rows += statistics.degradation(compared.assign(family=family)).to_dict("records")
     if not rows:
-        return f"On {data}, no family has started at two depths: there is no answer."
+        return f"On {data}, no family has started at two depths: so depth cannot be compared."
     depths = {(row["shallow"], row["deep"]) for row in rows}
     parts: list[str] = []
     for row in rows:
@@ -166,5 +166,6 @@ def summary(verdict: dict[str, Any]) -> list[str]:
             lines.append(f"    {claim['statement']}")
             lines += [f"    here: {claim['finding']}"] * bool(claim["finding"])
             lines.append(f"    paper: {claim['paper']}")
-            lines += [f"    to decide it: {claim['command']}"] * (ruling == Ruling.UNDECIDED)
+            what = "decide" if ruling == Ruling.UNDECIDED else "test"
+            lines += [f"    to {what} it: {claim['command']}"] * bool(claim["command"])
     return lines

@@ -27,9 +27,9 @@ def rule(cells: Cells, option: str) -> Outcome:
     of_two = cells.where(lambda cell: cell.depth in (USUAL, DEEP))
     rests_on = [cells[family, depth] for depth in rules.need_started(of_two, [family], 2, what)]
     usual, deep = rests_on
-    rules.need_half(rests_on)
     train, test = deep.train - usual.train, deep.test - usual.test
     rules.need_seeds([train, test])
+    rules.need_half(rests_on)
     each_at = rules.bonferroni(2)
     worse = train.low(each_at) > rules.MARGIN
     leaning = Leaning.NEITHER

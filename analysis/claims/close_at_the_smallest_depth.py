@@ -29,26 +29,28 @@ def rule(cells: Cells, option: str) -> Outcome:
     depths = rules.need_started(cells, ["plain", family], 2, what)
     ends = (depths[0], depths[-1])
     rests_on = [cells[name, depth] for depth in ends for name in ("plain", family)]
-    if not all(cell.rate_fell for cell in rests_on):
-        raise NotTestable("too short: the learning rate has not fallen to a tenth")
     gap, deep = (cells["plain", depth].train - cells[family, depth].train for depth in ends)
     above, below = gap - CLOSE * deep, gap + CLOSE * deep
     rules.need_seeds([above])
+    if not all(cell.rate_fell for cell in rests_on):
+        raise NotTestable("too short: the learning rate has not fallen to a tenth")
     leaning = Leaning.NEITHER
     apart = above.low(rules.WITHIN) > 0 and gap.low(rules.WITHIN) > rules.MARGIN
-    if apart and rules.training_of(rests_on) >= rules.HALF:
+    short = rules.training_of(rests_on) < rules.HALF
+    if apart and not short:
         leaning = Leaning.AGAINST
     elif above.high(rules.WITHIN) < 0 and below.low(rules.WITHIN) > 0:
         leaning = Leaning.FOR
     return Outcome(
         leaning,
         f"plain minus residual {option}: {gap.words(rules.WITHIN)} at {ends[0]} layers, "
-        f"{CLOSE * deep.value:.1f} allowed, a quarter of {deep.value:+.1f} at {ends[1]}",
+        f"limit {CLOSE * deep.value:.1f}, a quarter of {deep.value:+.1f} at {ends[1]}",
         gap,
         rests_on=rests_on,
         confidence=rules.WITHIN,
         n=above.n,
         towards=-1,
+        between=[rules.NEEDS_HALF] * (apart and short),
     )
 
 

@@ -8,8 +8,8 @@ Testable: plain networks started at two depths.
 Supported: the 95 % lower bounds of both changes are above 0, and the 90 % upper bound of the gap's
 change minus half of the test error's is below 0.
 
-Against: the change of the test error is above 0 while that of the training error is 0 within 0.5
-points (90 % interval).
+Against: the change of the test error is above 0 while that of the training error is equivalent to 0
+within 0.5 points (90 % interval).
 
 Paper: from 20 to 56 layers test error rises from 9.7 to 13.2 %, training error from 1.3 to 5.7 %
 (Figure 6).

@@ -5,18 +5,18 @@ forward signal, divided by the same of the last layer.
 
 Testable: the deepest plain network that started was probed at iteration 100 or later.
 
-Supported: V is at least −2 in all seeds at all of these looks, and so is its 90 % lower bound at
-each; with one seed, V is at least −1.5. A gradient of zero counts as vanished.
+Supported: V is at least −2 in all seeds at every one of these iterations, and so is its 90 % lower
+bound at each; with one seed, V is at least −1.5. A gradient of zero counts as vanished.
 
-Against: V and its 90 % upper bound are below −2 at all of the later half of the looks; with one
-seed, V is below −2.5. Growth before training does not count.
+Against: V and its 90 % upper bound are below −2 at every one of the later half of these iterations;
+with one seed, V is below −2.5. Growth before training is reported but not judged.
 
 Paper: with batch norm, backward gradients are reported as healthy, without numbers (§4.1).
 """
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
+from analysis.claims.rules import Claim, Leaning, NotRun, NotTestable, Outcome
 
 # Orders of magnitude below the last layer's gradient at which one has vanished, how far from
 # that one seed must be, and the first iteration that counts.
@@ -25,9 +25,18 @@ VANISHED, ONE_SEED, FROM = -2.0, 0.5, 100
 
 def rule(cells: Cells, _: str) -> Outcome:
     """Compares V of the deepest plain network that started with its limit."""
-    probed = cells.where(_looks)
-    what = f"probes of gradients in plain networks, at iteration {FROM} or later"
-    cell = cells["plain", rules.need_started(probed, ["plain"], 1, what)[-1]]
+    if not any(_looks(cells["plain", depth]) for depth in cells.depths("plain")):
+        raise NotRun(f"probes of gradients in plain networks, at iteration {FROM} or later")
+    beside = "".join(
+        f"; {other.name}, which did not start: V down to {min(lowest):.1f}"
+        for other in cells.where(lambda cell: cell.family == "plain").not_started
+        if (lowest := [v for at in _looks(other) for v in other.gradients[at].values()])
+    )
+    if not cells.started("plain"):
+        raise NotTestable("; ".join(rules.did_not_start(cells, "plain")) + beside)
+    cell = cells["plain", cells.started("plain")[-1]]
+    if not _looks(cell):
+        raise NotRun(f"probes of gradients in {cell.name}, the deepest plain network that started")
     # One seed, with no other measure beside it, has bounds of just this width.
     looks = [
         cell.quantity(f"V at {at}", cell.gradients[at], spread=ONE_SEED / 3) for at in _looks(cell)
@@ -44,15 +53,13 @@ def rule(cells: Cells, _: str) -> Outcome:
         finding += (
             f"; before training up to 10^{max(cell.growth.values()):.1f} times the last layer"
         )
-    for other in probed.where(lambda each: each.family == "plain").not_started:
-        lowest = min(min(other.gradients[at].values()) for at in _looks(other))
-        finding += f"; {other.name}, which did not start: down to {lowest:.1f}"
     return Outcome(
         leaning,
-        finding,
+        finding + beside,
         min(looks, key=lambda look: look.value),
         rests_on=[cell],
         confidence=rules.WITHIN,
+        n=min(look.n for look in looks),
         unit="powers of ten",
     )
 

@@ -8,8 +8,8 @@ Testable: plain networks started at two depths.
 Supported: the 95 % lower bound of D is above 0, and between neighbouring depths the error does not
 fall by more than 0.5 points by its upper bound.
 
-Against: D is 0 within 0.5 points (90 % interval) after at least half of the paper's training, or
-its upper bound is below 0. A plain depth that did not start blocks “contradicted”.
+Against: D is equivalent to 0 within 0.5 points (90 % interval) after at least half of the paper's
+training, or its upper bound is below 0. A plain depth that did not start blocks “contradicted”.
 
 Paper: training error 1.3 % at 20 layers and 5.7 % at 56; above 60 % at 110 (Figure 6).
 """
@@ -26,11 +26,10 @@ def rule(cells: Cells, _: str) -> Outcome:
     depths = rules.need_started(cells, ["plain"], 2, "plain networks at two depths")
     plain = [cells["plain", depth] for depth in depths]
     change = plain[-1].train - plain[0].train
-    long = rules.training_of([plain[0], plain[-1]]) >= rules.HALF
-    if change.high() < 0 or (long and rules.equivalent(change)):
-        leaning = Leaning.AGAINST
-    else:
-        leaning = Leaning.FOR if change.low() > 0 else Leaning.NEITHER
+    rules.need_seeds([change])
+    short = rules.training_of([plain[0], plain[-1]]) < rules.HALF
+    equivalent = rules.equivalent(change)
+    leaning = Leaning.AGAINST if equivalent and not short else rules.sign(change)
     steps = [(shallow, deep, deep.train - shallow.train) for shallow, deep in pairwise(plain)]
     return Outcome(
         leaning,
@@ -42,8 +41,9 @@ def rule(cells: Cells, _: str) -> Outcome:
         unless=[
             f"training error changes by {step} from {shallow.depth} to {deep.depth} layers"
             for shallow, deep, step in steps
-            if step.high() < -rules.MARGIN
+            if step.n and step.high() < -rules.MARGIN
         ],
+        between=[rules.NEEDS_HALF] * (equivalent and short),
         against_unless=rules.did_not_start(cells, "plain"),
     )
 

@@ -32,7 +32,6 @@ def rule(cells: Cells, option: str) -> Outcome:
     shared = rules.need_started(probed, ["plain", family], 1, what)
     depths = rules.need_started(probed, [family], 2, what)
     rests_on = [cells["plain", d] for d in shared] + [cells[family, d] for d in depths]
-    rules.need_half(rests_on)
     residual = {depth: _log(cells[family, depth]) for depth in depths}
     ratios = {
         f"residual to plain at {d} layers": residual[d] - _log(cells["plain", d]) for d in shared
@@ -40,6 +39,7 @@ def rule(cells: Cells, option: str) -> Outcome:
     shallow, deep = depths[0], depths[-1]
     ratios[f"residual at {deep} to {shallow} layers"] = residual[deep] - residual[shallow]
     rules.need_seeds([*ratios.values()])
+    rules.need_half(rests_on)
     leaning = Leaning.NEITHER
     # By Holm some ratio is above 1 if the clearest one is by Bonferroni.
     each_at = 1 - 0.05 / len(ratios)

@@ -51,7 +51,7 @@ def rule(cells: Cells, option: str) -> Outcome:
     return Outcome(
         leaning,
         f"residual {option}, from {shared[0]} to {max(residual)} layers: "
-        f"{rises[-1].words(rules.WITHIN)}, {limit or SHARE * plain_rise.value:.1f} allowed; plain "
+        f"{rises[-1].words(rules.WITHIN)}, limit {limit or SHARE * plain_rise.value:.1f}; plain "
         f"minus residual grows by {grows} to {shared[-1]} layers",
         rises[-1],
         rests_on=rests_on,

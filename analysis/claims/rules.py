@@ -23,6 +23,7 @@ WITHIN = 0.90
 # An effect that is below this share of what it was at the end of the first phase is closing.
 CLOSING = 0.75
 SPANS = "the interval spans the margin"
+NEEDS_HALF = "less than half of the paper's training"
 SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "experiment"
 
 
@@ -170,6 +171,7 @@ class Verdict:
         reasons: Why it is undecided or not testable.
         outcome: What the rule found; None where the claim is not testable.
         command: What would decide it; None where it is decided.
+        missing: Whether what the claim needs was not run.
     """
 
     label: str
@@ -178,6 +180,7 @@ class Verdict:
     reasons: Sequence[str] = ()
     outcome: Outcome | None = None
     command: str | None = None
+    missing: bool = False
 
     @property
     def statement(self) -> str:
@@ -197,7 +200,7 @@ def judged(claim: Claim, cells: Cells) -> list[Verdict]:
         return [replace(v, label=f"{v.label}-{o}") for v, o in zip(verdicts, options, strict=True)]
     # The first option of which everything needed was run.
     first = next(verdicts)
-    return [next((v for v in (first, *verdicts) if "not run" not in v.statement), first)]
+    return [next((v for v in (first, *verdicts) if not v.missing), first)]
 
 
 def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
@@ -206,22 +209,22 @@ def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
     try:
         outcome = claim.rule(cells, option)
     except NotTestable as reason:
-        command = at_scale
-        if isinstance(reason, NotRun):
-            command = f"python -m resnet_study experiment={claim.experiment} seed=0,1,2"
-        return Verdict(label, claim, Ruling.NOT_TESTABLE, [str(reason)], None, command)
+        missing = isinstance(reason, NotRun)
+        here = f"python -m resnet_study experiment={claim.experiment} seed=0,1,2"
+        command = here if missing else at_scale
+        return Verdict(label, claim, Ruling.NOT_TESTABLE, [str(reason)], None, command, missing)
     reasons = outcome.reasons()
     if outcome.leaning != Leaning.NEITHER and not reasons:
         ruling = Ruling.SUPPORTED if outcome.leaning == Leaning.FOR else Ruling.CONTRADICTED
         return Verdict(label, claim, ruling, (), outcome)
-    seeds_first = reasons[0] == _few(1) and outcome.leaning == Leaning.NEITHER
-    more = seeds_first or {_few(outcome.seeds), SPANS}.issuperset(reasons)
+    one, alone = outcome.seeds == 1, outcome.seeds < SEEDS and len(reasons) == 1
+    more = alone or (outcome.leaning == Leaning.NEITHER and (one or not outcome.between))
     command = _more_seeds(cells.experiment, outcome.seeds) if more else at_scale
     return Verdict(label, claim, Ruling.UNDECIDED, reasons, outcome, command)
 
 
 def _few(n: int) -> str:
-    return "one seed" if n == 1 else f"{n} seeds, {SEEDS} are needed"
+    return "one seed" if n == 1 else f"only {n} seeds; {SEEDS} are needed"
 
 
 def _more_seeds(experiment: str, n: int) -> str:
@@ -237,9 +240,11 @@ def training_of(cells: Sequence[Cell]) -> float:
 
 
 def did_not_start(cells: Cells, *families: str) -> list[str]:
-    """A text for each network of these families, or of all, that did not start."""
+    """A text for each network of these families, or of all, that did not start or finish."""
     found = [cell for cell in cells.not_started if cell.family in families or not families]
-    return [f"did not start: {cell.name}" for cell in found]
+    words = {True: "did not start", False: "not finished"}
+    ended = [{*cell.why_not.values()} <= {"at chance", "diverged"} for cell in found]
+    return [f"{words[end]}: {cell.name}" for end, cell in zip(ended, found, strict=True)]
 
 
 def need_started(cells: Cells, families: Sequence[str], count: int, what: str) -> list[int]:

@@ -25,7 +25,8 @@ def rule(cells: Cells, option: str) -> Outcome:
     """Compares what a shortcut over one layer gains with what one over two does."""
     families = ["plain", f"residual-{option}", f"residual-{option}, span 1"]
     what = f"plain networks and residual {option} ones with one and with two layers per block"
-    depth = rules.need_started(cells, families, 1, what)[-1]
+    depth = rules.need_started(cells, families[:2], 1, what)[-1]
+    rules.need_started(cells.where(lambda cell: cell.depth == depth), families, 1, what)
     plain, two, one = (cells[family, depth].train for family in families)
     gain, change = plain - two, one - plain
     over = change + SHARE * gain
@@ -35,7 +36,7 @@ def rule(cells: Cells, option: str) -> Outcome:
     return Outcome(
         leaning,
         f"at {depth} layers: one layer per block minus plain {change.words(rules.WITHIN)}, "
-        f"{-SHARE * gain.value:.1f} allowed; two layers minus plain {-gain.value:+.1f}. Here batch "
+        f"limit {-SHARE * gain.value:.1f}; two layers minus plain {-gain.value:+.1f}. Here batch "
         "norm and ReLU follow the single layer, where the paper speaks of y = W₁x + x",
         change,
         rests_on=[cells[family, depth] for family in families],

@@ -46,7 +46,7 @@ def rule(cells: Cells, option: str) -> Outcome:
     rules.need_seeds([ratio])
     leaning = rules.sign(-1.0 * ratio)
     # With one seed, each level must say the same.
-    if ratio.n == 1 and len({one.value > 0 for one in each.values()}) > 1:
+    if ratio.n == 1 and len({np.sign(one.value) for one in each.values()}) > 1:
         leaning = Leaning.NEITHER
     shares = ", ".join(f"{at} % after {math.exp(one.value):.2f}" for at, one in each.items())
     low, high = np.exp(ratio.bounds())

@@ -22,7 +22,7 @@ from markupsafe import Markup
 from analysis.figures.style import families_in, provenance
 from analysis.page import charts, curve_charts
 from analysis.page.runs import describe_runs, shared_settings
-from analysis.statistics import add_family, family_title, final_errors
+from analysis.statistics import add_family, family_title, final_errors, final_share
 from analysis.study import Study, machine_of
 from analysis.tables import Titled, readable
 from analysis.verdict import by_ruling
@@ -138,6 +138,7 @@ def build_page(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
         provenance=provenance(runs),
+        share=final_share(runs),
         vega=_vega(),
         found=found,
         rulings=by_ruling(found["claims"]),

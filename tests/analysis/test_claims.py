@@ -1,5 +1,7 @@
 """Verdicts on what is known: the paper's own curves, whole and cut, and the records."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,9 @@ from analysis.claims import CLAIMS, judge
 from analysis.load import read_study
 from analysis.paper import FIGURE7_RESPONSES, TABLE6_TEST_ERROR, figure6_curves
 from analysis.statistics import final_errors
+from analysis.verdict import verdict
 from tests.analysis import summaries
-from tests.analysis.made import RECORDED, cell
+from tests.analysis.made import GRID, RECORDED, cell, study
 from tests.analysis.spreads import made
 from tests.conftest import CHECKOUT
 
@@ -119,7 +122,7 @@ def test_records_give_the_verdicts_that_they_can_bear(record, expected):
     ("record", "label", "words"),
     [
         ("quick", "1", "from 20 to 56 layers: +67.7 points [+52.1, +83.2]"),
-        ("quick", "4-B", "+9.2 points [+6.4, +12.1], 6.8 allowed"),
+        ("quick", "4-B", "+9.2 points [+6.4, +12.1], limit 6.8"),
         ("gradients", "7", "V from -1.33 to -0.32"),
         ("gradients_jpeg", "7", "V from -1.53 to "),
     ],
@@ -127,6 +130,27 @@ def test_records_give_the_verdicts_that_they_can_bear(record, expected):
 def test_findings_have_the_numbers(record, label, words):
     (found,) = [v for v in judge(summaries.read(record)) if v.label == label]
     assert words in found.outcome.finding
+
+
+RUNS = study(GRID)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        RUNS.assign(seed=RUNS["seed"] + RUNS["depth"]),
+        RUNS.assign(test_error=np.nan),
+        RUNS.assign(train_error=np.nan),
+        RUNS.assign(state="diverged"),
+        RUNS[RUNS["shortcut"] == "B"],
+        RUNS.assign(iteration=RUNS["iteration"] - 10, train_error=49.5),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_whatever_is_missing_verdicts_are_strict_json(runs):
+    found = verdict(runs)
+    json.dumps(found, allow_nan=False)
+    assert "contradicted" not in {claim["verdict"] for claim in found["claims"]}
 
 
 def test_a_saved_summary_is_that_of_its_record(tmp_path, monkeypatch):

@@ -72,4 +72,4 @@ def test_text_from_a_run_cannot_become_markup_and_a_page_needs_no_finished_run(f
     assert html.escape(label) in page.source
     assert label in page.text
     assert "missing" in page.ids
-    assert "there is no answer" in page.text
+    assert "so depth cannot be compared" in page.text

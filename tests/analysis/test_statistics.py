@@ -124,7 +124,10 @@ def test_the_verdict_says_depths_errors_and_points_of_networks_that_started(runs
         {"family": "plain", "depth": 1202, "seeds": {0: "at chance"}},
     ]
     answer = verdict(runs[runs["depth"] == 20])["answer"]
-    assert answer == "On embedded shapes, no family has started at two depths: there is no answer."
+    assert (
+        answer
+        == "On embedded shapes, no family has started at two depths: so depth cannot be compared."
+    )
 
 
 def test_variants_do_not_count_as_the_study_itself(runs):

@@ -23,6 +23,9 @@ def made(*errors, depth=56):
          "contradicted"),
         ([SHALLOW, cell("plain", 56, 0.1, 4, 3, iterations=ENDS), made(1, 1.1, 0.9)],
          "undecided: the interval spans the margin"),
+        # Seeds that only one of them has say nothing.
+        ([SHALLOW, cell("plain", 56, 5.7, 5.9, 5.6, 5.5, iterations=ENDS | {3: 64_000.0}),
+          made(1.0, 1.1, 0.95)], "supported"),
         # A construction that is no identity, or other training, shows nothing.
         ([SHALLOW, SCRATCH, made(1.0, 1.3, 0.9)],
          "not testable: the construction is 0.20 points from its shallow network"),

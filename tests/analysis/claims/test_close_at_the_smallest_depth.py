@@ -20,7 +20,7 @@ def study(*shallow, training=1.0, **fields):
     [
         (study(1.3, 1.4, 1.2), "supported"),
         (study(3.3, 3.4, 3.2), "contradicted"),
-        (study(3.3, 3.4, 3.2, training=0.4), "undecided: the interval spans the margin"),
+        (study(3.3, 3.4, 3.2, training=0.4), "undecided: less than half of the paper's training"),
         (study(2.0, 2.2, 1.9), "undecided: the interval spans the margin"),
         # Close means close on both sides.
         (study(-3.3, -3.4, -3.2), "undecided: the interval spans the margin"),

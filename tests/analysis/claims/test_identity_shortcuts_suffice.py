@@ -35,6 +35,7 @@ def test_verdict(cells, statement):
 
 
 def test_depth_110_is_reported_beside_it():
-    found = verdict_of(CLAIM, *study(0.5), *study(4, depth=110)).outcome
+    _, *options = study(4, depth=110)
+    found = verdict_of(CLAIM, *study(0.5), at_chance("plain", 110), *options).outcome
     assert "A minus B +4.0 points [+3.8, +4.2] at 110 layers" in found.finding
     assert {cell.depth for cell in found.rests_on} == {32}

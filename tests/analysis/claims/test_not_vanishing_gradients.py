@@ -33,6 +33,11 @@ FINE, GONE = [-1.0, -1.1, -0.9], [-4.0, -4.1, -3.9]
         (study(FINE, FINE, why_not={0: "at chance"}),
          "not testable: did not start: plain at 56 layers"),
         ([*study(FINE, FINE), at_chance("plain", 110)], "supported"),
+        # The deepest network that started is judged, not the deepest that was probed.
+        ([*study(FINE, FINE, depth=20), *study(FINE)], "not testable: not run: probes of gradients "
+         "in plain at 56 layers, the deepest plain network that started"),
+        # All looks count: one with a single seed makes the whole a single seed's.
+        (study(FINE, GONE, [-4.0]), "undecided (the runs speak against it): one seed"),
     ],
 )  # fmt: skip
 def test_verdict(cells, statement):
@@ -44,5 +49,5 @@ def test_growth_and_networks_that_did_not_start_are_reported_beside_it():
     found = verdict_of(CLAIM, *study(FINE, FINE, growth={0: 3.5, 1: 3.1, 2: 3.2}), *stuck)
     assert found.outcome.finding == (
         "plain at 56 layers: V from -1.10 to -0.90; before training up to 10^3.5 times the last "
-        "layer; plain at 110 layers, which did not start: down to -8.0"
+        "layer; plain at 110 layers, which did not start: V down to -8.0"
     )

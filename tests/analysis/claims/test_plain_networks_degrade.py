@@ -1,11 +1,18 @@
 """Claim 1 turns on D, on the steps between depths, and on networks that did not start."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.claims.plain_networks_degrade import CLAIM
 from tests.analysis.made import at_chance, cell, verdict_of
 
 SHALLOW = cell("plain", 20, 1.3, 1.4, 1.2)
+
+
+def without(found):
+    """The cell with other seeds."""
+    return replace(found, final={"train_error": {7: 5.7, 8: 5.9}})
 
 
 def deep(*errors, **fields):
@@ -20,11 +27,23 @@ def deep(*errors, **fields):
         ([SHALLOW, deep(1.3, 1.5, 1.2)], "contradicted"),
         ([SHALLOW, deep(0.3, 0.2, 0.3)], "contradicted"),
         # Equal errors say nothing before half of the paper's training; a fall does.
-        ([SHALLOW, deep(1.3, 1.5, 1.1, training=0.4)], "undecided: the interval spans the margin"),
+        (
+            [SHALLOW, deep(1.3, 1.5, 1.1, training=0.4)],
+            "undecided: less than half of the paper's training",
+        ),
         ([SHALLOW, deep(0.3, 0.2, 0.3, training=0.24)], "contradicted"),
         ([SHALLOW, deep(9, 2, 0.5)], "undecided: the interval spans the margin"),
         ([cell("plain", 20, 1.3), cell("plain", 56, 1.6)], "undecided: one seed"),
         ([SHALLOW], "not testable: not run: plain networks at two depths"),
+        (
+            [SHALLOW, cell("plain", 56, 5, why_not={0: "running"})],
+            "not testable: not finished: plain at 56 layers",
+        ),
+        (
+            [SHALLOW, without(cell("plain", 56, 5.7, 5.9))],
+            "not testable: not run: the same seed of "
+            "train_error of plain at 56 layers, train_error of plain at 20 layers",
+        ),
         ([SHALLOW, at_chance("plain", 110)], "not testable: did not start: plain at 110 layers"),
         # A network that did not start adds nothing, but may be the one that degrades.
         ([SHALLOW, deep(5.7, 5.9, 5.6), at_chance("plain", 110)], "supported"),

@@ -28,6 +28,10 @@ def study(*single, depth=56, two=(0.1, 0.2, 0.1), **fields):
         # The greatest depth at which all have started.
         ([*study(5.6, 5.9, 5.5), *study(1, 1, 1, depth=20)], "supported"),
         ([*study(5.6, 5.9, 5.5), at_chance("plain", 110)], "supported"),
+        # Where a single layer was not tried, or did not start, a shallower depth is no substitute.
+        ([*study(5.6, 5.9, 5.5, depth=20), *study(5)[:2]], "not testable: not run: plain networks"),
+        ([*study(5.6, 5.9, 5.5, depth=20), *study(5)[:2], at_chance("residual-A, span 1", 56)],
+         "not testable: did not start: residual A, span 1 at 56 layers"),
         (study(5)[:2], "not testable: not run: plain networks and residual A ones with one"),
     ],
 )  # fmt: skip
