@@ -19,9 +19,6 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-# What conf/config.yaml says; where a command says something else, it is looked at each time.
-SWEEP_DIR = "${runs_dir}/${experiment_name}"
-
 
 class Composer:
     """Composes combinations of one sweep, in any order.
@@ -42,8 +39,7 @@ class Composer:
         """The config of a combination, as Hydra's `load_sweep_config` has it.
 
         Returns:
-            All settings, with or without the node `hydra`; without it the folder of the sweep
-            is the usual one. The next call may change it.
+            All settings, with or without the node `hydra`. The next call may change it.
         """
         settings = [o for text in combination if self._is_setting(o := self._parse(text))]
         files = tuple(t for t in combination if not self._is_setting(self._parse(t)))
@@ -78,9 +74,6 @@ class Composer:
             if not chooses or not self._is_group(override.key_or_group):
                 return None
         composed = self.loader.load_sweep_config(self.master, list(files))
-        sweep = OmegaConf.to_container(composed.hydra.sweep, resolve=False)
-        if not isinstance(sweep, dict) or sweep["dir"] != SWEEP_DIR:
-            return None
         with open_dict(composed):
             del composed["hydra"]
         return composed

@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from resnet_study import slurm
+from resnet_study.__main__ import as_result, error_of
 from resnet_study.errors import StudyError
-from resnet_study.interruption import StopRequest
+from resnet_study.interruption import NotDone, StopRequest
 from resnet_study.slurm import Submitted
+from resnet_study.sweep import job_folder
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -55,9 +57,9 @@ class SlurmJobs:
         # The run takes the signals over until its state is saved.
         requeue = signal.getsignal(signal.SIGUSR2)
         result = super().__call__(*arguments)  # type: ignore[misc]
-        outcome = str(result.return_value)
-        if outcome.startswith(("interrupted", "left")):
-            number = signal.Signals[outcome.partition(": ")[2]]
+        error = error_of(result)
+        if isinstance(error, NotDone) and error.signal_number:
+            number = signal.Signals(error.signal_number)
             # A job that Slurm is ending has left the state RUNNING. Where it is preempted Slurm
             # requeues it; where the user cancels it nobody must.
             if number == signal.SIGUSR2 or slurm.state(os.environ["SLURM_JOB_ID"]) == "RUNNING":
@@ -84,8 +86,8 @@ class SlurmJobs:
         self._idle, self._said = self._began, set[str]()
         # Jobs that may run at the same time, of each array.
         self._throttles: dict[str, int] = {}
-        runs = {_run_of(overrides): list(overrides) for overrides in job_overrides}
-        outcomes: dict[str, str] = {}
+        runs = {str(job_folder(words)): list(words) for words in job_overrides}
+        outcomes: dict[str, Any] = {}
         waiting = self._joined(runs)
         left = [run for run in runs if run not in waiting]
         while waiting or left:
@@ -109,10 +111,7 @@ class SlurmJobs:
                 f"again, scancel {' '.join(_arrays(waiting))} ends them",
                 file=sys.stderr,
             )
-        return [
-            JobReturn(status=JobStatus.COMPLETED, _return_value=outcomes.get(run, "left"))
-            for run in runs
-        ]
+        return [as_result(outcomes.get(run, NotDone(None))) for run in runs]
 
     def _check(self) -> None:
         if missing := [name for name in ("sbatch", "squeue") if shutil.which(name) is None]:
@@ -193,7 +192,7 @@ class SlurmJobs:
         self._throttles |= dict.fromkeys(_arrays(submitted), self._cap - waiting)
         return submitted
 
-    def _ended(self, waiting: dict[str, Job[Any]]) -> dict[str, str]:
+    def _ended(self, waiting: dict[str, Job[Any]]) -> dict[str, Any]:
         """What those jobs that have ended returned, or how they ended without, by run."""
         results = {run: slurm.result_of(job) for run, job in waiting.items()}
         ended = {run: result for run, result in results.items() if result is not None}
@@ -220,7 +219,8 @@ class SlurmJobs:
             if self._absent[job.job_id] > 2:
                 state = slurm.state(job.job_id) or "not in the queue"
                 # What was being cancelled before this sweep began has to be submitted anew.
-                ended[run] = "left" if run in self._leaving else slurm.death_of(job, state)
+                leaves = run in self._leaving
+                ended[run] = NotDone(None) if leaves else slurm.death_of(job, state)
         return ended
 
     def _say_why(self, queue: list[slurm.Queued]) -> None:
@@ -236,12 +236,6 @@ class SlurmJobs:
 def _stopped() -> bool:
     """Whether the sweep was asked to stop."""
     return StopRequest.active is not None and StopRequest.active.requested
-
-
-def _run_of(overrides: Sequence[str]) -> str:
-    """The run that the sweeper has named as the job's folder."""
-    (subdir,) = (word for word in overrides if word.startswith("hydra.sweep.subdir="))
-    return subdir.partition("=")[2]
 
 
 def _arrays(jobs: dict[str, Job[Any]]) -> list[str]:

@@ -9,107 +9,137 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import joblib
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf, read_write
 
 from hydra_plugins.resnet_study_compose import Composer
-from resnet_study.__main__ import fail, to_run_config
+from resnet_study.__main__ import error_of, fail, to_run_config
 from resnet_study.config import RunConfig
 from resnet_study.errors import ConfigError, StudyError
-from resnet_study.interruption import StopRequest
+from resnet_study.interruption import NotDone, StopRequest
 from resnet_study.processes import Processes
-from resnet_study.sweep import Job, execute, runs_per_gpu, workers_and_threads
+from resnet_study.runs import RunFolder
+from resnet_study.sweep import execute, folder_of, hand_down, runs_per_gpu, workers_and_threads
+
+# What conf/config.yaml says.
+SWEEP_DIR = "${runs_dir}/${experiment_name}"
 
 
 class StudySweeper(BasicSweeper):
     """Expands a sweep as Hydra's basic sweeper does, then plans it before launching."""
 
+    # Which Hydra sets before it calls anything here.
+    config: Any
+    hydra_context: Any
+    launcher: Any
+
     def sweep(self, arguments: list[str]) -> None:
         """Runs the sweep and ends the process with its exit status."""
         try:
             if (size := Processes.here().size) > 1:
-                raise ConfigError(
-                    "torchrun", f"{size} processes", "allowed is one run; a sweep has a launcher"
-                )
-            jobs = self._jobs(arguments)
-            self.runs = len({job.config.run_id for job in jobs})
-            status = execute(jobs, self._launch, self._elsewhere)
+                allowed = "must train a single run; a sweep has a launcher"
+                raise ConfigError("torchrun", f"{size} processes", allowed)
+            configs = self._configs(arguments)
+            self.runs = len({*map(folder_of, configs)})
+            # Launchers make this folder; only now is it known which one that is.
+            with read_write(self.config.hydra.sweep):
+                self.config.hydra.sweep.dir = str(folder_of(configs[0]).parent)
+            status = execute(configs, self._launch, self._elsewhere)
         except StudyError as error:
             fail(error)
         if status:
             raise SystemExit(status)
 
-    def _jobs(self, arguments: list[str]) -> list[Job]:
-        assert self.hydra_context is not None
-        assert self.config is not None
-        loader = self.hydra_context.config_loader
-        parser = OverridesParser.create(config_loader=loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        composer = Composer(loader, self.config)
-        jobs: list[Job] = []
-        for combination in self.split_arguments(overrides, None)[0]:
+    def _configs(self, arguments: list[str]) -> list[RunConfig]:
+        """The runs that are asked for; whatever they are made of is resolved here."""
+        if self.config.hydra.job.chdir:
+            raise ConfigError("hydra.job.chdir", True, "must be false: paths start from one folder")
+        sweep: Any = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
+        if (typed := sweep["dir"]) != SWEEP_DIR:
+            allowed = "follows runs_dir and experiment_name; set those"
+            raise ConfigError("hydra.sweep.dir", typed, allowed)
+        # What `${hydra:…}` in a setting refers to. The folder is resolved first, so that all
+        # combinations share what `${now:…}` says in it.
+        HydraConfig.instance().set_config(self.config)
+        _ = self.config.hydra.sweep.dir
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        configs: list[RunConfig] = []
+        for combination in self._combinations(arguments):
             composed = composer.compose(combination)
             if self._elsewhere and composed.precision == "auto":
-                raise ConfigError(
-                    "precision",
-                    "auto",
-                    "other machines train, and runs are named by it; allowed are fp32, bf16",
-                )
-            config = to_run_config(composed)
-            if "hydra" in composed and (
-                Path(composed.hydra.sweep.dir) != Path(config.runs_dir) / config.experiment_name
-            ):
-                raise ConfigError(
-                    "hydra.sweep.dir",
-                    composed.hydra.sweep.dir,
-                    "follows runs_dir and experiment_name; set those",
-                )
-            jobs.append(Job(tuple(combination), config))
-        if not jobs:
+                raise ConfigError("precision", "auto", "must be fp32 or bf16: other machines train")
+            configs.append(to_run_config(composed))
+        if not configs:
             raise ConfigError("sweep", " ".join(arguments), "describes no run")
-        return jobs
+        return configs
 
-    def _launch(self, jobs: Sequence[Job], stop: StopRequest) -> dict[str, str]:
-        assert self.launcher is not None
-        threads, gpus = self._shares([job.config for job in jobs])
-        overrides = [
-            [
-                *job.overrides,
-                f"hydra.sweep.subdir={job.config.run_id}",
-                f"threads={job.config.threads or threads}",
-                # What "auto" stands for is this process's to say: run ids depend on it.
-                f"precision={job.config.precision}",
-                f"device={f'cuda:{number % gpus}' if gpus > 1 else job.config.device}",
-            ]
-            for number, job in enumerate(jobs)
-        ]
-        returns = self.launcher.launch(_UntilStopped(stop, overrides), initial_job_idx=0)
-        outcomes = [str(result.return_value) for result in returns]
-        return {
-            job.config.run_id: outcome.removeprefix("failed: ")
-            for job, outcome in zip(jobs, outcomes, strict=False)
-            if outcome.startswith("failed: ")
-        }
+    def _combinations(self, arguments: list[str]) -> Iterator[list[str]]:
+        """The overrides of each run: of every experiment that is named, with its own grid."""
+        loader = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        words = [*self._parse_config(), *arguments]
+        overrides = parser.parse_overrides(words)
+        swept = [o for o in overrides if o.key_or_group == "experiment" and o.is_sweep_override()]
+        for name in swept[-1].sweep_string_iterator() if swept else ():
+            choice = f"experiment={name}"
+            grid = loader.load_sweep_config(self.config, [choice]).hydra.sweeper.params or {}
+            params = [f"{key}={value}" for key, value in grid.items()]
+            own = [word for word, o in zip(words, overrides, strict=True) if o not in swept]
+            together = parser.parse_overrides([choice, *params, *own])
+            yield from self.split_arguments(together, None)[0]
+        if not swept:
+            yield from self.split_arguments(overrides, None)[0]
 
-    def _shares(self, configs: Sequence[RunConfig]) -> tuple[int | str, int]:
+    def _launch(self, configs: Sequence[RunConfig], stop: StopRequest) -> dict[Path, str]:
+        threads, gpus = self._shares(configs)
+        words = []
+        for number, config in enumerate(configs):
+            device = f"cuda:{number % gpus}" if gpus > 1 else config.device
+            run = replace(config, threads=config.threads or threads, device=device)
+            # A run makes its own folder; Hydra's would be another one.
+            places = ("hydra.sweep.dir=.", "hydra.sweep.subdir=.")
+            words.append([f"+run_config={hand_down(run)}", *places])
+        returns = self.launcher.launch(_UntilStopped(stop, words), initial_job_idx=0)
+        failures = {}
+        for config, result in zip(configs, returns, strict=False):
+            error, folder = error_of(result), folder_of(config)
+            if error is None and RunFolder(folder).completed() is None:
+                # Another start would end in the same way.
+                there = Path(str(result.working_dir)) / RunFolder.of(config).path
+                raise StudyError(
+                    "hydra/launcher",
+                    self.config.hydra.runtime.choices["hydra/launcher"],
+                    f"says that a run has finished in {there}, but {folder} holds none; the "
+                    "machines must share this folder",
+                )
+            if error is not None and not isinstance(error, NotDone):
+                failures[folder] = str(error)
+        return failures
+
+    def _shares(self, configs: Sequence[RunConfig]) -> tuple[int | None, int]:
         """Threads of a run, and GPUs of this machine; tells the launcher how many workers.
 
         The launcher was made before anything was known of the runs.
         """
-        assert self.config is not None
         settings = self.config.hydra.launcher
         if self._elsewhere:
-            return settings.get("cpus_per_task") or "null", 0
-        gpus = _gpus(configs[0].device)
+            return settings.get("cpus_per_task"), 0
+        # To launch a run takes torch anyway.
+        from resnet_study.machine import gpu_count
+
+        gpus = gpu_count(configs[0].device)
         asked, cores = int(settings.get("n_jobs", 1)), int(joblib.cpu_count())
         workers, threads = workers_and_threads(asked, self.runs, cores, gpus, runs_per_gpu(configs))
         if "n_jobs" in settings:
-            self.launcher.joblib["n_jobs"] = workers  # type: ignore[union-attr]
+            self.launcher.joblib["n_jobs"] = workers
         return threads, gpus
 
     @property
@@ -118,28 +148,15 @@ class StudySweeper(BasicSweeper):
         return bool(getattr(self.launcher, "elsewhere", False))
 
 
-def _gpus(device: str) -> int:
-    """GPUs that runs are trained on; to launch a run takes torch anyway."""
-    from resnet_study.machine import gpu_count
-
-    return gpu_count(device)
-
-
-class _UntilStopped(Sequence[Sequence[str]]):
+class _UntilStopped(list[list[str]]):
     """Jobs' overrides; launchers that walk through them lazily start none after a stop."""
 
     def __init__(self, stop: StopRequest, jobs: list[list[str]]) -> None:
+        super().__init__(jobs)
         self.stop = stop
-        self.jobs = jobs
 
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.jobs[index]
-
-    def __iter__(self) -> Iterator[Sequence[str]]:
-        return itertools.takewhile(lambda _: not self.stop.requested, iter(self.jobs))
+    def __iter__(self) -> Iterator[list[str]]:
+        return itertools.takewhile(lambda _: not self.stop.requested, super().__iter__())
 
 
 ConfigStore.instance().store(

@@ -52,18 +52,16 @@ class PlanSweeper(StudySweeper):
 
     @property
     def _elsewhere(self) -> bool:
-        assert self.config is not None
         return "array_parallelism" in self.config.hydra.launcher
 
     def sweep(self, arguments: list[str]) -> None:
         """Prints the plan."""
-        assert self.config is not None
         launcher = self.config.hydra.launcher
         name = str(self.config.hydra.runtime.choices["hydra/launcher"])
         try:
-            jobs = self._jobs(arguments)
-            place = place_of(name, launcher, [job.config for job in jobs])
-            plan = make_plan(jobs, place, self.benchmark)
+            configs = self._configs(arguments)
+            place = place_of(name, launcher, configs)
+            plan = make_plan(configs, place, self.benchmark)
             print(as_json(plan) if self.as_json else as_text(plan), flush=True)
         except StudyError as error:
             fail(error)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
+import math
 import multiprocessing
 import os
 import re
@@ -13,20 +16,31 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError, ImageError, StudyError, StudyWarning, reader_has_left
-from resnet_study.interruption import Interrupted, StopRequest, leave_with_parent
+from resnet_study.errors import (
+    ConfigError,
+    ImageError,
+    StudyError,
+    StudyWarning,
+    reader_has_left,
+    warn,
+)
+from resnet_study.interruption import Interrupted, NotDone, StopRequest, leave_with_parent
 from resnet_study.processes import Processes
+from resnet_study.runs import RunFolder
+from resnet_study.sweep import handed_down
 
 _BUSY = threading.Lock()
 # Seconds that a process waits for the first one to say what is wrong.
@@ -115,28 +129,69 @@ def _run_alone(config: RunConfig) -> None:
         print(f"{record.state}: {record.folder}")
 
 
-def _run_as_job(config: RunConfig) -> str:
+def _run_as_job(config: RunConfig) -> float:
     """Runs a job of a sweep.
 
+    Args:
+        config: The run's description.
+
     Returns:
-        Its state; "failed: " and what went wrong; "left: " or "interrupted: " and the signal
-        that stopped it before it had begun, or after it had saved its state.
+        What a sweeper minimises: the last error on held-out images, or on the test set where
+        none are held out, in percent; infinity for a run that diverged.
+
+    Raises:
+        NotDone: The job was stopped.
+        StudyError: The run cannot be carried out.
+        RuntimeError: It failed; its folder has the traceback.
     """
     from resnet_study.experiment import run
 
     stop = _worker_stop()
     if stop.requested:
-        return f"left: {signal.Signals(stop.signal_number or signal.SIGTERM).name}"
-    # A job of its own has nothing else to do than wait for a run that another process, such
-    # as its own before it was requeued, has not let go of yet; a worker has the other runs.
-    wait = "SUBMITIT_EXECUTOR" in os.environ
+        raise NotDone(stop.signal_number or signal.SIGTERM)
     try:
         with _BUSY:
-            return run(config, wait=wait, stop=stop).state
+            record = run(config, stop=stop)
     except Interrupted as request:
-        return f"interrupted: {signal.Signals(request.signal_number or signal.SIGTERM).name}"
-    except Exception as error:  # noqa: BLE001 - the sweep's other runs go on
-        return f"failed: {type(error).__name__}: {error}"
+        raise NotDone(request.signal_number or signal.SIGTERM) from None
+    except StudyError:
+        raise
+    except Exception as error:
+        # One that travels between processes, whatever the cause holds.
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+    if record.state != "finished":
+        return math.inf
+    if not config.data.validation_images:
+        _warn_of_test_errors(str(HydraConfig.get().runtime.choices.get("hydra/sweeper")))
+    rows = list(csv.DictReader(RunFolder(record.folder).read_metrics().splitlines()))
+    return float(rows[-1]["test_error"])
+
+
+@functools.cache
+def _warn_of_test_errors(sweeper: str) -> None:
+    """Warns, once, where a sweeper optimises what must not be optimised."""
+    if sweeper not in ("study", "basic"):
+        warn("the sweeper is told test errors: hold images out, data.validation_images=5000")
+
+
+def as_result(outcome: JobReturn | Exception) -> JobReturn:
+    """What Hydra is told of a job that has a result, or has ended with an error without one."""
+    if isinstance(outcome, JobReturn):
+        return outcome
+    result = JobReturn(status=JobStatus.FAILED)
+    result.return_value = outcome
+    return result
+
+
+def error_of(result: JobReturn) -> Exception | None:
+    """What a job has raised; None where it came to its end."""
+    try:
+        # Hydra prints that there was an error; the sweep says it in its own words.
+        with redirect_stderr(io.StringIO()):
+            result.return_value  # noqa: B018 - raises what the job has raised
+    except Exception as error:  # noqa: BLE001 - whatever a job raises
+        return error
+    return None
 
 
 def start_processes_as_elsewhere() -> None:
@@ -162,18 +217,27 @@ def _worker_stop() -> StopRequest:
     return stop
 
 
-def task(composed: DictConfig) -> Any:
+def task(composed: DictConfig) -> float | None:
     """One run, alone or as a job of a sweep."""
     show_warnings()
-    try:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            _worker_stop()
-            start_processes_as_elsewhere()
-            return _run_as_job(to_run_config(composed))
-        _check_no_launcher()
-        return _run_alone(to_run_config(composed))
-    except StudyError as error:
-        fail(error)
+    hydra_config = HydraConfig.get()
+    if hydra_config.job.chdir:
+        fail(ConfigError("hydra.job.chdir", True, "must be false: paths start from one folder"))
+    if hydra_config.mode != RunMode.MULTIRUN:
+        try:
+            _check_no_launcher()
+            _run_alone(to_run_config(composed))
+        except StudyError as error:
+            fail(error)
+        return None
+    _worker_stop()
+    start_processes_as_elsewhere()
+    if "run_config" in composed:
+        folder, config = handed_down(composed.run_config)
+        if Path.cwd() != folder:
+            os.chdir(folder)
+        return _run_as_job(config)
+    return _run_as_job(to_run_config(composed))
 
 
 def show_warnings() -> None:
@@ -213,9 +277,12 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         application()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NotDone) as error:
         print("interrupted; the same command goes on", file=sys.stderr)
-        raise SystemExit(130) from None
+        number = error.signal_number if isinstance(error, NotDone) else None
+        raise SystemExit(128 + (number or signal.SIGINT)) from None
+    except StudyError as error:
+        fail(error)
     except BrokenPipeError:
         reader_has_left()
     except (HydraException, CompactHydraException) as error:

@@ -49,7 +49,6 @@ from resnet_study.training.step import AHEAD, build_optimizer, build_step
 def run(
     config: RunConfig,
     reporter: Reporter | None = None,
-    wait: bool = True,
     stop: StopRequest | None = None,
 ) -> RunRecord:
     """Trains one run to its end, from its last checkpoint on if there is one.
@@ -59,8 +58,6 @@ def run(
     Args:
         config: The run's description.
         reporter: Told of iterations and rows as they come.
-        wait: Whether to wait where another process trains this run. Without it such a run
-            is left alone and returned in the state "running".
         stop: Asked after each iteration and within evaluations. By default SIGINT, SIGTERM and
             SIGUSR2 stop.
 
@@ -86,14 +83,13 @@ def run(
 
         def may_wait() -> bool:
             reporter.waiting()
-            return wait and not request.requested
+            return not request.requested
 
         with nullcontext() if stop else request, ExitStack() as opened:
             held = processes.from_first(lambda: opened.enter_context(folder.lock(may_wait)))
-            if not held and request.signal_number is not None:
-                raise Interrupted(request.signal_number, 0, config.schedule.iterations)
             if not held:
-                return RunRecord(folder.path, {"state": "running"})
+                number = request.signal_number or signal.SIGTERM
+                raise Interrupted(number, 0, config.schedule.iterations)
             if record := processes.from_first(folder.completed):
                 return record
             with processes.only_first(recorded(folder, config), {}) as manifest:

@@ -30,6 +30,18 @@ class Interrupted(KeyboardInterrupt):
         self.total = total
 
 
+class NotDone(Exception):  # noqa: N818 - not an error; the same command goes on with the run
+    """A job of a sweep that neither finished nor failed.
+
+    Args:
+        signal_number: The signal that stopped it; None where it was not even begun.
+    """
+
+    def __init__(self, signal_number: int | None) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
 class StopRequest:
     """Remembers a request to stop, so that it can be met between two iterations.
 

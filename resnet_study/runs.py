@@ -143,6 +143,13 @@ class RunFolder:
         finally:
             lock.release()
 
+    def held(self) -> bool:
+        """Whether some process trains the run at this moment."""
+        if not (self.path / ".lock").exists():
+            return False
+        with self.lock(lambda: False) as mine:
+            return not mine
+
     def remove_temporaries(self) -> None:
         """Removes half-written files of a process that was killed; the lock must be held."""
         names = vars(self).values()

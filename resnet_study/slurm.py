@@ -69,7 +69,7 @@ def largest_array() -> int:
 
 
 class Submitted:
-    """The job of each run of an experiment, kept in its folder for the next sweep.
+    """The job of each run of a sweep, by the run's folder, kept for the next sweep.
 
     Args:
         folder: The experiment's.
@@ -79,7 +79,7 @@ class Submitted:
         self.path = folder / ".submitit" / "jobs.json"
 
     def read(self) -> dict[str, str]:
-        """Job ids by run id.
+        """Job ids by run folder.
 
         Raises:
             StorageError: The file is damaged.
@@ -100,8 +100,12 @@ class Submitted:
             write_text(self.path, json.dumps(self.read() | dict(jobs), indent=0) + "\n")
 
 
-def result_of(job: Job[Any]) -> str | None:
-    """What a job has returned; None where it has returned nothing yet, or never will."""
+def result_of(job: Job[Any]) -> Any:
+    """What a job has returned, or the error that it ended with in place of a result.
+
+    Returns:
+        None where it has returned nothing yet, or never will.
+    """
     import submitit
 
     folder = job.paths.folder
@@ -111,17 +115,17 @@ def result_of(job: Job[Any]) -> str | None:
     if not job.paths.result_pickle.exists():
         return None
     try:
-        return str(job.result().return_value)
+        return job.result()
     except submitit.core.utils.UncompletedJobError as error:
         words = str(error)
         reason = words.partition("Job not requeued because: ")[2].partition("\n")[0]
-        return f"failed: job {job.job_id}: {reason or _last_words(words)}"
+        return RuntimeError(f"job {job.job_id}: {reason or _last_words(words)}")
 
 
-def death_of(job: Job[Any], state: str) -> str:
+def death_of(job: Job[Any], state: str) -> RuntimeError:
     """What is said of a job that has ended without a result."""
     words = _last_words(job.stderr() or "")
-    return f"failed: job {job.job_id} has ended ({state}){f': {words}' if words else ''}"
+    return RuntimeError(f"job {job.job_id} has ended ({state}){f': {words}' if words else ''}")
 
 
 def _last_words(log: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 
@@ -20,27 +23,38 @@ from resnet_study.progress import SweepReporter, duration
 from resnet_study.runs import COMPLETE, RunFolder, check_space
 
 # A killed worker takes down the runs of its pool, at fault or not; they go on from their
-# checkpoints, this many times.
+# checkpoints. No job is started more often than this, whatever its folder shows.
 ATTEMPTS = 5
 _PATIENCE = 5.0
 RUNS_PER_GPU = 8
 
 
-@dataclass(frozen=True)
-class Job:
-    """A run and the command-line overrides that describe it.
-
-    Attributes:
-        overrides: Hydra overrides, from which a worker composes the config again.
-        config: The run.
-    """
-
-    overrides: tuple[str, ...]
-    config: RunConfig
+# Trains runs in the order given and returns, by folder, what went wrong with those that failed.
+Launch = Callable[[Sequence[RunConfig], StopRequest], dict[Path, str]]
 
 
-# Runs jobs in the order given and returns, by run id, what went wrong with those that failed.
-Launch = Callable[[Sequence[Job], StopRequest], dict[str, str]]
+def folder_of(config: RunConfig) -> Path:
+    """A run's folder, absolute: runs in different folders are different runs."""
+    return RunFolder.of(config).path.absolute()
+
+
+def hand_down(config: RunConfig) -> str:
+    """A run as a word for a command line, with the folder that its paths start from."""
+    values = {"cwd": str(Path.cwd()), "config": config.to_mapping()}
+    return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def handed_down(word: str) -> tuple[Path, RunConfig]:
+    """What `hand_down` was given; nothing is resolved again, here or on another machine."""
+    values = json.loads(urlsafe_b64decode(word + "=" * (-len(word) % 4)))
+    return Path(values["cwd"]), RunConfig.from_mapping(values["config"])
+
+
+def job_folder(overrides: Sequence[str]) -> Path:
+    """The folder of the run that a job's overrides hand down."""
+    (word,) = (word for word in overrides if word.startswith("+run_config="))
+    cwd, config = handed_down(word.partition("=")[2])
+    return cwd / RunFolder.of(config).path
 
 
 def relative_cost(config: RunConfig) -> float:
@@ -96,28 +110,27 @@ def runs_per_gpu(configs: Iterable[RunConfig]) -> int:
     return 1 if filling else RUNS_PER_GPU
 
 
-def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """One job per run id, the longest first: plain networks with A and with B are one.
+def distinct(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    """One run per folder, the longest first: plain networks with A and with B are one.
 
     Runs that start from others come last, when those may be there.
     """
-    by_id = {job.config.run_id: job for job in reversed(jobs)}
+    by_folder = {folder_of(config): config for config in reversed([*configs])}
 
-    def place(job: Job) -> tuple[bool, float, str]:
-        start = job.config.start
-        waits = start.depth is not None or start.run is not None
-        return waits, -relative_cost(job.config), job.config.run_id
+    def place(config: RunConfig) -> tuple[bool, float, Path]:
+        waits = config.start.depth is not None or config.start.run is not None
+        return waits, -relative_cost(config), folder_of(config)
 
-    return sorted(by_id.values(), key=place)
+    return sorted(by_folder.values(), key=place)
 
 
-def execute(jobs: Sequence[Job], launch: Launch, elsewhere: bool = False) -> int:
+def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = False) -> int:
     """Carries out a sweep; whatever is finished already is not started.
 
     Args:
-        jobs: The sweep's jobs, in any order, with repetitions.
-        launch: Runs jobs and returns when they have ended; once a stop is requested it
-            starts no more. What became of a job is read from its folder, so any worker
+        configs: The sweep's runs, in any order, with repetitions.
+        launch: Trains runs and returns when they have ended; once a stop is requested it
+            starts no more. What became of a run is read from its folder, so any worker
             may die.
         elsewhere: Whether other machines train: then this one needs no device for it.
 
@@ -128,26 +141,26 @@ def execute(jobs: Sequence[Job], launch: Launch, elsewhere: bool = False) -> int
     Raises:
         StudyError: A run cannot be carried out here; no run has been started.
     """
-    runs = distinct(jobs)
-    left = [job for job in runs if _state(job) not in COMPLETE]
-    folder = RunFolder.of(runs[0].config).path.parent
+    runs = distinct(configs)
+    left = [config for config in runs if _state(config) not in COMPLETE]
+    folders = sorted({str(RunFolder.of(config).path.parent) for config in runs})
     print(
-        f"{len(runs)} runs in {folder}: {len(runs) - len(left)} finished, {len(left)} to train",
+        f"{len(runs)} runs in {', '.join(folders)}: {len(runs) - len(left)} finished, "
+        f"{len(left)} to train",
         file=sys.stderr,
     )
-    failures: dict[str, str] = {}
-    _check_finished([job.config for job in runs if job not in left])
+    failures: dict[Path, str] = {}
+    _check_finished([config for config in runs if config not in left])
     if left:
-        _prepare([job.config for job in left], elsewhere)
+        _prepare(left, elsewhere)
         began = time.monotonic()
-        configs = [job.config for job in runs]
         with (
             StopRequest(forward=_tell_workers) as stop,
-            SweepReporter(configs, [relative_cost(c) for c in configs]),
+            SweepReporter(runs, [relative_cost(config) for config in runs]),
         ):
-            failures = _launch_until_done(left, launch, stop)
+            failures = _launch_until_done(left, launch, stop, elsewhere)
         if stop.signal_number is not None:
-            done = sum(_state(job) in COMPLETE for job in runs)
+            done = sum(_state(config) in COMPLETE for config in runs)
             print(
                 f"interrupted: {done} of {len(runs)} runs are finished; the same command goes on "
                 "with the others where they were saved",
@@ -167,10 +180,10 @@ def _tell_workers(_: int) -> None:
                 child.send_signal(signal.SIGTERM)
 
 
-def _state(job: Job) -> str | None:
+def _state(config: RunConfig) -> str | None:
     """The state of a run, "damaged" where its manifest cannot be read, None before it."""
     try:
-        manifest = RunFolder.of(job.config).read_manifest()
+        manifest = RunFolder.of(config).read_manifest()
     except StudyError:
         return "damaged"
     return None if manifest is None else str(manifest["state"])
@@ -203,23 +216,24 @@ def _check_finished(configs: Sequence[RunConfig]) -> None:
 
 
 def _launch_until_done(
-    jobs: Sequence[Job],
-    launch: Launch,
-    stop: StopRequest,
-) -> dict[str, str]:
-    """Launches what is left until every run has ended, or has lost its worker too often.
+    configs: Sequence[RunConfig], launch: Launch, stop: StopRequest, elsewhere: bool
+) -> dict[Path, str]:
+    """Launches what is left until every run has ended, or was started too often.
 
     Returns:
-        What went wrong, by run id, as the launcher was told.
+        What went wrong, by folder, as the launcher was told.
     """
-    deaths: Counter[str] = Counter()
-    failures: dict[str, str] = {}
-    left = list(jobs)
+    starts: Counter[Path] = Counter()
+    failures: dict[Path, str] = {}
+    left = {folder_of(config): config for config in configs}
     while left and not stop.requested:
-        before = {job.config.run_id: _fingerprint(job) for job in left}
+        # Another sweep trains what is held: come back when it is done. A launcher of other
+        # machines knows its own jobs.
+        free = [path for path in left if elsewhere or not RunFolder(path).held()]
+        before = {path: _fingerprint(path) for path in free}
         crashed = False
         try:
-            failures |= launch(left, stop)
+            failures |= launch([left[path] for path in free], stop) if free else {}
         except BrokenExecutor:
             # A worker's death breaks its whole pool. The folders say what is left.
             if stop.requested:
@@ -227,39 +241,34 @@ def _launch_until_done(
             crashed = True
             print("warning: a worker process died; its runs go on", file=sys.stderr)
 
-        touched = {r for j in left if _fingerprint(j) != before[r := j.config.run_id]}
-        ended = {j.config.run_id for j in left if _state(j) in (*COMPLETE, "damaged")}
-        ended |= {j.config.run_id for j in left if _state(j) == "failed"} & touched
-        ended |= failures.keys()
-        if crashed:
-            # Where nothing has begun, the next attempt would end in the same way.
-            deaths.update(touched - ended or before.keys() - ended)
-        left = [
-            job
-            for job in left
-            if job.config.run_id not in ended and deaths[job.config.run_id] < ATTEMPTS
-        ]
+        touched = {path for path in free if _fingerprint(path) != before[path]}
+        states = {path: _state(config) for path, config in left.items()}
+        ended = {path for path, state in states.items() if state in (*COMPLETE, "damaged")}
+        ended |= {path for path in touched if states[path] == "failed"} | failures.keys()
+        # Of a broken pool only some have begun; where none has, the next attempt would end alike.
+        starts.update((touched - ended or before.keys() - ended) if crashed else before.keys())
+        ended |= {path for path, count in starts.items() if count >= ATTEMPTS}
+        left = {path: config for path, config in left.items() if path not in ended}
         if left and not crashed:
-            # Another sweep on this folder is at them: come back when it is done.
             time.sleep(_PATIENCE)
     return failures
 
 
-def _fingerprint(job: Job) -> bytes:
+def _fingerprint(folder: Path) -> bytes:
     """Changes whenever the run's manifest is written."""
     try:
-        return RunFolder.of(job.config).manifest_file.read_bytes()
+        return RunFolder(folder).manifest_file.read_bytes()
     except OSError:
         return b""
 
 
-def _summarise(runs: Sequence[Job], failures: dict[str, str]) -> int:
+def _summarise(runs: Sequence[RunConfig], failures: dict[Path, str]) -> int:
     failed = 0
-    for job in runs:
-        folder, state = RunFolder.of(job.config), _state(job) or "not started"
+    for config in runs:
+        folder, state = RunFolder.of(config), _state(config) or "not started"
         if state == "finished":
             continue
-        message = failures.get(job.config.run_id, "")
+        message = failures.get(folder_of(config), "")
         with suppress(OSError):
             if state == "failed":
                 message = folder.failure_file.read_text(encoding="utf-8")

@@ -222,6 +222,6 @@ def runs_of(cli, monkeypatch) -> Callable[..., list[RunConfig]]:
         monkeypatch.setattr(sweeper, "execute", lambda found, *_: jobs.extend(found))
         ended = cli(*words, tiny=False)
         assert ended.returncode == 0, ended.stderr
-        return list({job.config.run_id: job.config for job in jobs}.values())
+        return list({job.run_id: job for job in jobs}.values())
 
     return call

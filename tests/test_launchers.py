@@ -42,7 +42,7 @@ def test_without_the_extra_one_line_says_what_to_install():
     [
         ("", "hydra/launcher=slurm: takes a sweep, of one run or more: add -m"),
         ("-m", "hydra/launcher=slurm: sbatch is not found here; allowed are local, or a machine"),
-        ("-m precision=auto", "precision=auto: other machines train, and runs are named by it; "),
+        ("-m precision=auto", "precision=auto: must be fp32 or bf16: other machines train"),
         ("timeout_min=0", "allowed is 1 minute or more"),
         ("signal_delay_s=99999", "allowed is less than timeout_min"),
         ("array_parallelism=0", "allowed is 1 or more"),

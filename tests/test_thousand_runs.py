@@ -13,7 +13,7 @@ import pytest
 from resnet_study import experiment
 from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.runs import RunFolder
-from resnet_study.sweep import Job, execute
+from resnet_study.sweep import execute
 
 RUNS, WORKERS, ITERATIONS = 1000, 64, 10
 # The same runs fail and are preempted whenever this is tested.
@@ -48,13 +48,13 @@ class Cluster:
 
     def work(self, config) -> None:
         with suppress(Interrupted, MemoryError):
-            experiment.run(config, wait=True, stop=StopRequest(worker=True))
+            experiment.run(config, stop=StopRequest(worker=True))
 
     def launch(self, jobs, stop) -> dict[str, str]:
         """What a launcher does: each job on some worker, requeued ones too, until all ended."""
-        self.launched = {job.config.seed for job in jobs}
+        self.launched = {job.seed for job in jobs}
         with ThreadPoolExecutor(WORKERS) as workers, ThreadPoolExecutor(WORKERS) as self.again:
-            list(workers.map(self.work, [job.config for job in jobs]))
+            list(workers.map(self.work, jobs))
         return {}
 
 
@@ -65,8 +65,8 @@ def test_a_thousand_runs_complete_when_restarted_and_none_is_trained_twice(
     cluster = Cluster()
     monkeypatch.setattr(experiment, "_train", cluster.train)
     monkeypatch.setattr(experiment, "open_data", functools.cache(experiment.open_data))
-    jobs = [Job((f"seed={seed}",), tiny(seed=seed)) for seed in range(RUNS)]
-    folders = [RunFolder.of(job.config) for job in jobs]
+    jobs = [tiny(seed=seed) for seed in range(RUNS)]
+    folders = [RunFolder.of(job) for job in jobs]
 
     assert execute(jobs, cluster.launch) == 1
     assert len(cluster.launched) == RUNS

@@ -11,7 +11,7 @@ import joblib
 
 from resnet_study.config import RunConfig
 from resnet_study.processor import processor_name
-from resnet_study.sweep import runs_per_gpu, workers_and_threads
+from resnet_study.sweep import distinct, runs_per_gpu, workers_and_threads
 
 # Without one of these files there is no GPU to ask torch for: NVIDIA's, WSL's and AMD's.
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -66,7 +66,7 @@ def place_of(name: str, settings: Mapping[str, Any], configs: Sequence[RunConfig
         ConfigError: The launcher's settings allow no run.
         DeviceError: The runs ask for a GPU that is not there.
     """
-    runs = len({config.run_id for config in configs})
+    runs = len(distinct(configs))
     if "array_parallelism" in settings:
         return Place(
             name,

@@ -13,7 +13,7 @@ from resnet_study.plan import estimate
 from resnet_study.plan.estimate import Estimate
 from resnet_study.plan.place import Place
 from resnet_study.runs import COMPLETE, RunFolder, estimated_bytes, free_bytes, kept_bytes
-from resnet_study.sweep import Job, distinct
+from resnet_study.sweep import distinct
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Plan:
     notes: list[str]
 
 
-def make_plan(jobs: Sequence[Job], place: Place, given: str | None) -> Plan:
+def make_plan(asked: Sequence[RunConfig], place: Place, given: str | None) -> Plan:
     """Plans a sweep; reads run folders and a benchmark, and writes nothing.
 
     Args:
-        jobs: The sweep's jobs, in any order, with repetitions.
+        asked: The sweep's runs, in any order, with repetitions.
         place: Where they train.
         given: A benchmark's file that the user names, which comes before finished runs.
 
@@ -74,8 +74,8 @@ def make_plan(jobs: Sequence[Job], place: Place, given: str | None) -> Plan:
     """
     benchmark = estimate.choose_benchmark(given, place)
     measured = estimate.read_benchmark(benchmark)
-    unfinished = [job.config for job in jobs if progress(job.config)[0] != "finished"]
-    starts = [Job((), start) for config in unfinished if (start := config.shallower())]
+    unfinished = [config for config in asked if progress(config)[0] != "finished"]
+    starts = [start for config in unfinished if (start := config.shallower())]
 
     @functools.cache
     def estimate_of(network: RunConfig) -> Estimate:
@@ -83,10 +83,10 @@ def make_plan(jobs: Sequence[Job], place: Place, given: str | None) -> Plan:
         return known or estimate.from_benchmark(network, place, measured)
 
     # Seeds of one network take the same time.
-    configs = [job.config for job in distinct([*jobs, *starts])]
+    configs = distinct([*asked, *starts])
     runs = [PlannedRun(c, *progress(c), estimate_of(replace(c, seed=0))) for c in configs]
     notes = []
-    if added := len(runs) - len(distinct(jobs)):
+    if added := len(runs) - len(distinct(asked)):
         notes.append(f"{added} of the runs were not asked for: others start from them")
     bases = {run.estimate.basis for run in runs if run.left}
     if benchmark == estimate.RECORDED and bases & {"measured", "scaled"}:

@@ -2,28 +2,37 @@
 
 import time
 from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from hydra_plugins import resnet_study_sweeper
 from resnet_study import __main__ as command_line
 from resnet_study import sweep
 from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
-from resnet_study.errors import ConfigError
+from resnet_study.errors import ConfigError, StudyError
 from resnet_study.experiment import run
-from resnet_study.interruption import StopRequest
+from resnet_study.interruption import NotDone, StopRequest
 from resnet_study.logs import MetricsLog
 from resnet_study.progress import SweepReporter
 from resnet_study.runs import RunFolder, estimated_bytes
-from resnet_study.sweep import Job, distinct, execute, workers_and_threads
+from resnet_study.sweep import (
+    distinct,
+    execute,
+    folder_of,
+    handed_down,
+    job_folder,
+    workers_and_threads,
+)
 
 
 @pytest.fixture
 def jobs(tiny):
     def make(*seeds):
-        return [Job((f"seed={seed}",), tiny(seed=seed)) for seed in seeds]
+        return [tiny(seed=seed) for seed in seeds]
 
     return make
 
@@ -39,13 +48,13 @@ class Launcher:
         self.others, self.launches = others or {}, []
 
     def __call__(self, left, stop):
-        self.launches.append([job.config.seed for job in left])
+        self.launches.append([job.seed for job in left])
         failures = {}
         for job in left:
-            if other := self.others.get(job.config.seed):
+            if other := self.others.get(job.seed):
                 failures |= other(job) or {}
             else:
-                run(job.config, stop=stop)
+                run(job, stop=stop)
         return failures
 
 
@@ -60,7 +69,7 @@ def test_plain_with_a_and_with_b_is_one_run_and_the_longest_come_first():
         for kind, shortcut in (("plain", "A"), ("plain", "B"), ("residual", "B"))
     ]
     configs.append(RunConfig(schedule=ScheduleConfig(iterations=640_000)))
-    runs = [job.config for job in distinct([Job((), config) for config in configs])]
+    runs = distinct(configs)
     assert [(c.schedule.iterations, c.model.depth, c.model.family) for c in runs] == [
         (640_000, 20, "residual-A"),
         *((64_000, depth, f) for depth in (110, 32, 20) for f in ("plain", "residual-B")),
@@ -68,7 +77,7 @@ def test_plain_with_a_and_with_b_is_one_run_and_the_longest_come_first():
 
 
 def test_what_is_not_finished_is_launched_and_again_after_a_workers_death(jobs):
-    run(jobs(0)[0].config)
+    run(jobs(0)[0])
     launcher = Launcher({2: lambda job: launcher.others.clear() or broken(job)})
     assert execute(jobs(0, 1, 2, 1), launcher) == 0
     assert execute(jobs(0, 1, 2), launcher) == 0
@@ -78,7 +87,7 @@ def test_what_is_not_finished_is_launched_and_again_after_a_workers_death(jobs):
 def test_a_run_that_keeps_killing_its_worker_is_given_up(jobs, capsys):
     def begun(job):
         manifest = {"state": "running", "attempt": len(launcher.launches)}
-        RunFolder.of(job.config).write_manifest(manifest)
+        RunFolder.of(job).write_manifest(manifest)
         raise BrokenExecutor
 
     launcher = Launcher({1: begun})
@@ -98,10 +107,10 @@ def test_a_launcher_that_never_starts_is_given_up_and_its_own_defect_is_not_hidd
 
 
 def test_damaged_manifests_and_failures_are_named_once_and_the_others_are_trained(jobs, capsys):
-    damaged, failing, _ = (RunFolder.of(job.config) for job in jobs(1, 2, 3))
+    damaged, failing, _ = (RunFolder.of(job) for job in jobs(1, 2, 3))
     damaged.path.mkdir(parents=True)
     damaged.manifest_file.write_text("{")
-    unstarted = {failing.path.name: "StorageError: no room"}
+    unstarted = {failing.path.absolute(): "StorageError: no room"}
     launcher = Launcher({1: lambda _: None, 2: lambda _: unstarted})
     assert execute(jobs(1, 2, 3), launcher) == 1
     assert [sorted(seeds) for seeds in launcher.launches] == [[1, 2, 3]]
@@ -119,7 +128,7 @@ def test_the_estimate_of_disk_covers_three_checkpoints(model, tiny):
 
 
 def test_a_line_tells_how_far_a_sweep_is_and_how_long_it_takes(jobs, capsys):
-    configs = [job.config for job in jobs(0, 1, 2)]
+    configs = jobs(0, 1, 2)
     with SweepReporter(configs, [1.0, 1.0, 2.0], interval=0.01) as reporter:
         assert reporter.line() == "0 finished, 0 running, 3 left"
         run(configs[0])
@@ -156,10 +165,10 @@ def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
 
 @pytest.mark.parametrize("gpus, devices", [(0, ["auto"] * 3), (1, ["auto"] * 3),
                                            (2, ["cuda:0", "cuda:1", "cuda:0"])])  # fmt: skip
-def test_workers_are_told_what_auto_stands_for(jobs, monkeypatch, gpus, devices):
-    # Another machine might choose another precision, and so train runs of other ids.
+def test_workers_are_handed_whole_descriptions(jobs, monkeypatch, gpus, devices):
+    """Another machine might choose another precision, and so train runs of other ids."""
     launched = []
-    monkeypatch.setattr(resnet_study_sweeper, "_gpus", lambda _: gpus)
+    monkeypatch.setattr("resnet_study.machine.gpu_count", lambda _: gpus)
     sweeper = resnet_study_sweeper.StudySweeper(max_batch_size=None)
     sweeper.config = OmegaConf.create({"hydra": {"launcher": {"n_jobs": -1}}})
     sweeper.launcher = SimpleNamespace(
@@ -168,7 +177,59 @@ def test_workers_are_told_what_auto_stands_for(jobs, monkeypatch, gpus, devices)
     )
     sweeper.runs = 3
     sweeper._launch(jobs(0, 1, 2), StopRequest())
-    found = [dict(word.split("=", 1) for word in overrides) for overrides in launched]
-    assert [job["device"] for job in found] == devices
-    assert {job["precision"] for job in found} == {"fp32"}
+    words = [job[0].removeprefix("+run_config=") for job in launched]
+    found = [handed_down(word)[1] for word in words]
+    assert [config.device for config in found] == devices
+    asked = jobs(0, 1, 2)
+    assert [c.to_mapping() | {"device": "auto"} for c in found] == [c.to_mapping() for c in asked]
+    assert [job_folder(job) for job in launched] == [folder_of(config) for config in asked]
     assert sweeper.launcher.joblib["n_jobs"] > 0
+
+
+def test_a_result_without_a_finished_run_ends_the_sweep_and_names_both_folders(jobs):
+    """As of a launcher whose machines do not share this folder."""
+    sweeper = resnet_study_sweeper.StudySweeper(max_batch_size=None)
+    choices = {"hydra/launcher": "far"}
+    sweeper.config = OmegaConf.create({"hydra": {"launcher": {}, "runtime": {"choices": choices}}})
+    done = JobReturn(status=JobStatus.COMPLETED, working_dir="/far/away")
+    done.return_value = 7.0
+    sweeper.launcher = SimpleNamespace(launch=lambda *_, **__: [done])
+    sweeper.runs = 1
+    (config,) = jobs(0)
+    with pytest.raises(
+        StudyError, match="hydra/launcher=far: says that a run has finished in "
+    ) as e:
+        sweeper._launch([config], StopRequest())
+    assert f"but {folder_of(config)} holds none" in str(e.value)
+    for error, told in ((NotDone(15), {}), (RuntimeError("no"), {folder_of(config): "no"})):
+        sweeper.launcher.launch = lambda *_, error=error, **__: [command_line.as_result(error)]
+        assert sweeper._launch([config], StopRequest()) == told
+
+
+def test_no_state_of_a_folder_starts_a_job_more_often_than_five_times(jobs, monkeypatch):
+    monkeypatch.setattr(sweep, "_PATIENCE", 0)
+    for state in (None, "running"):
+        launcher = Launcher({0: lambda job, state=state: write(job, state) if state else None})
+        assert execute(jobs(0), launcher) == 1
+        assert len(launcher.launches) == 5
+
+
+def write(config, state):
+    RunFolder.of(config).write_manifest({"state": state})
+
+
+def test_what_another_sweep_trains_is_waited_for_and_not_started(jobs, monkeypatch):
+    held, free = jobs(0, 1)
+    launcher = Launcher()
+    folder = RunFolder.of(held)
+    with ExitStack() as stack:
+        assert stack.enter_context(folder.lock(lambda: False))
+        naps = iter([None, None, lambda: folder.write_manifest({"state": "finished"})])
+        monkeypatch.setattr(sweep.time, "sleep", lambda _: (next(naps, None) or (lambda: None))())
+        assert execute([held, free], launcher) == 0
+    assert launcher.launches == [[1]]
+
+
+def test_runs_in_different_folders_are_different_runs(tiny):
+    same = [tiny(), tiny(experiment_name="other"), tiny(runs_dir="elsewhere"), tiny()]
+    assert len(distinct(same)) == 3

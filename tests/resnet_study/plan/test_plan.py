@@ -10,15 +10,12 @@ from resnet_study.plan.place import Place
 from resnet_study.plan.plan import make_plan
 from resnet_study.plan.text import as_text, hours, size
 from resnet_study.runs import RunFolder, estimated_bytes, kept_bytes
-from resnet_study.sweep import Job
 
 
 @pytest.fixture
 def plan(benchmark_file, place):
     measured = str(benchmark_file())
-    return lambda *configs, where=place, named=measured: make_plan(
-        [Job((), config) for config in configs], where, named
-    )
+    return lambda *configs, where=place, named=measured: make_plan(list(configs), where, named)
 
 
 def write(config, seconds=100.0, **changes):
