@@ -18,13 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from resnet_study import slurm
-from resnet_study.__main__ import as_result, error_of
+from resnet_study.__main__ import as_result, error_of, register
 from resnet_study.errors import StudyError
 from resnet_study.interruption import NotDone, StopRequest
 from resnet_study.slurm import Submitted
@@ -249,9 +248,4 @@ with suppress(ImportError):  # The optional extra "slurm".
     class StudySlurm(SlurmJobs, SlurmLauncher):  # type: ignore[misc]
         """Slurm."""
 
-    ConfigStore.instance().store(
-        group="hydra/launcher",
-        name="study_slurm",
-        node=SlurmQueueConf(_target_=f"{__name__}.StudySlurm"),
-        provider="resnet_study",
-    )
+    register("hydra/launcher", "study_slurm", SlurmQueueConf(_target_=f"{__name__}.StudySlurm"))

@@ -15,13 +15,12 @@ from typing import Any
 
 import joblib
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, read_write
 
 from hydra_plugins.resnet_study_compose import Composer
-from resnet_study.__main__ import error_of, fail, to_run_config
+from resnet_study.__main__ import error_of, fail, register, to_run_config
 from resnet_study.config import RunConfig
 from resnet_study.errors import ConfigError, StudyError
 from resnet_study.interruption import NotDone, StopRequest
@@ -159,13 +158,12 @@ class _UntilStopped(list[list[str]]):
         return itertools.takewhile(lambda _: not self.stop.requested, super().__iter__())
 
 
-ConfigStore.instance().store(
-    group="hydra/sweeper",
-    name="study",
-    node={
+register(
+    "hydra/sweeper",
+    "study",
+    {
         "_target_": f"{__name__}.StudySweeper",
         "max_batch_size": None,
         "params": None,
     },
-    provider="resnet_study",
 )

@@ -6,12 +6,11 @@ already. This one must come after the sweeper that it builds upon.
 
 from __future__ import annotations
 
-from hydra.core.config_store import ConfigStore
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.resnet_study_sweeper import StudySweeper
-from resnet_study.__main__ import fail
+from resnet_study.__main__ import fail, register
 from resnet_study.errors import StudyError
 from resnet_study.plan.place import place_of
 from resnet_study.plan.plan import make_plan
@@ -67,15 +66,14 @@ class PlanSweeper(StudySweeper):
             fail(error)
 
 
-ConfigStore.instance().store(
-    group="hydra/sweeper",
-    name="study_plan",
-    node={
+register(
+    "hydra/sweeper",
+    "study_plan",
+    {
         "_target_": f"{__name__}.PlanSweeper",
         "max_batch_size": None,
         "params": None,
         "benchmark": None,
         "as_json": False,
     },
-    provider="resnet_study",
 )

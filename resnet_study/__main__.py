@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException, HydraException
@@ -174,6 +175,13 @@ def _warn_of_test_errors(sweeper: str) -> None:
         warn("the sweeper is told test errors: hold images out, data.validation_images=5000")
 
 
+def register(group: str, name: str, node: Any) -> None:
+    """Adds a config to Hydra's, once: its scan executes plugins again and again."""
+    store = ConfigStore.instance()
+    if f"{name}.yaml" not in store.list(group):
+        store.store(group=group, name=name, node=node, provider="resnet_study")
+
+
 def as_result(outcome: JobReturn | Exception) -> JobReturn:
     """What Hydra is told of a job that has a result, or has ended with an error without one."""
     if isinstance(outcome, JobReturn):
@@ -266,9 +274,9 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
         )  # fmt: skip
     # As the plan of the same command has it.
     sys.argv[1:] = [re.sub("^launcher=", "hydra/launcher=", word) for word in sys.argv[1:]]
-    application = hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(
-        carry_out
-    )
+    # Hydra 1.4 has one behaviour and warns of being told which.
+    base = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
+    application = hydra.main(config_path=str(CONF), config_name="config", **base)(carry_out)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         application()
         return

@@ -13,6 +13,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -114,14 +115,32 @@ def distinct(configs: Iterable[RunConfig]) -> list[RunConfig]:
     """One run per folder, the longest first: plain networks with A and with B are one.
 
     Runs that start from others come last, when those may be there.
+
+    Raises:
+        ConfigError: Two differ in something that does not tell runs apart, such as threads.
     """
-    by_folder = {folder_of(config): config for config in reversed([*configs])}
+    by_folder: dict[Path, RunConfig] = {}
+    for config in configs:
+        first = by_folder.setdefault(folder_of(config), config)
+        if first != config:
+            name, values = _difference(first.to_mapping(), config.to_mapping())
+            allowed = f"describes one run, {config.run_id}; name an experiment_name for each"
+            raise ConfigError(name, values, allowed)
 
     def place(config: RunConfig) -> tuple[bool, float, Path]:
         waits = config.start.depth is not None or config.start.run is not None
         return waits, -relative_cost(config), folder_of(config)
 
     return sorted(by_folder.values(), key=place)
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
+    """The first setting in which two descriptions differ, and its two values."""
+    key = next(key for key in one if one[key] != other[key])
+    if not isinstance(one[key], dict):
+        return key, f"{one[key]},{other[key]}"
+    name, values = _difference(one[key], other[key])
+    return f"{key}.{name}", values
 
 
 def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = False) -> int:

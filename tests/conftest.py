@@ -214,6 +214,8 @@ def runs_of(cli, monkeypatch) -> Callable[..., list[RunConfig]]:
 
     from hydra.core.plugins import Plugins
 
+    from resnet_study.sweep import distinct
+
     Plugins.instance()  # Executes the plugins, once; only then is there something to patch.
 
     def call(*words: str) -> list[RunConfig]:
@@ -222,6 +224,6 @@ def runs_of(cli, monkeypatch) -> Callable[..., list[RunConfig]]:
         monkeypatch.setattr(sweeper, "execute", lambda found, *_: jobs.extend(found))
         ended = cli(*words, tiny=False)
         assert ended.returncode == 0, ended.stderr
-        return list({job.run_id: job for job in jobs}.values())
+        return distinct(jobs)
 
     return call

@@ -77,9 +77,3 @@ def test_files_are_read_once_for_each_choice_of_groups(composer, monkeypatch):
     }
     assert len(seen) == 6
     assert load.call_count == 2
-
-
-def test_a_folder_of_its_own_is_seen(composer):
-    assert "hydra" not in composer().compose(["seed=1"])
-    other = composer("hydra.sweep.dir=elsewhere")
-    assert other.compose(["seed=1"]).hydra.sweep.dir == "elsewhere"
