@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.resnet_study_compose import Composer
 from resnet_study.__main__ import error_of, fail, register, to_run_config
@@ -68,7 +70,8 @@ class StudySweeper(BasicSweeper):
         # What `${hydra:…}` in a setting refers to. The folder is resolved first, so that all
         # combinations share what `${now:…}` says in it.
         HydraConfig.instance().set_config(self.config)
-        _ = self.config.hydra.sweep.dir
+        with suppress(OmegaConfBaseException):  # What is wrong is said of the first run.
+            _ = self.config.hydra.sweep.dir
         composer = Composer(self.hydra_context.config_loader, self.config)
         configs: list[RunConfig] = []
         for combination in self._combinations(arguments):

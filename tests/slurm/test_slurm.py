@@ -4,6 +4,7 @@ import json
 import signal
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -30,7 +31,8 @@ class SlurmSweep(Sweep):
 
     @property
     def jobs(self) -> dict[str, str]:
-        return json.loads((self.runs / ".submitit" / "jobs.json").read_text())
+        jobs = json.loads((self.runs / ".submitit" / "jobs.json").read_text())
+        return {Path(folder).name: job for folder, job in jobs.items()}
 
     def assert_undisturbed_end(self, run_id: str) -> None:
         """The run has the end that it has in one piece, in this process."""
