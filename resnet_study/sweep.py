@@ -268,7 +268,8 @@ def _launch_until_done(
         starts.update((touched - ended or before.keys() - ended) if crashed else before.keys())
         ended |= {path for path, count in starts.items() if count >= ATTEMPTS}
         left = {path: config for path, config in left.items() if path not in ended}
-        if left and not crashed:
+        if left:
+            # Another sweep may be at them, or what is left of a broken pool saves its runs.
             time.sleep(_PATIENCE)
     return failures
 

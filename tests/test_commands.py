@@ -54,7 +54,8 @@ def test_a_sweep_and_its_report_in_processes(command, tmp_path):
     folders = (str(tmp_path / "runs" / "default"), "--output", str(tmp_path / "report"))
     report = command(*folders, module="analysis")
     assert report.returncode == 0, report.stderr
-    assert "plain: training error" in report.stdout
+    assert "embedded shapes, schedule quick: 2 runs" in report.stdout
+    assert "claim 1: Plain networks degrade" in report.stdout
     assert (tmp_path / "report" / "verdict.json").is_file()
     assert command("model.depth=21").returncode == 2
     assert command("model.dept=20").returncode == 1

@@ -160,7 +160,6 @@ def test_other_peoples_sweepers_are_told_the_last_error_and_leave_no_empty_folde
         "hydra/launcher=basic",
         "hydra.launcher.backend=threading",
         "hydra.launcher.backend=multiprocessing",
-        "hydra.launcher.prefer=threads hydra.launcher.require=sharedmem",
         "hydra/sweeper=basic",
         "hydra/sweeper=basic hydra/launcher=basic",
     ],

@@ -29,6 +29,12 @@ from resnet_study.sweep import (
 )
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Spares the tests the pause after which a sweep looks again."""
+    monkeypatch.setattr(sweep, "_PATIENCE", 0.0)
+
+
 @pytest.fixture
 def jobs(tiny):
     def make(*seeds):
@@ -206,8 +212,7 @@ def test_a_result_without_a_finished_run_ends_the_sweep_and_names_both_folders(j
         assert sweeper._launch([config], StopRequest()) == told
 
 
-def test_no_state_of_a_folder_starts_a_job_more_often_than_five_times(jobs, monkeypatch):
-    monkeypatch.setattr(sweep, "_PATIENCE", 0)
+def test_no_state_of_a_folder_starts_a_job_more_often_than_five_times(jobs):
     for state in (None, "running"):
         launcher = Launcher({0: lambda job, state=state: write(job, state) if state else None})
         assert execute(jobs(0), launcher) == 1
