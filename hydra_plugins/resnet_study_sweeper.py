@@ -8,6 +8,7 @@ adapter turns override lists into runs; what is done with them stands in
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -70,6 +71,8 @@ class StudySweeper(BasicSweeper):
         # What `${hydra:…}` in a setting refers to. The folder is resolved first, so that all
         # combinations share what `${now:…}` says in it.
         HydraConfig.instance().set_config(self.config)
+        # As Hydra does around a job.
+        os.environ.update({str(k): str(v) for k, v in self.config.hydra.job.env_set.items()})
         with suppress(OmegaConfBaseException):  # What is wrong is said of the first run.
             _ = self.config.hydra.sweep.dir
         composer = Composer(self.hydra_context.config_loader, self.config)
@@ -107,7 +110,7 @@ class StudySweeper(BasicSweeper):
             device = f"cuda:{number % gpus}" if gpus > 1 else config.device
             run = replace(config, threads=config.threads or threads, device=device)
             # A run makes its own folder; Hydra's would be another one.
-            places = ("hydra.sweep.dir=.", "hydra.sweep.subdir=.")
+            places = ("hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null")
             words.append([f"+run_config={hand_down(run)}", *places])
         returns = self.launcher.launch(_UntilStopped(stop, words), initial_job_idx=0)
         failures = {}

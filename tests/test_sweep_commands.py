@@ -36,6 +36,10 @@ def empty_folders(folder) -> list[str]:
         ),
         ('experiment_name="of_${oc.env:WHO}"', "runs/of_me"),
         ("experiment_name=${schedule.name}/${data.name}", "runs/quick/shapes"),
+        ('data.cache="c_${now:%f}"', "runs/default"),
+        ('+hydra.job.env_set.NOW=me experiment_name="of_${oc.env:NOW}"', "runs/of_me"),
+        ('experiment_name="${oc.env:NOBODY_HAS_SET,nobody}"', "runs/nobody"),
+        ("hydra.output_subdir=.hydra", "runs/default"),
     ],
 )
 def test_what_is_interpolated_is_resolved_once_and_in_one_place(
@@ -43,14 +47,15 @@ def test_what_is_interpolated_is_resolved_once_and_in_one_place(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WHO", "me")
-    words = ["model.depth=8", setting, "data.cache=cache"]
-    words += ["runs_dir=runs"] * (not setting.startswith("runs_dir"))
+    usual = [w for w in ("data.cache=cache", "runs_dir=runs") if w.partition("=")[0] not in setting]
+    words = ["model.depth=8", *setting.split(), *usual]
     done = cli("-m", *words, "seed=0,1")
     assert done.returncode == 0, done.stderr
     ((folder, runs),) = runs_below(tmp_path).items()
     assert re.fullmatch(place, folder)
     assert len(runs) == 2
     assert empty_folders(tmp_path) == []
+    assert not (tmp_path / ".hydra").exists()
     # A single run of the same command, where the time is no part of it, is one of these.
     if "now" not in setting:
         assert cli(*words).returncode == 0
