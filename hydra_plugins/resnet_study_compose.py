@@ -59,6 +59,7 @@ class Composer:
             and not override.is_hydra_override()
             and not override.is_sweep_override()
             and not isinstance(override.value(), dict)
+            and "${hydra:" not in str(override.value())
             # Hydra takes 70 ms to look for a group, whose name has no dot.
             and ("." in override.key_or_group or not self._is_group(override.key_or_group))
         )
@@ -76,4 +77,5 @@ class Composer:
         composed = self.loader.load_sweep_config(self.master, list(files))
         with open_dict(composed):
             del composed["hydra"]
-        return composed
+        # What refers to Hydra's own settings needs those of its combination.
+        return None if "${hydra:" in OmegaConf.to_yaml(composed) else composed

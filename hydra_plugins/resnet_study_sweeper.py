@@ -68,8 +68,7 @@ class StudySweeper(BasicSweeper):
         if (typed := sweep["dir"]) != SWEEP_DIR:
             allowed = "follows runs_dir and experiment_name; set those"
             raise ConfigError("hydra.sweep.dir", typed, allowed)
-        # What `${hydra:…}` in a setting refers to. The folder is resolved first, so that all
-        # combinations share what `${now:…}` says in it.
+        # The folder is resolved first, so that all combinations share what `${now:…}` says in it.
         HydraConfig.instance().set_config(self.config)
         # As Hydra does around a job.
         os.environ.update({str(k): str(v) for k, v in self.config.hydra.job.env_set.items()})
@@ -79,6 +78,8 @@ class StudySweeper(BasicSweeper):
         configs: list[RunConfig] = []
         for combination in self._combinations(arguments):
             composed = composer.compose(combination)
+            if "hydra" in composed:  # What `${hydra:…}` in a setting refers to.
+                HydraConfig.instance().set_config(composed)
             if self._elsewhere and composed.precision == "auto":
                 raise ConfigError("precision", "auto", "must be fp32 or bf16: other machines train")
             configs.append(to_run_config(composed))

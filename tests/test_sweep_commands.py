@@ -62,6 +62,15 @@ def test_what_is_interpolated_is_resolved_once_and_in_one_place(
         assert runs_below(tmp_path) == {folder: runs}
 
 
+def test_each_combination_sees_its_own_choices(runs_of):
+    """As each would as a single run; fields of Hydra's are not the sweep's."""
+    named = "experiment_name=${hydra:runtime.choices.schedule}_${hydra:runtime.choices.data}"
+    found = {
+        (c.schedule.name, c.experiment_name) for c in runs_of("-m", "schedule=quick,paper", named)
+    }
+    assert found == {("quick", "quick_shapes"), ("paper", "paper_shapes")}
+
+
 @pytest.mark.parametrize("words", ["", "-m seed=0,1", "-m seed=0,1 hydra/sweeper=basic"])
 def test_a_change_of_folder_is_refused_in_one_line(words, cli, tmp_path):
     done = cli(*words.split(), "model.depth=8", "hydra.job.chdir=true", f"runs_dir={tmp_path}/runs")
