@@ -149,12 +149,11 @@ def _check_images(
             continue
         other, expected = first.setdefault(settings_of(config), (run_id, images))
         if images != expected:
-            raise StudyError(
-                "run",
-                path / run_id,
+            allowed = (
                 f"was trained on other images (fingerprint {images}) than {other} (fingerprint "
-                f"{expected}); move the runs of one of these fingerprints to a folder of their own",
+                f"{expected}); move the runs of one of these fingerprints to a folder of their own"
             )
+            raise StudyError("run", path / run_id, allowed)
 
 
 def _joined(

@@ -120,12 +120,10 @@ class StudySweeper(BasicSweeper):
             if error is None and RunFolder(folder).completed() is None:
                 # Another start would end in the same way.
                 there = Path(str(result.working_dir)) / RunFolder.of(config).path
-                raise StudyError(
-                    "hydra/launcher",
-                    self.config.hydra.runtime.choices["hydra/launcher"],
-                    f"says that a run has finished in {there}, but {folder} holds none; the "
-                    "machines must share this folder",
-                )
+                told = f"says that a run has finished in {there}, but {folder} holds none; "
+                told += "its machines must share this folder"
+                launcher = self.config.hydra.runtime.choices["hydra/launcher"]
+                raise StudyError("hydra/launcher", launcher, told)
             if error is not None and not isinstance(error, NotDone):
                 failures[folder] = str(error)
         return failures

@@ -30,14 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import (
-    ConfigError,
-    ImageError,
-    StudyError,
-    StudyWarning,
-    reader_has_left,
-    warn,
-)
+from resnet_study.errors import ConfigError, ImageError, StudyError, StudyWarning, reader_has_left
 from resnet_study.interruption import Interrupted, NotDone, StopRequest, leave_with_parent
 from resnet_study.processes import Processes
 from resnet_study.runs import RunFolder
@@ -162,8 +155,9 @@ def _run_as_job(config: RunConfig) -> float:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
     if record.state != "finished":
         return math.inf
+    sweeper = str(HydraConfig.get().runtime.choices.get("hydra/sweeper"))
     if not config.data.validation_images:
-        _warn_of_test_errors(str(HydraConfig.get().runtime.choices.get("hydra/sweeper")))
+        _warn_of_test_errors(sweeper)
     rows = list(csv.DictReader(RunFolder(record.folder).read_metrics().splitlines()))
     return float(rows[-1]["test_error"])
 
@@ -172,7 +166,8 @@ def _run_as_job(config: RunConfig) -> float:
 def _warn_of_test_errors(sweeper: str) -> None:
     """Warns, once, where a sweeper optimises what must not be optimised."""
     if sweeper not in ("study", "basic"):
-        warn("the sweeper is told test errors: hold images out, data.validation_images=5000")
+        text = "the sweeper is told test errors: hold images out, data.validation_images=5000"
+        warnings.warn(StudyWarning(text), stacklevel=2)
 
 
 def register(group: str, name: str, node: Any) -> None:

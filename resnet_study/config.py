@@ -98,11 +98,8 @@ class RunConfig:
                 "device", self.device, "allowed are auto, cpu, cuda, cuda:0, cuda:1, …"
             )
         if self.schedule.batch_size % self.batch_norm_parts:
-            raise ConfigError(
-                "batch_norm_parts",
-                self.batch_norm_parts,
-                f"allowed is a divisor of schedule.batch_size={self.schedule.batch_size}",
-            )
+            allowed = f"allowed is a divisor of schedule.batch_size={self.schedule.batch_size}"
+            raise ConfigError("batch_norm_parts", self.batch_norm_parts, allowed)
         if self.start.depth == self.model.depth:
             # Nothing to deepen: the run of that depth itself, so that a sweep over both has it.
             object.__setattr__(self, "start", StartConfig())
@@ -117,19 +114,13 @@ class RunConfig:
                 raise ConfigError("start.depth", self.start.depth, error.allowed) from error
             self.model.check_deepening(self.start.depth)
         if self.probes.at and max(self.probes.at) > self.schedule.iterations:
-            raise ConfigError(
-                "probes.at",
-                list(self.probes.at),
-                f"allowed is up to schedule.iterations={self.schedule.iterations}",
-            )
+            allowed = f"allowed is up to schedule.iterations={self.schedule.iterations}"
+            raise ConfigError("probes.at", list(self.probes.at), allowed)
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", self.experiment_name) or (
             ".." in self.experiment_name.split("/")
         ):
-            raise ConfigError(
-                "experiment_name",
-                self.experiment_name,
-                "allowed are letters, digits, -, _ and ., with / between folders",
-            )
+            allowed = "allowed are letters, digits, -, _ and ., with / between folders"
+            raise ConfigError("experiment_name", self.experiment_name, allowed)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> RunConfig:

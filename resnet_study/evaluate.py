@@ -89,12 +89,11 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
     config = command_line.to_run_config(composed)
     own = ModelConfig(**weights.checkpoint.config.get("model", {}))
     if any(key.partition(".")[0] == "model" for key in typed) and config.model != own:
-        raise ConfigError(
-            "model",
-            f"{config.model.family} {config.model.depth} layers",
+        allowed = (
             f"{weights.path} is of {own.family}, {own.depth} layers, width {own.width}; "
-            "allowed is to leave model out",
+            "allowed is to leave model out"
         )
+        raise ConfigError("model", f"{config.model.family} {config.model.depth} layers", allowed)
     trained = weights.checkpoint.config
     if "precision" not in typed:
         config = replace(config, precision=trained.get("precision", config.precision))
@@ -135,18 +134,12 @@ def score(
     threads = machine.set_up(config.threads)
     data, fingerprint = _data(config, device, threads, whole=recording)
     if weights.classes not in (None, data.classes):
-        raise ConfigError(
-            "weights",
-            weights.path,
-            f"are of {weights.classes} classes, {config.data.title} has {data.classes}",
-        )
+        allowed = f"are of {weights.classes} classes, {config.data.title} has {data.classes}"
+        raise ConfigError("weights", weights.path, allowed)
     if weights.checkpoint is not None and fingerprint not in (None, weights.checkpoint.data):
         if recording:
-            raise ConfigError(
-                "data.root",
-                config.data.root,
-                "allowed with --record are the images that it was trained on",
-            )
+            allowed = "allowed with --record are the images that it was trained on"
+            raise ConfigError("data.root", config.data.root, allowed)
         warn(f"{weights.path} was trained on other images than {config.data.title}")
     # torch's own kernels: published weights shall score here what they score there.
     network = build_network(config.model, data.classes, fused=False)

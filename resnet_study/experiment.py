@@ -317,11 +317,8 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet | StreamedFolder]
     kernels_for(device, config.kernels)
     images = open_data(config.data)
     if config.schedule.batch_size > len(images.train_labels):
-        raise ConfigError(
-            "schedule.batch_size",
-            config.schedule.batch_size,
-            f"allowed is at most the {len(images.train_labels)} training images",
-        )
+        allowed = f"allowed is at most the {len(images.train_labels)} training images"
+        raise ConfigError("schedule.batch_size", config.schedule.batch_size, allowed)
     return device, images
 
 
@@ -339,8 +336,5 @@ def _train_start(
         with nullcontext() if stop else request:
             record = run(shallower, reporter, stop=request)
     if record.state != "finished":
-        raise ConfigError(
-            "start.depth",
-            config.start.depth,
-            f"{record.folder} {record.state}; a finished run is needed",
-        )
+        allowed = f"{record.folder} {record.state}; a finished run is needed"
+        raise ConfigError("start.depth", config.start.depth, allowed)

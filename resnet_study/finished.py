@@ -37,12 +37,11 @@ def check_finished(config: RunConfig) -> None:
         return
     made_with = record.manifest.get("data", {}).get("fingerprint")
     if open_data(config.data).fingerprint() != made_with:
-        raise DataError(
-            "data.root",
-            config.data.root,
+        allowed = (
             f"{record.folder} was made with other images of the same name, from {former}; "
-            "allowed is a data.label, or experiment_name, of its own",
+            "allowed is a data.label, or experiment_name, of its own"
         )
+        raise DataError("data.root", config.data.root, allowed)
 
 
 def _check_views(config: RunConfig, record: RunRecord) -> None:
@@ -53,9 +52,8 @@ def _check_views(config: RunConfig, record: RunRecord) -> None:
     """
     views = config.data.stream.views
     if config.data.streamed and set(views) - set(record.manifest.get("evaluation") or {}):
-        raise ConfigError(
-            "data.stream.views",
-            list(views),
+        allowed = (
             f"{record.folder} was evaluated in others; python -m resnet_study.evaluate "
-            f"weights={record.folder / 'checkpoint.pt'} --record adds these",
+            f"weights={record.folder / 'checkpoint.pt'} --record adds these"
         )
+        raise ConfigError("data.stream.views", list(views), allowed)

@@ -188,9 +188,8 @@ def check_probes(config: RunConfig, folder: RunFolder, log: ProbeLog, iteration:
     }
     if lacking := sorted(wanted - log.recorded):
         at, measure = lacking[0]
-        raise ConfigError(
-            "probes.at",
-            list(config.probes.at),
+        allowed = (
             f"{folder.path} was trained without {measure} at iteration {at}; allowed is another "
-            "experiment_name, or to delete it and train anew",
+            "experiment_name, or to delete it and train anew"
         )
+        raise ConfigError("probes.at", list(config.probes.at), allowed)

@@ -123,11 +123,8 @@ class Processes:
                 "schedule.batch_size", batch_size, f"allowed is a multiple of {self.size} processes"
             )
         if self.size % batch_norm_parts and batch_norm_parts % self.size:
-            raise ConfigError(
-                "batch_norm_parts",
-                batch_norm_parts,
-                f"allowed is a divisor or a multiple of {self.size} processes",
-            )
+            allowed = f"allowed is a divisor or a multiple of {self.size} processes"
+            raise ConfigError("batch_norm_parts", batch_norm_parts, allowed)
 
     def only_first(self, context: AbstractContextManager[T], other: T) -> AbstractContextManager[T]:
         """The context in the first process, and in the others `other` alone."""

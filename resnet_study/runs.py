@@ -310,10 +310,9 @@ def check_space(configs: Sequence[RunConfig]) -> None:
     free = free_bytes(configs[0].runs_dir)
     needed = sum(estimated_bytes(config) for config in configs)
     if needed > free:
-        raise StorageError(
-            "runs_dir",
-            configs[0].runs_dir,
+        allowed = (
             f"{free / 1e6:,.0f} MB are free there, and "
             f"{f'{len(configs)} runs need' if len(configs) > 1 else 'one run needs'} about "
-            f"{needed / 1e6:,.0f} MB",
+            f"{needed / 1e6:,.0f} MB"
         )
+        raise StorageError("runs_dir", configs[0].runs_dir, allowed)

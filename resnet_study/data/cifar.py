@@ -35,12 +35,11 @@ def load(name: str, root: Path) -> ImageSet:
             train, test = (source(str(root), train=part, download=True) for part in (True, False))
     except (OSError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(
-            "data.root",
-            root,
+        allowed = (
             f"{name} is not there and cannot be downloaded ({reason}); allowed is a folder "
-            f"with {source.filename} or a connection to fetch it",
-        ) from error
+            f"with {source.filename} or a connection to fetch it"
+        )
+        raise DataError("data.root", root, allowed) from error
     return ImageSet(
         train.data.transpose(0, 3, 1, 2),
         np.asarray(train.targets, dtype=np.int64),

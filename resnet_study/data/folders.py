@@ -100,12 +100,11 @@ class ImageFolder:
         parts = [self._decode_part(part, resolution) for part in ("train", "test")]
         (train, train_labels), (test, test_labels) = parts
         if train.shape[1:] != test.shape[1:]:
-            raise DataError(
-                "data.root",
-                self.root,
+            allowed = (
                 f"train has images of {_size(train.shape)} and test of {_size(test.shape)}; "
-                "allowed is one size, or any with data.resolution set",
+                "allowed is one size, or any with data.resolution set"
             )
+            raise DataError("data.root", self.root, allowed)
         return ImageSet(train, train_labels, test, test_labels, self.classes)
 
     def _decode_part(
@@ -120,12 +119,11 @@ class ImageFolder:
         def fill(i: int) -> None:
             image = _decode(paths[i], resolution)
             if image.shape != first.shape:
-                raise DataError(
-                    "data.root",
-                    paths[i],
+                allowed = (
                     f"is {_size(image.shape)} where others are {_size(first.shape)}; "
-                    "allowed is one size, or any with data.resolution set",
+                    "allowed is one size, or any with data.resolution set"
                 )
+                raise DataError("data.root", paths[i], allowed)
             images[i] = image
 
         # Decoding releases the interpreter, so threads share the work.
@@ -149,11 +147,8 @@ def _decode(path: Path, resolution: int | None) -> NDArray[np.uint8]:
     if resolution is not None:
         side = min(picture.size)
         if side < resolution:
-            raise DataError(
-                "data.resolution",
-                resolution,
-                f"{path} is {picture.width}x{picture.height}; allowed is at most {side}",
-            )
+            allowed = f"{path} is {picture.width}x{picture.height}; allowed is at most {side}"
+            raise DataError("data.resolution", resolution, allowed)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
     pixels = np.asarray(picture).transpose(2, 0, 1)

@@ -99,11 +99,8 @@ def reduce_area(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]
     """
     height, width = images.shape[2:]
     if height != width or resolution > height:
-        raise DataError(
-            "data.resolution",
-            resolution,
-            f"the images are {width}x{height}; allowed is at most the side of square images",
-        )
+        allowed = f"the images are {width}x{height}; allowed is at most the side of square images"
+        raise DataError("data.resolution", resolution, allowed)
     if resolution == height:
         return images
     weights = _area_weights(height, resolution)

@@ -183,11 +183,8 @@ def naming_deaths(workers: int | None) -> Iterator[None]:
         # The latter two come from half a batch.
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        raise DataError(
-            "data.stream.workers",
-            workers,
-            "a process that decodes was killed, perhaps for want of memory; allowed are fewer",
-        ) from error
+        allowed = "a process that decodes was killed, perhaps for want of memory; allowed are fewer"
+        raise DataError("data.stream.workers", workers, allowed) from error
 
 
 def _begin(_: int) -> None:
@@ -232,12 +229,11 @@ def check_shared_memory(stream: StreamConfig, images: int, workers: int) -> None
     needed = workers * (PREFETCHED + 1) * images * stream.crop**2 * 3
     free = place.f_bavail * place.f_frsize
     if needed > free:
-        raise ConfigError(
-            "data.stream.workers",
-            workers,
+        allowed = (
             f"they need {needed / 1e6:,.0f} MB of shared memory, and {SHARED_MEMORY} has "
-            f"{free / 1e6:,.0f}; allowed are fewer, or 0",
+            f"{free / 1e6:,.0f}; allowed are fewer, or 0"
         )
+        raise ConfigError("data.stream.workers", workers, allowed)
 
 
 def draws_of(tensors: Tensors) -> list[tuple[Any, ...]]:

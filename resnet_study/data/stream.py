@@ -78,12 +78,11 @@ class Unreadable:
             if name in self.paths:
                 continue
             if self.policy == "stop":
-                raise ImageError(
-                    "image",
-                    path,
+                allowed = (
                     f"cannot be read ({why}); allowed is data.stream.unreadable=skip, or a folder "
-                    "without it",
+                    "without it"
                 )
+                raise ImageError("image", path, allowed)
             self.paths.append(name)
             self.paths.sort()
             warn(f"{path} cannot be read ({why}) and is left out")

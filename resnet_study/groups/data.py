@@ -78,17 +78,13 @@ class StreamConfig:
     def __post_init__(self) -> None:
         check(self, "data.stream.")
         if len(self.scale) != 2 or not self.crop <= self.scale[0] <= self.scale[1]:
-            raise ConfigError(
-                "data.stream.scale",
-                list(self.scale),
-                f"allowed are two sides, from data.stream.crop={self.crop} on, the smaller first",
+            allowed = (
+                f"allowed are two sides, from data.stream.crop={self.crop} on, the smaller first"
             )
+            raise ConfigError("data.stream.scale", list(self.scale), allowed)
         if self.test_scale < self.crop:
-            raise ConfigError(
-                "data.stream.test_scale",
-                self.test_scale,
-                f"allowed is data.stream.crop={self.crop} or more",
-            )
+            allowed = f"allowed is data.stream.crop={self.crop} or more"
+            raise ConfigError("data.stream.test_scale", self.test_scale, allowed)
 
 
 # Of data that are not streamed: what was set of streams does not identify their runs.
@@ -134,25 +130,16 @@ class DataConfig:
         else:
             object.__setattr__(self, "stream", _NO_STREAM)
         if not self.title or len(self.title) > 80:
-            raise ConfigError(
-                "data.label",
-                self.label,
-                f"data.root={self.root} gives no short name; allowed is one",
-            )
+            allowed = f"data.root={self.root} gives no short name; allowed is one"
+            raise ConfigError("data.label", self.label, allowed)
 
     def _check_streamed(self) -> None:
         if self.resolution is not None:
-            raise ConfigError(
-                "data.resolution",
-                self.resolution,
-                "allowed for streamed images is null: data.stream.crop is what a network sees",
-            )
+            allowed = "allowed for streamed images is null: data.stream.crop is what a network sees"
+            raise ConfigError("data.resolution", self.resolution, allowed)
         if self.augment.padding:
-            raise ConfigError(
-                "data.augment.padding",
-                self.augment.padding,
-                "allowed for streamed images is 0: they are larger than their crops",
-            )
+            allowed = "allowed for streamed images is 0: they are larger than their crops"
+            raise ConfigError("data.augment.padding", self.augment.padding, allowed)
 
     @property
     def streamed(self) -> bool:

@@ -91,11 +91,8 @@ class ModelConfig:
                 + ", ".join(map(str, IMAGENET_BLOCKS)),
             )
         if self.layers_per_block != 2:
-            raise ConfigError(
-                "model.layers_per_block",
-                self.layers_per_block,
-                "allowed with model.architecture=imagenet is 2: its blocks are given",
-            )
+            allowed = "allowed with model.architecture=imagenet is 2: its blocks are given"
+            raise ConfigError("model.layers_per_block", self.layers_per_block, allowed)
 
     @property
     def bottlenecks(self) -> bool:

@@ -105,27 +105,20 @@ class ScheduleConfig:
             # Without a plateau there is nothing that its other settings could move.
             object.__setattr__(self, "plateau", PlateauConfig())
         elif self.milestones:
-            raise ConfigError(
-                "schedule.milestones",
-                list(self.milestones),
-                f"allowed with schedule.plateau.patience={self.plateau.patience} is []",
-            )
+            allowed = f"allowed with schedule.plateau.patience={self.plateau.patience} is []"
+            raise ConfigError("schedule.milestones", list(self.milestones), allowed)
         previous = 0
         for milestone in self.milestones:
             if not previous < milestone < self.iterations:
-                raise ConfigError(
-                    "schedule.milestones",
-                    list(self.milestones),
+                allowed = (
                     "allowed are increasing iterations before the end at "
-                    f"schedule.iterations={self.iterations}",
+                    f"schedule.iterations={self.iterations}"
                 )
+                raise ConfigError("schedule.milestones", list(self.milestones), allowed)
             previous = milestone
         if self.warmup.iterations is not None and self.warmup.iterations >= self.iterations:
-            raise ConfigError(
-                "schedule.warmup.iterations",
-                self.warmup.iterations,
-                f"allowed is less than schedule.iterations={self.iterations}",
-            )
+            allowed = f"allowed is less than schedule.iterations={self.iterations}"
+            raise ConfigError("schedule.warmup.iterations", self.warmup.iterations, allowed)
 
 
 @dataclass(frozen=True)

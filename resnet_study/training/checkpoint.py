@@ -176,11 +176,8 @@ class Checkpoints:
                 self._rotate()
             return checkpoint
         if damaged is not None:
-            raise CheckpointError(
-                "checkpoint",
-                damaged.value,
-                "is damaged and there is no other; delete the run's folder to train it anew",
-            )
+            allowed = "is damaged and there is no other; delete the run's folder to train it anew"
+            raise CheckpointError("checkpoint", damaged.value, allowed)
         return None
 
     def _check(self, path: Path, checkpoint: Checkpoint) -> None:
@@ -190,17 +187,11 @@ class Checkpoints:
                 values = [
                     json.dumps(v[field]) if field in v else "the default" for v in (theirs, ours)
                 ]
-                raise CheckpointError(
-                    "checkpoint",
-                    path,
-                    f"was made with {field} {values[0]}; this run has {values[1]}",
-                )
+                allowed = f"was made with {field} {values[0]}; this run has {values[1]}"
+                raise CheckpointError("checkpoint", path, allowed)
         if checkpoint.data != self.data:
-            raise CheckpointError(
-                "checkpoint",
-                path,
-                f"was made with other images (fingerprint {checkpoint.data}, now {self.data})",
-            )
+            allowed = f"was made with other images (fingerprint {checkpoint.data}, now {self.data})"
+            raise CheckpointError("checkpoint", path, allowed)
         for package, version in self.versions.items():
             former = checkpoint.versions.get(package, "1" if package == "processes" else None)
             if former != version:
