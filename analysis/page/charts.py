@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -48,21 +49,13 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
         return None
     data = _means_and_runs(finals)
     families = families_in(finals)
-    depths = sorted(int(depth) for depth in finals["depth"].unique())
     names = [family_title(family) for family in families]
     styles = [style_of(family) for family in families]
     legend = alt.Legend(title=None, symbolOpacity=1)
     colors = alt.Scale(domain=names, range=[style["color"] for style in styles])
     markers = alt.Scale(domain=names, range=[MARKERS[style["marker"]] for style in styles])
     base = alt.Chart().encode(
-        x=alt.X(
-            "depth:Q",
-            title="depth (weighted layers)",
-            scale=alt.Scale(
-                type="log" if depths[-1] > 12 * depths[0] else "linear", zero=False, padding=14
-            ),
-            axis=alt.Axis(values=depths, grid=False),
-        ),
+        x=_depth_axis(sorted(int(depth) for depth in finals["depth"].unique())),
         y=alt.Y("value:Q", title="final error (%)"),
         color=alt.Color("series:N", scale=colors, legend=legend),
     )
@@ -103,6 +96,13 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
         .transform_filter("datum.panel == measure")
     )
     return switched(chart, families, [])
+
+
+def _depth_axis(depths: list[int]) -> alt.X:
+    kind: Any = "log" if depths[-1] > 12 * depths[0] else "linear"
+    scale = alt.Scale(type=kind, zero=False, padding=14)
+    axis = alt.Axis(values=depths, grid=False)
+    return alt.X("depth:Q", title="depth (weighted layers)", scale=scale, axis=axis)
 
 
 def _means_and_runs(finals: pd.DataFrame) -> pd.DataFrame:
