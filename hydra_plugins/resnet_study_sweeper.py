@@ -47,7 +47,7 @@ class StudySweeper(BasicSweeper):
         """Runs the sweep and ends the process with its exit status."""
         try:
             if (size := Processes.here().size) > 1:
-                allowed = "must train a single run; a sweep has a launcher"
+                allowed = "allowed is one run; a sweep has a launcher"
                 raise ConfigError("torchrun", f"{size} processes", allowed)
             configs = self._configs(arguments)
             self.runs = len({*map(folder_of, configs)})
