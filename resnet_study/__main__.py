@@ -226,7 +226,9 @@ def task(composed: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     if hydra_config.job.chdir:
         fail(ConfigError("hydra.job.chdir", True, "must be false: paths start from one folder"))
-    if hydra_config.mode != RunMode.MULTIRUN:
+    # An experiment's file may have said that this is a sweep; its jobs do not read that file.
+    handed = composed.get("run_config")
+    if handed is None and hydra_config.mode != RunMode.MULTIRUN:
         try:
             _check_no_launcher()
             _run_alone(to_run_config(composed))
@@ -235,8 +237,8 @@ def task(composed: DictConfig) -> float | None:
         return None
     _worker_stop()
     start_processes_as_elsewhere()
-    if "run_config" in composed:
-        folder, config = handed_down(composed.run_config)
+    if handed is not None:
+        folder, config = handed_down(handed)
         if Path.cwd() != folder:
             os.chdir(folder)
         return _run_as_job(config)

@@ -104,6 +104,15 @@ def test_each_experiment_that_is_named_brings_its_own_grid(words, expected, runs
     assert counts == expected
 
 
+@pytest.mark.parametrize("launcher", ["hydra/launcher=basic", "hydra/launcher=local"])
+def test_an_experiment_is_a_sweep_without_a_flag(launcher, cli, tmp_path):
+    words = ("experiment=quick", "model.depth=8", "seed=0,1", "model=plain", launcher)
+    done = cli(*words)
+    assert done.returncode == 0, done.stderr
+    ((folder, runs),) = runs_below(tmp_path).items()
+    assert (folder, len(runs)) == ("runs/quick", 2)
+
+
 def test_runs_in_different_folders_are_all_trained(cli, tmp_path):
     places = f"runs_dir={tmp_path}/one,{tmp_path}/two"
     done = cli("-m", "model.depth=8", "experiment_name=a,b", places)
