@@ -43,7 +43,7 @@ class Cell:
         untrained: Clean training error before any training, in percent.
         evaluated: Clean training error at the last evaluation, in percent.
         iterations: At the end.
-        reached: Iterations until a training error of so many percent, by level and seed.
+        reached: Iterations until the training error reaches a level in percent, by level and seed.
         gradients: By iteration and seed, log10 of the smallest gradient over layers, divided
             by the last layer's; each is the norm with respect to the activations times their
             standard deviation.

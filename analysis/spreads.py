@@ -14,7 +14,7 @@ TABLE = Path(__file__).resolve().parent / "data" / "spreads.csv"
 
 # Points over seeds of the paper's own networks and schedule, as others have published them.
 PAPER = {"train_error": 0.1, "clean_train_error": 0.1, "test_error": 0.25, "gap": 0.25}
-# Elsewhere: at least so many points, and this share of the error.
+# Elsewhere: this share of the error, and never fewer points than the first number.
 LEAST, SHARE = 1.5, 0.1
 
 

@@ -124,7 +124,7 @@ def distinct(configs: Iterable[RunConfig]) -> list[RunConfig]:
         first = by_folder.setdefault(folder_of(config), config)
         if first != config:
             name, values = _difference(first.to_mapping(), config.to_mapping())
-            allowed = f"describes one run, {config.run_id}; name an experiment_name for each"
+            allowed = f"describes one run, {config.run_id}; give each its own experiment_name"
             raise ConfigError(name, values, allowed)
 
     def place(config: RunConfig) -> tuple[bool, float, Path]:

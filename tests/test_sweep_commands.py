@@ -139,7 +139,7 @@ def test_what_does_not_tell_runs_apart_is_not_swept_over(swept, told, cli, tmp_p
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {told}: describes one run, residual-A-008-")
-    assert line.endswith("; name an experiment_name for each")
+    assert line.endswith("; give each its own experiment_name")
 
 
 def test_other_peoples_sweepers_are_told_the_last_error_and_leave_no_empty_folder(

@@ -14,10 +14,8 @@ from analysis.quantity import DEVIATIONS, Quantity
 # Shares of the paper's training, called a quarter and a half. They lie below, so that rounding
 # never decides.
 QUARTER, HALF = 0.24, 0.49
-# Seeds that a contradiction needs.
-SEEDS = 3
-# Points of error that count as no difference.
-MARGIN = 0.5
+SEEDS = 3  # that a contradiction needs
+MARGIN = 0.5  # points of error that count as no difference
 # Where an effect must not exceed a margin, the interval is one-sided at 5 %.
 WITHIN = 0.90
 # An effect that is below this share of what it was at the end of the first phase is closing.

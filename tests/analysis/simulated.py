@@ -1,7 +1,7 @@
 """Simulated studies with a known truth, and how often the rules judge them wrongly.
 
 `python -m tests.analysis.simulated` prints the tables of docs/verdicts.md in a quarter of an hour;
-with `800` behind it, from so many studies each, in five minutes.
+with `800` behind it, from 800 studies each, in five minutes.
 
 A truth gives each cell the means of its measures; a cell without measures is at chance.
 Differences are in margins: 0.5 points of error, 0.5 orders of magnitude (claim 7), 0.25 and 0.1
@@ -180,7 +180,7 @@ class Rule:
 
     Attributes:
         label: Number and part of the claim, and the case.
-        truth: The truth that is so many margins on the claim's side of the rule's limit.
+        truth: The truth at a number of margins on the claim's side of the rule's limit.
         not_for: Truths for which "supported" is wrong.
         not_against: Truths for which "contradicted" is wrong.
         training: As a share of the paper's.
@@ -213,7 +213,7 @@ class Rule:
 
 
 def bound(studies: int) -> float:
-    """What 99.9 % of shares of so many studies do not exceed if the true one is 5 %."""
+    """The share that 99.9 % of samples of this many studies stay below, if the true one is 5 %."""
     return float(stats.binom.ppf(0.999, studies, 0.05)) / studies
 
 
