@@ -19,7 +19,7 @@ from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
 from analysis.study import Study
 from analysis.verdict import summary
-from resnet_study.errors import StudyError, reader_has_left
+from resnet_study.system.errors import StudyError, reader_has_left
 
 
 def main(arguments: list[str] | None = None) -> int:

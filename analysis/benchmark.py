@@ -13,8 +13,8 @@ import pandas as pd
 from analysis.figures import throughput
 from analysis.report import rendered, write_pictures
 from analysis.tables import text_as_markdown
-from resnet_study.errors import StorageError, StudyError
-from resnet_study.files import reason, write_text
+from resnet_study.system.errors import StorageError, StudyError
+from resnet_study.system.files import reason, write_text
 
 FILE = "benchmark.json"
 

@@ -15,7 +15,7 @@ from analysis.mechanism import mean_responses
 from analysis.paper import RATE_SUM
 from analysis.quantity import BySeed, Measure, Quantity
 from analysis.spreads import conditions, spread
-from resnet_study.runs import COMPLETE, PROBES
+from resnet_study.store.folder import COMPLETE, PROBES
 
 # What a cell knows of each run as a whole.
 OF_RUNS = ("why_not", "untrained", "evaluated", "iterations", "growth", "response")

@@ -15,8 +15,8 @@ import pandas as pd
 from analysis.protocol import settings_of, variant_of
 from analysis.study import Study, classes_of, images_of, machine_of
 from resnet_study.config import RunConfig
-from resnet_study.errors import StudyError
-from resnet_study.runs import COMPLETE, METRICS, PROBES, RunFolder
+from resnet_study.store.folder import COMPLETE, METRICS, PROBES, RunFolder
+from resnet_study.system.errors import StudyError
 
 DESCRIPTION = (
     "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnet_study.config import WIDTHS, RunConfig
+from resnet_study.config import RunConfig
+from resnet_study.config.model import WIDTHS
 
 
 def variant_of(config: RunConfig) -> str:

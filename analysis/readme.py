@@ -22,7 +22,7 @@ from analysis.load import read_study
 from analysis.study import Study
 from analysis.tables import overview, rates, text_as_markdown
 from analysis.verdict import verdict
-from resnet_study.files import write_text
+from resnet_study.system.files import write_text
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDED = CHECKOUT / "runs" / "recorded"

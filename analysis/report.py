@@ -36,7 +36,7 @@ from analysis.tables import (
     sources,
 )
 from analysis.verdict import verdict
-from resnet_study.files import write_text, writing
+from resnet_study.system.files import write_text, writing
 
 FORMATS = ("png", "svg", "pdf")
 

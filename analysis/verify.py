@@ -14,8 +14,8 @@ import pandas as pd
 from analysis.load import read_study
 from analysis.statistics import final_errors, prediction_interval
 from analysis.study import Study, images_of
-from resnet_study.errors import StudyError
-from resnet_study.runs import COMPLETE, RunFolder
+from resnet_study.store.folder import COMPLETE, RunFolder
+from resnet_study.system.errors import StudyError
 
 # What the same computation takes differs each time.
 TIMES = ("seconds", "images_per_second")

@@ -22,12 +22,12 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from resnet_study import slurm
-from resnet_study.__main__ import as_result, error_of, register
-from resnet_study.errors import StudyError
-from resnet_study.interruption import NotDone, StopRequest
-from resnet_study.slurm import Submitted
+from resnet_study.cli import as_result, error_of, register
 from resnet_study.sweep import job_folder
+from resnet_study.system import slurm
+from resnet_study.system.errors import StudyError
+from resnet_study.system.interruption import NotDone, StopRequest
+from resnet_study.system.slurm import Submitted
 
 if TYPE_CHECKING:
     from submitit import Job

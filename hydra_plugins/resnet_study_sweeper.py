@@ -23,13 +23,13 @@ from omegaconf import OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.resnet_study_compose import Composer
-from resnet_study.__main__ import error_of, fail, register, to_run_config
+from resnet_study.cli import error_of, fail, register, to_run_config
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError, StudyError
-from resnet_study.interruption import NotDone, StopRequest
-from resnet_study.processes import Processes
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 from resnet_study.sweep import execute, folder_of, hand_down, runs_per_gpu, workers_and_threads
+from resnet_study.system.errors import ConfigError, StudyError
+from resnet_study.system.interruption import NotDone, StopRequest
+from resnet_study.training.world import World
 
 # What conf/config.yaml says.
 SWEEP_DIR = "${runs_dir}/${experiment_name}"
@@ -46,7 +46,7 @@ class StudySweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Runs the sweep and ends the process with its exit status."""
         try:
-            if (size := Processes.here().size) > 1:
+            if (size := World.here().size) > 1:
                 allowed = "allowed is one run; a sweep has a launcher"
                 raise ConfigError("torchrun", f"{size} processes", allowed)
             configs = self._configs(arguments)
@@ -137,7 +137,7 @@ class StudySweeper(BasicSweeper):
         if self._elsewhere:
             return settings.get("cpus_per_task"), 0
         # To launch a run takes torch anyway.
-        from resnet_study.machine import gpu_count
+        from resnet_study.system.machine import gpu_count
 
         gpus = gpu_count(configs[0].device)
         asked, cores = int(settings.get("n_jobs", 1)), int(joblib.cpu_count())

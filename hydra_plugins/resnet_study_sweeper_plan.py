@@ -10,11 +10,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.resnet_study_sweeper import StudySweeper
-from resnet_study.__main__ import fail, register
-from resnet_study.errors import StudyError
+from resnet_study.cli import fail, register
 from resnet_study.plan.place import place_of
 from resnet_study.plan.plan import make_plan
 from resnet_study.plan.text import as_json, as_text
+from resnet_study.system.errors import StudyError
 
 
 class PlanSweeper(StudySweeper):

@@ -14,14 +14,14 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from resnet_study import __main__ as command_line
-from resnet_study import machine
+from resnet_study import cli as command_line
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
 from resnet_study.data import load_images
 from resnet_study.data.loader import RunData, Turns, Views, to_device
-from resnet_study.errors import ConfigError, StudyError, reader_has_left, warn
 from resnet_study.models import StagedNet, build_network, count_parameters
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system import machine
+from resnet_study.system.errors import ConfigError, StudyError, reader_has_left, warn
 from resnet_study.training.evaluation import Scores, evaluate
 from resnet_study.training.weights import Weights, read_weights
 

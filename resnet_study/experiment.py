@@ -11,17 +11,11 @@ from typing import Any
 
 import torch
 
-from resnet_study import machine
 from resnet_study.config import RunConfig, StartConfig
 from resnet_study.data import ImageSet, open_data, prepare_data
 from resnet_study.data.loader import Images, Tensors
 from resnet_study.data.reader import naming_deaths
 from resnet_study.data.stream import StreamedFolder
-from resnet_study.errors import ConfigError, ImageError
-from resnet_study.events import check_logger
-from resnet_study.files import check_writable
-from resnet_study.finished import check_finished
-from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import (
     StagedNet,
     build_network,
@@ -31,12 +25,18 @@ from resnet_study.models import (
     kernels_for,
     normalise_in_parts,
 )
-from resnet_study.outputs import FolderOutputs, Outputs, now, recorded
 from resnet_study.probes import Measurement, look
-from resnet_study.processes import Processes
 from resnet_study.progress import Reporter
-from resnet_study.runs import RunFolder, RunRecord, check_space
-from resnet_study.start import check_start, put_start
+from resnet_study.store.events import check_logger
+from resnet_study.store.finished import check_finished
+from resnet_study.store.folder import RunFolder, RunRecord
+from resnet_study.store.journal import FolderOutputs, Outputs, now, recorded
+from resnet_study.store.space import check_space
+from resnet_study.store.start import check_start, put_start
+from resnet_study.system import machine
+from resnet_study.system.errors import ConfigError, ImageError
+from resnet_study.system.files import check_writable
+from resnet_study.system.interruption import Interrupted, StopRequest
 from resnet_study.training.checkpoint import Checkpoints, restore
 from resnet_study.training.evaluation import Batch as Chunk
 from resnet_study.training.evaluation import Scores, evaluate
@@ -44,6 +44,7 @@ from resnet_study.training.loop import Evaluation, first_row, train
 from resnet_study.training.schedule import ended, row_pending
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import AHEAD, build_optimizer, build_step
+from resnet_study.training.world import World
 
 
 def run(
@@ -70,7 +71,7 @@ def run(
         Interrupted: A stop was requested, and the state has been saved.
     """
     reporter = reporter or Reporter()
-    processes = Processes.here()
+    processes = World.here()
     request = stop or StopRequest(worker=processes.size > 1)
     folder = RunFolder.of(config)
     with processes.connected(config.device):
@@ -110,7 +111,7 @@ def _train(
     manifest: dict[str, Any],
     reporter: Reporter,
     request: StopRequest,
-    processes: Processes,
+    processes: World,
 ) -> str:
     """Trains a run that this process holds, or has a share in, and fills in its manifest.
 
@@ -307,7 +308,7 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet | StreamedFolder]
         StudyError: The device is not there, `runs_dir` cannot be written, or the data are
             missing or unfit.
     """
-    processes = Processes.here()
+    processes = World.here()
     processes.check(config.schedule.batch_size, config.batch_norm_parts)
     device = machine.choose_device(processes.device(config.device))
     check_logger(config.logger)
@@ -326,7 +327,7 @@ def _train_start(
     config: RunConfig, reporter: Reporter, stop: StopRequest | None, request: StopRequest
 ) -> None:
     """Trains the shallower run that a run starts from, where that has not been done."""
-    processes = Processes.here()
+    processes = World.here()
     shallower = config.shallower()
     if shallower is None or processes.from_first(RunFolder.of(config).checkpoint_file.exists):
         return

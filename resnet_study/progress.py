@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import StorageError
-from resnet_study.runs import COMPLETE, RunFolder
+from resnet_study.store.folder import COMPLETE, RunFolder
+from resnet_study.system.errors import StorageError
 
 
 class Reporter:

@@ -18,10 +18,11 @@ from typing import Any
 import psutil
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError, StudyError
-from resnet_study.interruption import StopRequest
 from resnet_study.progress import SweepReporter, duration
-from resnet_study.runs import COMPLETE, RunFolder, check_space
+from resnet_study.store.folder import COMPLETE, RunFolder
+from resnet_study.store.space import check_space
+from resnet_study.system.errors import ConfigError, StudyError
+from resnet_study.system.interruption import StopRequest
 
 # A killed worker takes down the runs of its pool, at fault or not; they go on from their
 # checkpoints. No job is started more often than this, whatever its folder shows.
@@ -228,7 +229,7 @@ def _check_finished(configs: Sequence[RunConfig]) -> None:
     """Finished runs must have what is asked for: these images, not namesakes, and probes."""
     folders = [c for c in configs if c.data.in_folder or c.probes.active]
     if folders:
-        from resnet_study.finished import check_finished
+        from resnet_study.store.finished import check_finished
 
         for config in folders:
             check_finished(config)

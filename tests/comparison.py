@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted
 from resnet_study.progress import Reporter
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.interruption import Interrupted
 from resnet_study.training import checkpoint as checkpoints
 
 CHECKOUT = Path(__file__).resolve().parent.parent

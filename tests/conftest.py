@@ -173,7 +173,7 @@ def cli(typed, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [module, *words])
         capsys.readouterr()
         # A process has one sweep; here the last one's request to stop is over.
-        importlib.import_module("resnet_study.__main__")._worker_stop.cache_clear()
+        importlib.import_module("resnet_study.cli")._worker_stop.cache_clear()
         with pytest.raises(SystemExit) as ended:
             raise SystemExit(main())
         status = int(ended.value.code or 0)
@@ -199,7 +199,7 @@ def composed() -> Callable[..., RunConfig]:
     """The run that overrides of the command line describe."""
     from hydra import compose, initialize_config_dir
 
-    from resnet_study.__main__ import CONF, to_run_config
+    from resnet_study.cli import CONF, to_run_config
 
     def call(*overrides: str) -> RunConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):

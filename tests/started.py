@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 from tests.comparison import CHECKOUT, hear_ctrl_c
 from tests.conftest import TINY
 

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from resnet_study.config import RunConfig
-from resnet_study.runs import METRICS
+from resnet_study.store.folder import METRICS
 
 FAMILIES = (("plain", None), ("residual", "A"), ("residual", "B"))
 DEPTHS = (20, 32, 44, 56, 110)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 from tests.comparison import curve
 from tests.conftest import CHECKOUT
 
@@ -102,7 +102,7 @@ def test_what_trains_nothing_loads_no_torch(words, heavy, said, command, tmp_pat
     done = command(*rest, module=module, tiny=False, flags=("-X", "importtime"))
     assert said in done.stdout + done.stderr
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "resnet_study.errors" in loaded
+    assert "resnet_study.system.errors" in loaded
     assert not {"torch", "torchvision", heavy} & loaded
 
 

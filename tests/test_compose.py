@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from hydra_plugins.resnet_study_compose import Composer
-from resnet_study.__main__ import CONF, to_run_config
+from resnet_study.cli import CONF, to_run_config
 from tests.damage import example, given, st
 
 WORDS = r"""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from resnet_study.__main__ import CONF
+from resnet_study.cli import CONF
 from resnet_study.config import DataConfig, RunConfig, ScheduleConfig
 
 FILES = sorted(path for group in ("model", "data", "schedule") for path in (CONF / group).iterdir())

@@ -12,11 +12,11 @@ from resnet_study.config import DataConfig
 from resnet_study.data import load_images
 from resnet_study.data.cache import cached
 from resnet_study.data.shapes import generate
-from resnet_study.errors import StorageError
 from resnet_study.experiment import run
-from resnet_study.logs import MetricsLog
 from resnet_study.progress import Reporter
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.store.logs import MetricsLog
+from resnet_study.system.errors import StorageError
 from tests.comparison import assert_same_end, in_child, interrupted_at
 from tests.damage import damaged, damages, example, given, st
 

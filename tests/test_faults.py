@@ -13,8 +13,8 @@ import pytest
 
 from resnet_study.config import WarmupConfig
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted, StopRequest
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.interruption import Interrupted, StopRequest
 from tests.comparison import Stop, assert_same_end, curve, in_child, interrupted_at
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)

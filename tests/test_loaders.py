@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from resnet_study.__main__ import start_processes_as_elsewhere
+from resnet_study.cli import start_processes_as_elsewhere
 
 
 def loaded(context: str | None, as_elsewhere: bool) -> float | str:

@@ -12,7 +12,7 @@ from analysis.report import tables_of
 from analysis.statistics import add_family
 from analysis.tables import markdown, rates
 from analysis.verdict import verdict
-from resnet_study.__main__ import CONF
+from resnet_study.cli import CONF
 
 NAMES = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark")
 COMMANDS = dict(RECORD.findall((RECORDED.parent / "README.md").read_text("utf-8")))
@@ -30,7 +30,7 @@ def test_a_record_is_made_by_its_command_and_is_whole(name, runs_of, monkeypatch
     assert len({manifest.get("kernels") for manifest in study.manifests.values()}) == 1
     # What "precision=auto" stood for on the machine that recorded.
     (precision,) = {config.precision for config in study.configs.values()}
-    monkeypatch.setattr("resnet_study.__main__._fastest_precision", lambda device: precision)
+    monkeypatch.setattr("resnet_study.cli._fastest_precision", lambda device: precision)
     runs = runs_of(*COMMANDS[name].split())
     assert sorted(study.configs) == sorted(config.run_id for config in runs)
 

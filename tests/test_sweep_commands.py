@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from resnet_study import __main__ as command_line
-from resnet_study.errors import StudyWarning
-from resnet_study.runs import RunFolder
+from resnet_study import cli as command_line
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import StudyWarning
 from tests.started import Sweep
 
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 import pytest
 
 from resnet_study import experiment
-from resnet_study.interruption import Interrupted, StopRequest
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 from resnet_study.sweep import execute
+from resnet_study.system.interruption import Interrupted, StopRequest
 
 RUNS, WORKERS, ITERATIONS = 1000, 64, 10
 # The same runs fail and are preempted whenever this is tested.

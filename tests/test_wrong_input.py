@@ -11,8 +11,8 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError
-from resnet_study.fields import Rule, nested_type
+from resnet_study.config.fields import Rule, nested_type
+from resnet_study.system.errors import ConfigError
 from tests.conftest import FIXTURES
 
 HUGE = "9" * 30

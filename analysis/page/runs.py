@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.protocol import flat
 from analysis.statistics import final_errors
 from analysis.study import Study, machine_of
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 
 WIDTH, HEIGHT = 300, 80
 MOST_POINTS = 60

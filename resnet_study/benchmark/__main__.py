@@ -19,14 +19,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from resnet_study import machine
 from resnet_study.benchmark.crew import Crew
 from resnet_study.benchmark.session import CONVENTIONAL, Session, recipes_for
 from resnet_study.benchmark.subjects import DEFAULT, Subject
-from resnet_study.errors import ConfigError, StudyError
-from resnet_study.files import check_writable, write_text
 from resnet_study.models import kernels_for
 from resnet_study.sweep import RUNS_PER_GPU
+from resnet_study.system import machine
+from resnet_study.system.errors import ConfigError, StudyError
+from resnet_study.system.files import check_writable, write_text
 
 
 def _parser() -> argparse.ArgumentParser:

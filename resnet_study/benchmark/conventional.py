@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
-from resnet_study import machine
 from resnet_study.benchmark.measure import Window
 from resnet_study.benchmark.subjects import NEVER
 from resnet_study.config import RunConfig
 from resnet_study.data import load_images
 from resnet_study.models import build_network
+from resnet_study.system import machine
 
 
 class Images(Dataset[tuple[torch.Tensor, int]]):

@@ -23,13 +23,13 @@ from torch.utils.data import DataLoader, RandomSampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from resnet_study import machine
 from resnet_study.config import AugmentConfig, DataConfig, StreamConfig
 from resnet_study.data.normalization import TORCHVISION_DEVIATION, TORCHVISION_MEAN
 from resnet_study.data.reader import PREFETCHED
 from resnet_study.data.stream import StreamedFolder
 from resnet_study.data.streaming import stream_to_device
-from resnet_study.errors import StudyError
+from resnet_study.system import machine
+from resnet_study.system.errors import StudyError
 
 Batches = Iterable[Any]
 

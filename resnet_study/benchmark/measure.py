@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from resnet_study import machine
 from resnet_study.config import RunConfig
 from resnet_study.data import load_images
 from resnet_study.data.loader import to_device
-from resnet_study.errors import StudyError
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted, StopRequest
 from resnet_study.models import build_network, kernels_for
 from resnet_study.progress import Reporter
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system import machine
+from resnet_study.system.errors import StudyError
+from resnet_study.system.interruption import Interrupted, StopRequest
 from resnet_study.training.evaluation import evaluate
 
 MARKS = 3

@@ -13,7 +13,7 @@ from resnet_study.config import (
     ScheduleConfig,
     WarmupConfig,
 )
-from resnet_study.errors import ConfigError
+from resnet_study.system.errors import ConfigError
 
 NEVER = 10**7
 

@@ -13,8 +13,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from resnet_study.data.images import ImageSet
-from resnet_study.errors import StorageError, warn
-from resnet_study.files import reason, remove_temporaries, writing
+from resnet_study.system.errors import StorageError, warn
+from resnet_study.system.files import reason, remove_temporaries, writing
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -8,7 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from resnet_study.data.images import ImageSet
-from resnet_study.errors import DataError
+from resnet_study.system.errors import DataError
 
 
 def load(name: str, root: Path) -> ImageSet:

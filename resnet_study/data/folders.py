@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_study.data.images import ImageSet, reduce_area
-from resnet_study.errors import DataError
+from resnet_study.system.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 LAYOUT = "allowed is a folder with train/<class>/<image> and test/<class>/<image>"

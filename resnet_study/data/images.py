@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_study.errors import DataError
+from resnet_study.system.errors import DataError
 
 # One fixed stream selects subsets and validation images: every run, whatever its seed,
 # sees the same training set, so that seeds differ in optimisation alone.

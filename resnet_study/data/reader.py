@@ -17,7 +17,7 @@ from resnet_study.config import StreamConfig
 from resnet_study.data import pictures
 from resnet_study.data.loader import Tensors
 from resnet_study.data.stream import Files
-from resnet_study.errors import ConfigError, DataError
+from resnet_study.system.errors import ConfigError, DataError
 
 # So many files in a row that cannot be read are a damaged folder, not some damaged images.
 MOST_FAILURES = 100

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from resnet_study.config import DataConfig
 from resnet_study.data.images import balanced_indices
-from resnet_study.errors import DataError, ImageError, warn
+from resnet_study.system.errors import DataError, ImageError, warn
 
 LAYOUT = "allowed is a folder with train/<class>/<image> and val/<class>/<image>"
 # Where there is no val/.

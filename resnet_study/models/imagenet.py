@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnet_study.groups import BOTTLENECK_DEPTHS, IMAGENET_BLOCKS
+from resnet_study.config.model import BOTTLENECK_DEPTHS, IMAGENET_BLOCKS
 from resnet_study.models.blocks import BasicBlock, Block, BottleneckBlock, ConvBN
 from resnet_study.models.staged import StagedNet
 

@@ -20,7 +20,7 @@ import re
 import sys
 from typing import Any, NoReturn
 
-from resnet_study import __main__ as command_line
+from resnet_study import cli as command_line
 
 
 def rewrite(arguments: list[str]) -> list[str]:

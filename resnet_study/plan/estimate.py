@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from resnet_study.config import DataConfig, RunConfig
-from resnet_study.errors import StorageError
-from resnet_study.files import reason
 from resnet_study.plan.place import Place
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import StorageError
+from resnet_study.system.files import reason
 
 OWN = Path("runs/benchmark/benchmark.json")
 RECORDED = Path(__file__).resolve().parents[2] / "runs/recorded/benchmark/benchmark.json"

@@ -10,8 +10,8 @@ from typing import Any
 import joblib
 
 from resnet_study.config import RunConfig
-from resnet_study.processor import processor_name
 from resnet_study.sweep import distinct, runs_per_gpu, workers_and_threads
+from resnet_study.system.processor import processor_name
 
 # Without one of these files there is no GPU to ask torch for: NVIDIA's, WSL's and AMD's.
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -90,6 +90,6 @@ def _device(device: str) -> tuple[int, str]:
     """
     if device == "cpu" or (device == "auto" and not any(Path(p).exists() for p in DRIVERS)):
         return 0, processor_name()
-    from resnet_study import machine
+    from resnet_study.system import machine
 
     return machine.gpu_count(device), machine.device_name(machine.choose_device(device))

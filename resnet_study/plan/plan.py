@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import StorageError
 from resnet_study.plan import estimate
 from resnet_study.plan.estimate import Estimate
 from resnet_study.plan.place import Place
-from resnet_study.runs import COMPLETE, RunFolder, estimated_bytes, free_bytes, kept_bytes
+from resnet_study.store.folder import COMPLETE, RunFolder
+from resnet_study.store.space import estimated_bytes, free_bytes, kept_bytes
 from resnet_study.sweep import distinct
+from resnet_study.system.errors import StorageError
 
 
 @dataclass(frozen=True)

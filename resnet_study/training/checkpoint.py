@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import CheckpointError, warn
-from resnet_study.files import reason, sync_folder, writing
+from resnet_study.system.errors import CheckpointError, warn
+from resnet_study.system.files import reason, sync_folder, writing
 from resnet_study.training.state import TrainingState
 
 _MAGIC = b"resnet_study checkpoint 1\n"

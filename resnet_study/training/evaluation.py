@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnet_study.processes import ALONE, Processes
 from resnet_study.training.step import forward
+from resnet_study.training.world import ALONE, World
 
 # Images in one view or in several, and labels.
 Batch = tuple[torch.Tensor | Sequence[torch.Tensor], torch.Tensor]
@@ -41,7 +41,7 @@ def evaluate(
     network: nn.Module,
     batches: Iterable[Batch],
     precision: str,
-    processes: Processes = ALONE,
+    processes: World = ALONE,
 ) -> Scores:
     """Evaluates a network, which returns in training mode.
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from resnet_study.config import ScheduleConfig
-from resnet_study.processes import ALONE, Processes
 from resnet_study.training.evaluation import Scores
 from resnet_study.training.schedule import (
     ended,
@@ -20,6 +19,7 @@ from resnet_study.training.schedule import (
 )
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import Step, Tensors
+from resnet_study.training.world import ALONE, World
 
 # Not a column of metrics.csv: percent of the training time in which the loop waited for data.
 WAITING = "waiting"
@@ -50,7 +50,7 @@ def train(
     state: TrainingState,
     on_row: Callable[[Row], None],
     on_iteration: Callable[[int], None],
-    processes: Processes = ALONE,
+    processes: World = ALONE,
 ) -> str:
     """Trains from `state.iteration` to the end of the schedule.
 

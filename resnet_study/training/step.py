@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnet_study.config import ScheduleConfig
-from resnet_study.errors import warn
+from resnet_study.system.errors import warn
 from resnet_study.training.state import TrainingState
 
 Tensors = tuple[torch.Tensor, ...]

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet_study.errors import CheckpointError, ConfigError, StudyError
-from resnet_study.files import reason
+from resnet_study.system.errors import CheckpointError, ConfigError, StudyError
+from resnet_study.system.files import reason
 from resnet_study.training.checkpoint import Checkpoint, is_checkpoint, read
 
 # Where training scripts keep a network's weights among other things.

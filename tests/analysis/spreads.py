@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.readme import RECORDED, recorded
 from analysis.spreads import TABLE, conditions
 from analysis.statistics import ERRORS, final_errors
-from resnet_study.files import write_text
+from resnet_study.system.files import write_text
 
 
 def made() -> pd.DataFrame:

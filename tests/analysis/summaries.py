@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.cells import Cell, Cells, cells_of
 from analysis.load import read_study
-from resnet_study.files import write_text
+from resnet_study.system.files import write_text
 from tests.conftest import FIXTURES
 
 FOLDER = FIXTURES / "cells"

@@ -11,7 +11,7 @@ import pytest
 from analysis.figures import side_by_side
 from analysis.load import read_studies, read_study
 from analysis.statistics import final_errors
-from resnet_study.errors import StudyError
+from resnet_study.system.errors import StudyError
 from tests.analysis.conftest import Page
 from tests.analysis.made import RECORDED, RUN, RUNS, change, change_curve
 from tests.conftest import CHECKOUT

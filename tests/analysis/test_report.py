@@ -13,7 +13,7 @@ from PIL import Image
 from analysis.__main__ import main
 from analysis.load import DamagedRunWarning, load_probes, load_runs, read_study
 from analysis.study import machine_of
-from resnet_study.runs import METRICS
+from resnet_study.store.folder import METRICS
 from tests.analysis.conftest import Page, draw
 from tests.analysis.made import GPU, RECORDED, RUN, RUNS, change, change_curve
 

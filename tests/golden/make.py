@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnet_study.config import RunConfig
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 from tests.comparison import curve, interrupted_at
 from tests.golden import training
 from tests.golden.descriptions import GOLDEN

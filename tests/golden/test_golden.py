@@ -8,7 +8,7 @@ import pytest
 
 from resnet_study.config import RunConfig
 from resnet_study.experiment import run
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 from tests.comparison import curve
 from tests.golden import training
 

@@ -8,12 +8,12 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from resnet_study.__main__ import CONF, to_run_config
+from resnet_study.cli import CONF, to_run_config
 from resnet_study.config import AugmentConfig, RunConfig, StreamConfig
 from resnet_study.data import loader, shapes, streaming
 from resnet_study.evaluate import read_weights, score
 from resnet_study.experiment import run
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
 from tests.comparison import interrupted_at
 from tests.golden.descriptions import GOLDEN
 
@@ -61,7 +61,7 @@ def trained(config: RunConfig, name: str) -> Path:
     if name == "resumed":
         interrupted_at(config, STOPPED_AT)
     if name == "processes":
-        from tests.resnet_study.test_processes import in_processes
+        from tests.resnet_study.training.test_world import in_processes
 
         in_processes(2, run, config)
         return RunFolder.of(config).path

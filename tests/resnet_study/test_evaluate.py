@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torchvision.datasets import ImageFolder
 
 from resnet_study.data.pictures import read_rgb
-from resnet_study.errors import ConfigError
 from resnet_study.experiment import run
+from resnet_study.system.errors import ConfigError
 from tests.resnet_study.conftest import SMALL
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from resnet_study import experiment
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted
 from resnet_study.progress import Reporter
-from resnet_study.runs import METRICS, RunFolder
+from resnet_study.store.folder import METRICS, RunFolder
+from resnet_study.system.interruption import Interrupted
 from tests.comparison import TIMES, curve
 
 

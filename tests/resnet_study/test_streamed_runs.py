@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from resnet_study.config import AugmentConfig, ModelConfig, PlateauConfig, ProbesConfig
-from resnet_study.errors import ConfigError, DataError
 from resnet_study.experiment import run
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import ConfigError, DataError
 from resnet_study.training import checkpoint as checkpoints
 from tests.comparison import assert_same_end, curve, interrupted_at
 from tests.pictures import make_folder
 from tests.resnet_study.conftest import SMALL
-from tests.resnet_study.test_processes import assert_same_to_rounding, in_processes
+from tests.resnet_study.training.test_world import assert_same_to_rounding, in_processes
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])

@@ -10,15 +10,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from hydra_plugins import resnet_study_sweeper
-from resnet_study import __main__ as command_line
+from resnet_study import cli as command_line
 from resnet_study import sweep
 from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
-from resnet_study.errors import ConfigError, StudyError
 from resnet_study.experiment import run
-from resnet_study.interruption import NotDone, StopRequest
-from resnet_study.logs import MetricsLog
 from resnet_study.progress import SweepReporter
-from resnet_study.runs import RunFolder, estimated_bytes
+from resnet_study.store.folder import RunFolder
+from resnet_study.store.logs import MetricsLog
+from resnet_study.store.space import estimated_bytes
 from resnet_study.sweep import (
     distinct,
     execute,
@@ -27,6 +26,8 @@ from resnet_study.sweep import (
     job_folder,
     workers_and_threads,
 )
+from resnet_study.system.errors import ConfigError, StudyError
+from resnet_study.system.interruption import NotDone, StopRequest
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +175,7 @@ def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
 def test_workers_are_handed_whole_descriptions(jobs, monkeypatch, gpus, devices):
     """Another machine might choose another precision, and so train runs of other ids."""
     launched = []
-    monkeypatch.setattr("resnet_study.machine.gpu_count", lambda _: gpus)
+    monkeypatch.setattr("resnet_study.system.machine.gpu_count", lambda _: gpus)
     sweeper = resnet_study_sweeper.StudySweeper(max_batch_size=None)
     sweeper.config = OmegaConf.create({"hydra": {"launcher": {"n_jobs": -1}}})
     sweeper.launcher = SimpleNamespace(

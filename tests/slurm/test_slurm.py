@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from resnet_study.experiment import run
-from resnet_study.interruption import StopRequest
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.interruption import StopRequest
 from tests.comparison import assert_same_end
 from tests.started import Sweep
 

@@ -18,7 +18,7 @@ from resnet_study.benchmark.measure import Window
 from resnet_study.benchmark.session import Session, recipes_for, training_operations
 from resnet_study.benchmark.subjects import DEFAULT, Subject
 from resnet_study.config import ModelConfig
-from resnet_study.errors import StudyError
+from resnet_study.system.errors import StudyError
 from tests.comparison import curve, hear_ctrl_c
 
 

@@ -8,7 +8,7 @@ from resnet_study.data import load_images
 from resnet_study.data.cache import cached
 from resnet_study.data.images import balanced_indices, reduce_area, split_validation
 from resnet_study.data.shapes import FIGURES, generate
-from resnet_study.errors import DataError
+from resnet_study.system.errors import DataError
 
 
 @pytest.fixture(scope="module")

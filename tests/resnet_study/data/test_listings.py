@@ -9,7 +9,7 @@ import pytest
 
 from resnet_study.config import RunConfig
 from resnet_study.data.stream import StreamedFolder
-from resnet_study.errors import ConfigError, DataError
+from resnet_study.system.errors import ConfigError, DataError
 from tests.resnet_study.data.test_streams import config
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from resnet_study.config import DataConfig
 from resnet_study.data import load_images
-from resnet_study.errors import DataError
+from resnet_study.system.errors import DataError
 
 RNG = np.random.default_rng(0)
 

@@ -20,7 +20,7 @@ from resnet_study.data.loader import RunData
 from resnet_study.data.normalization import normalization_of
 from resnet_study.data.stream import StreamedFolder
 from resnet_study.data.streaming import draw_epoch, stream_to_device
-from resnet_study.errors import ConfigError, DataError, StudyWarning
+from resnet_study.system.errors import ConfigError, DataError, StudyWarning
 from tests.pictures import make_folder
 
 SMALL = StreamConfig(crop=32, scale=(34, 48), test_scale=36, views=("single", "ten_crop"))
@@ -130,7 +130,7 @@ def test_broken_images_stop_a_run_or_are_left_out_and_named_once(workers, tmp_pa
     assert sum(len(labels) for _, labels in clean) == 27
 
 
-@pytest.mark.filterwarnings("ignore::resnet_study.errors.StudyWarning")
+@pytest.mark.filterwarnings("ignore::resnet_study.system.errors.StudyWarning")
 @pytest.mark.parametrize(
     ("part", "normalization"),
     [("val", "per_pixel_mean"), ("train", "per_pixel_mean"), ("train", "torchvision")],

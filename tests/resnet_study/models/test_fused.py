@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from resnet_study.errors import StudyWarning
 from resnet_study.experiment import run
 from resnet_study.models import fused, kernels
+from resnet_study.system.errors import StudyWarning
 from tests.comparison import assert_same_end, curve
 
 # Not where there are no kernels: a compiler that makes none is a failure.

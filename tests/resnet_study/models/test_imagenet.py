@@ -7,11 +7,11 @@ import torch
 import torchvision
 
 from resnet_study.config import ModelConfig, RunConfig
-from resnet_study.errors import ConfigError
-from resnet_study.groups import BOTTLENECK_DEPTHS, IMAGENET_BLOCKS
+from resnet_study.config.model import BOTTLENECK_DEPTHS, IMAGENET_BLOCKS
 from resnet_study.models import build_network, count_multiply_adds, count_parameters
 from resnet_study.models.imagenet import ImageNetNet
-from resnet_study.runs import checkpoint_bytes
+from resnet_study.store.space import checkpoint_bytes
+from resnet_study.system.errors import ConfigError
 
 # He et al. 2015, Table 1: multiply-adds by depth, in billions, rounded there.
 TABLE1 = {18: 1.8, 34: 3.6, 50: 3.8, 101: 7.6, 152: 11.3}

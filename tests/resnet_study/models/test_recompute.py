@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from resnet_study import machine
 from resnet_study.config import ModelConfig
 from resnet_study.experiment import run
 from resnet_study.models import build_network
+from resnet_study.system import machine
 
 
 @pytest.mark.parametrize("settings", [{"depth": 20}, {"architecture": "imagenet", "depth": 50}])

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from resnet_study.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig
-from resnet_study.errors import StorageError
 from resnet_study.plan import estimate
 from resnet_study.plan.place import Place
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import StorageError
 from tests.conftest import CHECKOUT
 from tests.resnet_study.plan.conftest import record
 

@@ -9,7 +9,8 @@ from resnet_study.experiment import run
 from resnet_study.plan.place import Place
 from resnet_study.plan.plan import make_plan
 from resnet_study.plan.text import as_text, hours, size
-from resnet_study.runs import RunFolder, estimated_bytes, kept_bytes
+from resnet_study.store.folder import RunFolder
+from resnet_study.store.space import estimated_bytes, kept_bytes
 
 
 @pytest.fixture

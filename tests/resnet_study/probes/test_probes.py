@@ -8,14 +8,14 @@ import torch
 from torch.nn import functional as F
 
 from resnet_study.config import ModelConfig, ProbesConfig
-from resnet_study.errors import ConfigError, StorageError
 from resnet_study.experiment import run
-from resnet_study.logs import ProbeLog
 from resnet_study.models import build_network
 from resnet_study.probes.gradients import gradient_norms
 from resnet_study.probes.layers import weighted_layers
 from resnet_study.probes.responses import response_deviations
 from resnet_study.probes.shattering import LAGS, input_gradient_autocorrelation
+from resnet_study.store.logs import ProbeLog
+from resnet_study.system.errors import ConfigError, StorageError
 from tests.comparison import assert_same_end, interrupted_at
 
 IMAGES = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from resnet_study.config import ModelConfig
-from resnet_study.errors import CheckpointError, StudyWarning
 from resnet_study.experiment import run
+from resnet_study.system.errors import CheckpointError, StudyWarning
 from resnet_study.training import checkpoint as checkpoints
 from tests.comparison import assert_same_end, interrupted_at
 from tests.damage import damaged, damages, given

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resnet_study.config import PlateauConfig, ScheduleConfig, WarmupConfig
-from resnet_study.errors import ConfigError
+from resnet_study.system.errors import ConfigError
 from resnet_study.training.schedule import ended, follow_plateau, learning_rate, still_warming
 from resnet_study.training.state import TrainingState
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from resnet_study.config import ModelConfig, ScheduleConfig
-from resnet_study.errors import StudyWarning
 from resnet_study.experiment import run
 from resnet_study.models import build_network
+from resnet_study.system.errors import StudyWarning
 from resnet_study.training import step as steps
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import CapturedStep, Step, build_optimizer, build_step

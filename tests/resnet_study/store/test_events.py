@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from resnet_study.errors import ConfigError
-from resnet_study.events import EventLog, check_logger
 from resnet_study.experiment import run
+from resnet_study.store.events import EventLog, check_logger
+from resnet_study.system.errors import ConfigError
 from tests.comparison import interrupted_at
 
 pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
@@ -57,7 +57,7 @@ def test_points_of_a_process_that_was_killed_are_replaced(tmp_path):
 
 
 def test_a_missing_package_is_named_before_anything_is_made(tiny, monkeypatch):
-    monkeypatch.setattr("resnet_study.events.find_spec", lambda name: None)
+    monkeypatch.setattr("resnet_study.store.events.find_spec", lambda name: None)
     check_logger("none")
     config = tiny(logger="tensorboard")
     with pytest.raises(ConfigError, match="logger=tensorboard: needs the extra"):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from resnet_study.config import RunConfig
 from resnet_study.data import open_data
-from resnet_study.errors import ConfigError, DataError
-from resnet_study.logs import ProbeLog
-from resnet_study.outputs import check_probes
-from resnet_study.runs import RunFolder, RunRecord
+from resnet_study.store.folder import RunFolder, RunRecord
+from resnet_study.store.journal import check_probes
+from resnet_study.store.logs import ProbeLog
+from resnet_study.system.errors import ConfigError, DataError
 
 
 def check_finished(config: RunConfig) -> None:

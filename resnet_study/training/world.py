@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resnet_study.errors import ConfigError, DeviceError, StudyError
+from resnet_study.system.errors import ConfigError, DeviceError, StudyError
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ _ASK_EVERY = 10
 
 
 @dataclass(frozen=True)
-class Processes:
+class World:
     """A process's place among those that train a run together.
 
     Each has the same network and takes its share of each mini-batch; gradients are averaged
@@ -46,7 +46,7 @@ class Processes:
     local_size: int = 1
 
     @classmethod
-    def here(cls) -> Processes:
+    def here(cls) -> World:
         """What the environment says, in torchrun's variables; one process without them."""
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         if not all(os.environ.get(name, "").isdecimal() for name in names):
@@ -269,7 +269,7 @@ def _tried(call: Callable[[], T]) -> tuple[T | None, StudyError | None]:
         return None, error
 
 
-ALONE = Processes()
+ALONE = World()
 
 
 @functools.cache

@@ -6,8 +6,7 @@ import errno
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
@@ -18,9 +17,8 @@ import yaml
 from filelock import FileLock, Timeout
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import StorageError
-from resnet_study.files import reason, remove_temporaries, write_text
-from resnet_study.groups import IMAGENET_BLOCKS
+from resnet_study.system.errors import StorageError
+from resnet_study.system.files import reason, remove_temporaries, write_text
 
 # Both load plain values only; the one in C, where there is one, seven times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -257,62 +255,3 @@ class RunFolder:
                 strict=False,
             )
         )
-
-
-def checkpoint_bytes(config: RunConfig) -> int:
-    """Disk that one checkpoint takes at most: a weight and its momentum per parameter."""
-    model = config.model
-    if model.architecture == "imagenet":
-        # Projections of option C included.
-        per_block, last = (33, 32) if model.bottlenecks else (19, 8)
-        blocks = IMAGENET_BLOCKS[model.depth]
-        filters = sum(count * (1, 4, 16, 64)[stage] for stage, count in enumerate(blocks))
-        stem, per_class = 147 * model.width, last * model.width
-        parameters = per_block * filters * model.width**2 + stem
-    else:
-        per_stage = (model.depth - 2) // 3 * 9 * model.width**2
-        parameters, per_class = per_stage * (1 + 4 + 16) + 27 * model.width, 4 * model.width
-    tensors = 8 * model.depth * 1000
-    return 8 * (parameters + per_class * 1000) + tensors + _rows_bytes(config)
-
-
-def kept_bytes(config: RunConfig) -> int:
-    """Disk that a finished run takes at most: one checkpoint and its text files."""
-    return checkpoint_bytes(config) + _rows_bytes(config) + 20_000
-
-
-def estimated_bytes(config: RunConfig) -> int:
-    """Disk that a run takes at its largest: three checkpoints and its text files.
-
-    Two checkpoints are kept and a third exists while it is written.
-    """
-    return 2 * checkpoint_bytes(config) + kept_bytes(config)
-
-
-def _rows_bytes(config: RunConfig) -> int:
-    schedule = config.schedule
-    rows = schedule.iterations // schedule.log_every + schedule.iterations // schedule.eval_every
-    return 200 * rows
-
-
-def free_bytes(runs_dir: str) -> int:
-    """What is free where `runs_dir` is, or would be."""
-    folder = Path(runs_dir).resolve()
-    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
-
-
-def check_space(configs: Sequence[RunConfig]) -> None:
-    """Compares the disk that runs will need with what is free.
-
-    Raises:
-        StorageError: It is not enough.
-    """
-    free = free_bytes(configs[0].runs_dir)
-    needed = sum(estimated_bytes(config) for config in configs)
-    if needed > free:
-        allowed = (
-            f"{free / 1e6:,.0f} MB are free there, and "
-            f"{f'{len(configs)} runs need' if len(configs) > 1 else 'one run needs'} about "
-            f"{needed / 1e6:,.0f} MB"
-        )
-        raise StorageError("runs_dir", configs[0].runs_dir, allowed)

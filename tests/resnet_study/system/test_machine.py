@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_study import machine, processor
 from resnet_study.config import ModelConfig, RunConfig
-from resnet_study.errors import ConfigError, DeviceError
 from resnet_study.experiment import run
 from resnet_study.models import describe_kernels, kernels
+from resnet_study.system import machine, processor
+from resnet_study.system.errors import ConfigError, DeviceError
 
 CPU = torch.device("cpu")
 

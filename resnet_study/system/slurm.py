@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from resnet_study.errors import StorageError
-from resnet_study.files import write_text
+from resnet_study.system.errors import StorageError
+from resnet_study.system.files import write_text
 
 if TYPE_CHECKING:
     from submitit import Job

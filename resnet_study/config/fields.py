@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, cast
 
-from resnet_study.errors import ConfigError
+from resnet_study.system.errors import ConfigError
 
 
 @dataclass(frozen=True)

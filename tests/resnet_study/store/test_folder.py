@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import StorageError
-from resnet_study.files import write_text, writing
-from resnet_study.logs import MetricsLog
-from resnet_study.runs import METRICS, RunFolder
+from resnet_study.store.folder import METRICS, RunFolder
+from resnet_study.store.logs import MetricsLog
+from resnet_study.system.errors import StorageError
+from resnet_study.system.files import write_text, writing
 
 
 @pytest.fixture

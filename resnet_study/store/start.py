@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError
 from resnet_study.models import StagedNet, build_network, deepen
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import ConfigError
 from resnet_study.training.checkpoint import read
 
 

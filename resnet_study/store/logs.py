@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from resnet_study.errors import StorageError
-from resnet_study.files import reason, write_text
-from resnet_study.runs import METRICS, PROBES
+from resnet_study.store.folder import METRICS, PROBES
+from resnet_study.system.errors import StorageError
+from resnet_study.system.files import reason, write_text
 
 
 class MetricsLog:

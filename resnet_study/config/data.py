@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from resnet_study.errors import ConfigError
-from resnet_study.fields import check, setting
+from resnet_study.config.fields import check, setting
+from resnet_study.system.errors import ConfigError
 
 DATA_SETS = ("shapes", "cifar10", "cifar100", "image_folder", "streamed_folder")
 # Those whose images lie in a folder that the user names.

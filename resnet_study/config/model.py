@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnet_study.errors import ConfigError
-from resnet_study.fields import check, setting
+from resnet_study.config.fields import check, setting
+from resnet_study.system.errors import ConfigError
 
 # Blocks of each of the four stages (He et al. 2015, Table 1).
 IMAGENET_BLOCKS = {

@@ -16,10 +16,10 @@ from typing import Any
 import joblib
 import torch
 
-from resnet_study.errors import DeviceError
-from resnet_study.processor import processor_model, processor_name
+from resnet_study.system.errors import DeviceError
+from resnet_study.system.processor import processor_model, processor_name
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 # Parameters of glibc's mallopt, from malloc.h, and values above any tensor's size.
 _MALLOPT = {-1: 2**31 - 1, -2: 64 * 2**20, -3: 2**30}  # trim and top pad, mmap threshold

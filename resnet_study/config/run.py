@@ -17,36 +17,13 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
-from resnet_study.errors import ConfigError
-from resnet_study.fields import check, differences, from_mapping, setting
-from resnet_study.groups import (
-    WIDTHS,
-    AugmentConfig,
-    CheckpointConfig,
-    DataConfig,
-    ModelConfig,
-    PlateauConfig,
-    ProbesConfig,
-    ScheduleConfig,
-    StartConfig,
-    StreamConfig,
-    WarmupConfig,
-)
-
-__all__ = [
-    "WIDTHS",
-    "AugmentConfig",
-    "CheckpointConfig",
-    "DataConfig",
-    "ModelConfig",
-    "PlateauConfig",
-    "ProbesConfig",
-    "RunConfig",
-    "ScheduleConfig",
-    "StartConfig",
-    "StreamConfig",
-    "WarmupConfig",
-]
+from resnet_study.config.data import DataConfig
+from resnet_study.config.fields import check, differences, from_mapping, setting
+from resnet_study.config.model import WIDTHS, ModelConfig
+from resnet_study.config.probes import ProbesConfig
+from resnet_study.config.schedule import CheckpointConfig, ScheduleConfig
+from resnet_study.config.start import StartConfig
+from resnet_study.system.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet_study import machine
 from resnet_study.config import RunConfig
-from resnet_study.errors import ConfigError, StorageError
-from resnet_study.events import EventLog
-from resnet_study.files import write_text
-from resnet_study.logs import MetricsLog, ProbeLog
 from resnet_study.probes import Measurement, measures
 from resnet_study.progress import Reporter
-from resnet_study.runs import RunFolder
+from resnet_study.store.events import EventLog
+from resnet_study.store.folder import RunFolder
+from resnet_study.store.logs import MetricsLog, ProbeLog
+from resnet_study.system import machine
+from resnet_study.system.errors import ConfigError, StorageError
+from resnet_study.system.files import write_text
 from resnet_study.training.checkpoint import Checkpoint, Checkpoints
 from resnet_study.training.loop import Row
 from resnet_study.training.state import TrainingState

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from resnet_study.errors import ConfigError
-from resnet_study.fields import check, setting
+from resnet_study.config.fields import check, setting
+from resnet_study.system.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import shutil
 import pytest
 
 from resnet_study.config import ModelConfig, StartConfig
-from resnet_study.errors import CheckpointError, ConfigError
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import CheckpointError, ConfigError
+from resnet_study.system.interruption import Interrupted
 from tests.comparison import Stop, assert_same_end, curve
 
 

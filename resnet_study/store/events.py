@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from resnet_study.errors import ConfigError
+from resnet_study.system.errors import ConfigError
 
 
 def check_logger(logger: str) -> None:

@@ -15,12 +15,12 @@ from torch import nn
 
 from resnet_study import experiment
 from resnet_study.config import ModelConfig, ProbesConfig, StartConfig
-from resnet_study.errors import ConfigError, StorageError
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted
 from resnet_study.models import build_network, normalise_in_parts
-from resnet_study.processes import Processes
-from resnet_study.runs import RunFolder
+from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import ConfigError, StorageError
+from resnet_study.system.interruption import Interrupted
+from resnet_study.training.world import World
 from tests.comparison import CHECKOUT, Stop, curve, forkserver
 from tests.conftest import TINY
 
@@ -100,7 +100,7 @@ def test_processes_make_the_curve_of_one_process(parts, shared, tmp_path):
 
 def stopped(config, at: int) -> None:
     """Only one of the processes is told."""
-    if Processes.here().rank == 1:
+    if World.here().rank == 1:
         # Reporters are the first process's: the other hears of iterations from no one.
         experiment.Outputs.iteration = staticmethod(Stop(at, signal.SIGTERM).iteration)
     with pytest.raises(Interrupted):
@@ -182,11 +182,11 @@ def test_what_cannot_be_shared_evenly(shared):
     with pytest.raises(ConfigError, match=r"batch_norm_parts=3: allowed is a divisor of"):
         shared(3)
     with pytest.raises(ConfigError, match=r"batch_size=16: allowed is a multiple of 3 processes"):
-        Processes(0, 3, 0, 3).check(16, 1)
+        World(0, 3, 0, 3).check(16, 1)
     with pytest.raises(ConfigError, match=r"parts=6: allowed is a divisor or a multiple of 4 proc"):
-        Processes(0, 4, 0, 4).check(24, 6)
-    Processes(0, 4, 0, 4).check(16, 2)
-    Processes(0, 4, 0, 4).check(16, 8)
+        World(0, 4, 0, 4).check(24, 6)
+    World(0, 4, 0, 4).check(16, 2)
+    World(0, 4, 0, 4).check(16, 8)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from resnet_study.config import PlateauConfig, ProbesConfig
 from resnet_study.experiment import run
-from resnet_study.interruption import Interrupted, StopRequest
+from resnet_study.system.interruption import Interrupted, StopRequest
 from tests.comparison import assert_same_end
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from resnet_study.errors import StorageError
+from resnet_study.system.errors import StorageError
 
 
 def reason(error: OSError) -> str:

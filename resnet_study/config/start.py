@@ -1,0 +1,30 @@
+"""What a run starts from in place of initial weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnet_study.config.fields import check, setting
+from resnet_study.system.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """What a run starts from, in place of initial weights.
+
+    At most one of the two is set. The other network must differ from this one in depth
+    alone and be shallower, or be the same; a shallower one is deepened by identity layers.
+
+    Attributes:
+        depth: Depth of the otherwise equal run whose trained weights are taken; it is
+            trained first where that has not been done.
+        run: Folder of a finished run, or the id of one in the same experiment.
+    """
+
+    depth: int | None = setting(None, int, minimum=8, maximum=10_000, optional=True)
+    run: str | None = setting(None, str, optional=True)
+
+    def __post_init__(self) -> None:
+        check(self, "start.")
+        if self.depth is not None and self.run is not None:
+            raise ConfigError("start.run", self.run, "allowed is null where start.depth is set")
