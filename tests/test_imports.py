@@ -14,6 +14,7 @@ ORDER = [
     {"store", "progress"},
     {"experiment"},
     {"sweep"},
+    {"jobs"},
     {"cli"},
     {"plan", "evaluate", "benchmark", "__main__"},
 ]

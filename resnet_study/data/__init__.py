@@ -102,4 +102,13 @@ def _load_all(config: DataConfig) -> ImageSet:
     )
 
 
+def open_dataset(config, train=True):
+    from resnet_study.data.dataset import Dataset
+    from resnet_study.data.stream import StreamedFolder
+
+    return Dataset(
+        StreamedFolder(config, train) if config.streamed else load_images(config), config
+    )
+
+
 __all__ = ["ImageSet", "load_images", "open_data", "prepare_data"]
