@@ -16,8 +16,9 @@ from rich.progress import Progress
 
 from resnet_study import cli as command_line
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
-from resnet_study.data import load_images
-from resnet_study.data.loader import RunData, Turns, Views, to_device
+from resnet_study.data import open_dataset
+from resnet_study.data.batches import Shard, Views
+from resnet_study.data.dataset import PreparedData
 from resnet_study.models import StagedNet, build_network, count_parameters
 from resnet_study.store.folder import RunFolder
 from resnet_study.system import machine
@@ -154,30 +155,21 @@ def score(
 
 def _data(
     config: RunConfig, device: torch.device, threads: int, whole: bool
-) -> tuple[RunData, str | None]:
+) -> tuple[PreparedData, str | None]:
     """The data, of which only those are needed that the network is tested on, and its mean.
 
     Returns:
         The data, and their fingerprint; None where not all of them are needed.
     """
-    batch_size, seed = config.schedule.batch_size, config.seed
-    if not config.data.streamed:
-        images = load_images(config.data)
-        return to_device(
-            images, device, batch_size, seed, config.data.augment, None
-        ), images.fingerprint()
-    from resnet_study.data.stream import StreamedFolder
-    from resnet_study.data.streaming import stream_to_device
-
     given = config.data.stream.normalization == "torchvision"
     needs_train = whole or not given or bool(config.data.validation_images)
-    folder = StreamedFolder(config.data, train=needs_train)
-    fingerprint = folder.fingerprint() if needs_train else None
-    return stream_to_device(folder, device, 0, seed, None, threads), fingerprint
+    dataset = open_dataset(config.data, train=needs_train)
+    fingerprint = dataset.fingerprint() if needs_train else None
+    return dataset.prepare(config, device, threads), fingerprint
 
 
-def _only_view(data: RunData, turns: Turns[int]) -> Generator[Views]:
-    return (([images], labels) for images, labels in data.test.chunks(data.chunk, turns))
+def _only_view(data: PreparedData, shard: Shard[int]) -> Generator[Views]:
+    return (([images], labels) for images, labels in data.test.chunks(data.chunk, shard))
 
 
 def _shown(name: str, batches: Iterator[Views], images: int) -> Iterator[Views]:

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 
 from resnet_study.config import RunConfig, StartConfig
-from resnet_study.data import ImageSet, open_data, prepare_data
-from resnet_study.data.loader import Images, Tensors
-from resnet_study.data.reader import naming_deaths
-from resnet_study.data.stream import StreamedFolder
+from resnet_study.data import open_dataset
+from resnet_study.data.batches import Tensors
+from resnet_study.data.dataset import Dataset, Images
 from resnet_study.models import (
     StagedNet,
     build_network,
@@ -106,7 +105,7 @@ def run(
 def _train(
     config: RunConfig,
     device: torch.device,
-    images: ImageSet | StreamedFolder,
+    images: Dataset,
     folder: RunFolder,
     manifest: dict[str, Any],
     reporter: Reporter,
@@ -120,7 +119,7 @@ def _train(
     """
     threads = machine.set_up(config.threads, processes.local_size, device)
     machine.reset_peak_memory(device)
-    data = prepare_data(images, config, device, threads)
+    data = images.prepare(config, device, threads)
     seen_in_parts = processes.parts_here(config.batch_norm_parts) != (1, None)
     # Parts are normalised by torch's.
     kernels = "torch" if seen_in_parts else kernels_for(device, config.kernels)
@@ -146,9 +145,10 @@ def _train(
         "evaluated_on": "validation" if config.data.validation_images else "test",
         **images.describe(),
     }
-    if isinstance(images, StreamedFolder):
+    if config.data.streamed:
         # The list itself, which grows while the run goes on.
-        manifest["unreadable_images"] = images.going_on(manifest.get("unreadable_images", []))
+        images.skipped[:] = sorted({*images.skipped, *manifest.get("unreadable_images", [])})
+        manifest["unreadable_images"] = images.skipped
     manifest["parameters"] = count_parameters(network)
     manifest["multiply_adds"] = count_multiply_adds(network, *data.side)
 
@@ -227,8 +227,7 @@ def _train(
     evaluations = {"clean_train": evaluation(data.clean_train), "test": evaluation(data.test)}
 
     def note_unreadable() -> None:
-        if isinstance(images, StreamedFolder):
-            images.going_on(processes.union(images.unreadable.paths))
+        images.skipped[:] = processes.union(images.skipped)
 
     def save() -> None:
         note_unreadable()
@@ -274,7 +273,7 @@ def _train(
             raise
 
     batches = read()
-    with closing(outputs), closing(batches), naming_deaths(config.data.stream.workers):
+    with closing(outputs), closing(batches):
         if saved is None:
             if config.start != StartConfig():
                 outputs.row(first_row(evaluations))
@@ -301,7 +300,7 @@ def _train(
     return outcome
 
 
-def prepare(config: RunConfig) -> tuple[torch.device, ImageSet | StreamedFolder]:
+def prepare(config: RunConfig) -> tuple[torch.device, Dataset]:
     """Finds out whether a run can begin, and loads its data, before anything is created.
 
     Raises:
@@ -316,7 +315,7 @@ def prepare(config: RunConfig) -> tuple[torch.device, ImageSet | StreamedFolder]
     check_writable(Path(config.runs_dir))
     # Compiled here if need be, before many processes would do so at once.
     kernels_for(device, config.kernels)
-    images = open_data(config.data)
+    images = open_dataset(config.data)
     if config.schedule.batch_size > len(images.train_labels):
         allowed = f"allowed is at most the {len(images.train_labels)} training images"
         raise ConfigError("schedule.batch_size", config.schedule.batch_size, allowed)

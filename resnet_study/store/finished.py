@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnet_study.config import RunConfig
-from resnet_study.data import open_data
+from resnet_study.data import open_dataset
 from resnet_study.store.folder import RunFolder, RunRecord
 from resnet_study.store.journal import check_probes
 from resnet_study.store.logs import ProbeLog
@@ -36,7 +36,7 @@ def check_finished(config: RunConfig) -> None:
     if former is not None and Path(former).resolve() == Path(config.data.root or "").resolve():
         return
     made_with = record.manifest.get("data", {}).get("fingerprint")
-    if open_data(config.data).fingerprint() != made_with:
+    if open_dataset(config.data).fingerprint() != made_with:
         allowed = (
             f"{record.folder} was made with other images of the same name, from {former}; "
             "allowed is a data.label, or experiment_name, of its own"

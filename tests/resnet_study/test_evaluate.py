@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.datasets import ImageFolder
 
-from resnet_study.data.pictures import read_rgb
+from resnet_study.data.decoding import read_rgb
 from resnet_study.experiment import run
 from resnet_study.system.errors import ConfigError
 from tests.resnet_study.conftest import SMALL
