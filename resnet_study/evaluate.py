@@ -15,7 +15,8 @@ from rich.progress import Progress
 
 from resnet_study import cli
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
-from resnet_study.data.dataset import PreparedData, Shard, Views
+from resnet_study.data.batches import Shard, Views
+from resnet_study.data.dataset import PreparedData
 from resnet_study.models import StagedNet, build_network, count_parameters
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError, StudyError, reader_has_left, warn

@@ -80,7 +80,7 @@ def _train(session: Session, journal: Journal, reporter: Reporter, stop: StopReq
     start = None if saved else put_start(config, trainer.network)
     journal.begin(trainer, saved, start)
     reporter.start(config, trainer.reported)
-    with session.dataset.worker_deaths_named(), closing(train(trainer, stop)) as events:
+    with closing(train(trainer, stop)) as events:
         try:
             for event in events:
                 match event:

@@ -23,11 +23,10 @@ from torch.utils.data import DataLoader, RandomSampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from resnet_study.config import AugmentConfig, DataConfig, StreamConfig
+from resnet_study.config import AugmentConfig, DataConfig, RunConfig, ScheduleConfig, StreamConfig
 from resnet_study.data.normalization import TORCHVISION_DEVIATION, TORCHVISION_MEAN
-from resnet_study.data.reader import PREFETCHED
-from resnet_study.data.stream import StreamedFolder
-from resnet_study.data.streaming import stream_to_device
+from resnet_study.data.streamed import StreamedFolder
+from resnet_study.data.workers import PREFETCHED
 from resnet_study.system import machine
 from resnet_study.system.errors import StudyError
 
@@ -66,16 +65,15 @@ def rivals(
     """
     # Ours normalises as the others do, so that nothing has to be measured before.
     stream = StreamConfig(normalization="torchvision", workers=workers, statistics_images=200)
-    folder = StreamedFolder(
-        DataConfig(
-            name="streamed_folder",
-            root=str(root),
-            cache=cache,
-            stream=stream,
-            augment=AugmentConfig(padding=0, colour=0.1),
-        )
+    config = DataConfig(
+        name="streamed_folder",
+        root=str(root),
+        cache=cache,
+        stream=stream,
+        augment=AugmentConfig(padding=0, colour=0.1),
     )
-    data = stream_to_device(folder, device, batch_size, 0, None, workers)
+    run = RunConfig(data=config, schedule=ScheduleConfig(batch_size=batch_size))
+    data = StreamedFolder(config).prepare(run, device, workers)
 
     def ours() -> Iterator[Any]:
         with closing(data.batches.starting_at(0)) as batches:

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from resnet_study.config import RunConfig
-from resnet_study.data import load_images
-from resnet_study.data.loader import to_device
+from resnet_study.data import open_dataset
 from resnet_study.experiment import run
 from resnet_study.models import build_network, kernels_for
 from resnet_study.progress import Reporter
@@ -163,8 +162,7 @@ def evaluation(config: RunConfig, seconds: float = 1.0) -> float:
     """Images per second of an evaluation of the run's network on its test images."""
     device = machine.choose_device(config.device)
     machine.set_up(config.threads)
-    images = load_images(config.data)
-    data = to_device(images, device, 2, 0, config.data.augment, None)
+    data = open_dataset(config.data).prepare(config, device, workers=1)
     fused = kernels_for(device, config.kernels) == "fused"
     network = build_network(config.model, data.classes, fused=fused)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,41 +1,96 @@
-"""TEMPORARY adapter until data/ has one protocol."""
+"""What the engine sees of a data set: the same, whether it is in memory or streamed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
-from resnet_study.data import prepare_data
-from resnet_study.data import loader
-from resnet_study.data.reader import naming_deaths
-from resnet_study.data.stream import StreamedFolder
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from resnet_study.config import RunConfig
+    from resnet_study.data.batches import Batch, Shard, TrainingBatches, Views
 
 
-PreparedData, Shard, Views = loader.RunData, loader.Turns, loader.Views
-
-class Dataset:
-    def __init__(self, images, config):
-        self.images = images
-        self.config = config
-        self.skipped: list[str] = (
-            images.unreadable.paths if isinstance(images, StreamedFolder) else []
-        )
+class Dataset(Protocol):
+    """Training and test images, of which nothing is on a device yet."""
 
     @property
-    def classes(self):
-        return self.images.classes
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names, by label."""
 
     @property
-    def train_labels(self):
-        return self.images.train_labels
+    def train_labels(self) -> NDArray[np.int64]:
+        """Labels of the training images, `(N,)`."""
+
+    @property
+    def skipped(self) -> list[str]:
+        """Images that could not be read and are left out: paths in the data set's folder, sorted.
+
+        The list grows while a run goes on, and may be added to. Always empty for images in
+        memory, where such an image is an error.
+        """
 
     def fingerprint(self) -> str:
-        return self.images.fingerprint()
+        """Twelve hex digits that change with any image, label or order."""
 
     def describe(self) -> dict[str, Any]:
-        return self.images.describe()
+        """Numbers of images and classes, and the images' height and width, for a manifest."""
 
-    def prepare(self, config, device, workers) -> PreparedData:
-        return prepare_data(self.images, config, device, workers)
+    def prepare(self, config: RunConfig, device: torch.device, workers: int) -> PreparedData:
+        """Puts the images on a device, or gets ready to read them from disk.
 
-    def worker_deaths_named(self):
-        return naming_deaths(self.config.stream.workers)
+        Args:
+            config: The run.
+            device: What trains.
+            workers: Processes that decode a streamed folder, where `data.stream.workers` is null.
+
+        Raises:
+            StudyError: Images cannot be read, or the cache cannot be written.
+        """
+
+
+class Images(Protocol):
+    """Images that a network is evaluated on, without augmentation."""
+
+    def __len__(self) -> int: ...
+
+    def chunks(self, size: int, shard: Shard[int] = iter) -> Generator[Batch]:
+        """All images in order, `(n, 3, H, W)` and `(n,)`, in a single view.
+
+        Args:
+            size: Images of a chunk.
+            shard: Takes this process's chunks from all.
+        """
+
+    def spread(self, count: int) -> Batch:
+        """`count` images at evenly spaced indices, so that sorted classes all take part."""
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What one run reads: its batches, and the images that it is evaluated on.
+
+    Attributes:
+        batches: Augmented training batches.
+        clean_train: Training images without augmentation, all or a balanced subset.
+        test: Test images, or validation images where a split is asked for.
+        train: Training images that the probes of responses see.
+        classes: Number of classes.
+        side: Height and width, in pixels, of what a network sees.
+        chunk: Images of an evaluation's batch.
+        views: Evaluations of the trained network by name. Each yields batches of one or more
+            views, of the chunks that a shard takes. Empty for images in memory.
+    """
+
+    batches: TrainingBatches
+    clean_train: Images
+    test: Images
+    train: Images
+    classes: int
+    side: tuple[int, int]
+    chunk: int = 1000
+    views: Mapping[str, Callable[[Shard[int]], Generator[Views]]] = field(default_factory=dict)

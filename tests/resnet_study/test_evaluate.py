@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.datasets import ImageFolder
 
-from resnet_study.data.pictures import read_rgb
+from resnet_study.data.decoding import read_rgb
 from resnet_study.evaluate import load_network
 from resnet_study.experiment import run
 from resnet_study.system.errors import ConfigError, StudyError
@@ -174,7 +174,7 @@ def test_a_notebook_gets_the_network_of_a_run(tiny):
     saved = checkpoints.read(record.folder / "checkpoint.pt").network
     assert all(torch.equal(saved[name], tensor) for name, tensor in network.state_dict().items())
     (record.folder / "checkpoint.pt").unlink()
-    with pytest.raises(StudyError, match="holds no checkpoint.pt; records are kept without"):
+    with pytest.raises(StudyError, match=r"holds no checkpoint\.pt; records are kept without"):
         load_network(str(record.folder))
     with pytest.raises(StudyError, match="cannot be read"):
         load_network("nowhere")
