@@ -1,15 +1,18 @@
-"""Command line: `python -m resnet_study.benchmark`."""
+"""Trains residual networks on the embedded shapes, and prints and writes how fast that was.
+
+Each measurement takes some seconds, in turns with the conventional recipe and with the matrix
+product that is the machine's ceiling. Nothing else should run meanwhile.
+"""
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
+from collections import defaultdict
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from resnet_study.benchmark.crew import Crew
-from resnet_study.benchmark.session import CONVENTIONAL, Session, recipes_for
-from resnet_study.benchmark.subjects import DEFAULT, Subject
+from resnet_study.benchmark.measure import matrix_product
+from resnet_study.benchmark.networks import DEFAULT
+from resnet_study.benchmark.pool import WorkerPool
+from resnet_study.benchmark.trials import DELAY, summary, trials_of
 from resnet_study.models import kernels_for
 from resnet_study.sweep import RUNS_PER_GPU
 from resnet_study.system import machine
@@ -30,34 +34,26 @@ from resnet_study.system.files import check_writable, write_text
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m resnet_study.benchmark",
-        description="Trains residual networks on the embedded shapes for some seconds at a time, "
-        "in turns with the conventional recipe and with the matrix product that is the "
-        "machine's ceiling, and prints and writes how fast each was. Nothing else should run "
-        "meanwhile.",
-    )
-    names = [subject.name for subject in DEFAULT]
-    parser.add_argument("--networks", nargs="+", default=names, metavar="NAME",
+    parser = argparse.ArgumentParser("python -m resnet_study.benchmark", description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=DEFAULT, metavar="NAME",
                         help=f"ResNet-DEPTH, or quick-DEPTH as in experiment=quick "
-                        f"(default: {' '.join(names)})")  # fmt: skip
+                        f"(default: {' '.join(DEFAULT)})")  # fmt: skip
     parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"],
                         help="(default: fp32, and bf16 where it is fast)")  # fmt: skip
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--workers", type=int, help="processes of a sweep (default: one per core, "
                         "at most 8 on a GPU)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
-    parser.add_argument("--seconds", type=float, default=4.0,
-                        help="of each measurement (default: 4)")  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each trial (default: 4)")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), metavar="DIR",
-                        help="of results (default: runs/benchmark)")  # fmt: skip
+                        help="folder of the results (default: runs/benchmark)")  # fmt: skip
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     options = _parser().parse_args(arguments)
-    # Whoever ends it shall find nothing left behind, as after Ctrl-C.
+    # SIGTERM ends it as Ctrl-C does, so that nothing is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _benchmark(options)
@@ -66,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (BrokenExecutor, torch.OutOfMemoryError) as error:
         words = str(error).splitlines()[0]
-        print(f"error: a measuring process ended: {words}; try fewer --workers", file=sys.stderr)
+        print(f"error: a measuring process ended: {words}; use fewer --workers", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; rounds that were finished are in the file", file=sys.stderr)
@@ -75,70 +71,57 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> None:
-    subjects = [Subject.named(name) for name in options.networks]
+    """Measures, writes, prints and draws.
+
+    Raises:
+        StudyError: An option has a value that is not allowed, or the device is not there.
+    """
     for name in ("rounds", "seconds", "workers"):
         value = getattr(options, name)
         if value is not None and not value > 0:
-            raise ConfigError(name, value, "allowed is more than 0")
+            raise ConfigError(name, value, "must be above 0")
     device = machine.choose_device(options.device)
-    check_writable(options.output, "output")
-    options.output.mkdir(parents=True, exist_ok=True)
     cores = int(joblib.cpu_count())
-    on_gpu = device.type == "cuda"
     fastest = machine.fastest_precision(device)
     precisions = options.precisions or sorted({"fp32", fastest}, reverse=True)
-    workers = options.workers or (min(cores, RUNS_PER_GPU) if on_gpu else cores)
-    recipes = recipes_for(cores, workers, precisions, on_gpu)
-    description = machine.describe(device, cores) | {
-        "cores": cores,
-        "kernels": kernels_for(device, "auto"),
-    }
+    workers = options.workers or (min(cores, RUNS_PER_GPU) if device.type == "cuda" else cores)
+    common = (str(options.output), device.type, cores, workers, precisions)
+    trials = [t for name in dict.fromkeys(options.networks) for t in trials_of(name, *common)]
+    ceilings: dict[str, list[float]] = defaultdict(list)
+    check_writable(options.output, "output")
+    options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "benchmark.json"
-    # An earlier session's file is not this one's.
+    # If this benchmark is interrupted, an earlier one's results must not be taken for its own.
     path.unlink(missing_ok=True)
-    with (
-        tempfile.TemporaryDirectory(
-            dir=options.output, prefix=".scratch-", ignore_cleanup_errors=True
-        ) as scratch,
-        Crew(workers) as crew,
-        Console(stderr=True).status("") as status,
-    ):
-        loaders = sorted({0, 1, cores // 2, cores})
-        session = Session(device.type, cores, options.seconds, loaders, Path(scratch))
-        _announce(session, len(subjects), len(recipes), options)
-        result: dict[str, Any] = {"machine": description, "seconds": options.seconds}
-        status.update("warming up")
-        session.warm_up(crew)
+    about = {"cores": cores, "kernels": kernels_for(device, "auto")}
+    about |= machine.describe(device, cores)
+    # The conventional recipe is measured twice in each round, and up to four times in the first.
+    tries = options.rounds * len(trials) + (options.rounds + 2) * len({t.network for t in trials})
+    minutes = tries * (options.seconds + DELAY[device.type] + 0.5) / 60
+    print(f"about {minutes:.0f} minutes; nothing else should run meanwhile", file=sys.stderr)
+    with WorkerPool(workers) as pool, Console(stderr=True).status("warming up") as status:
+        # All processes load their libraries and prepare their device before they are measured.
+        trials_of("quick-8", *common)[-1].measure(pool, options.seconds)
         for number in range(1, options.rounds + 1):
             stage = f"round {number} of {options.rounds}"
-            session.round(crew, subjects, recipes, functools.partial(_tell, status, stage))
-            result |= {
-                "rounds": number,
-                "ceiling_operations_per_second": dict(session.ceilings),
-                "measurements": session.measurements(),
-            }
+            for precision in sorted({trial.precision for trial in trials}):
+                status.update(f"{stage}: matrix product, {precision}")
+                arguments = (precision, device.type, cores)
+                ceilings[precision] += pool.run(matrix_product, [arguments])
+            for trial in trials:
+                status.update(f"{stage}: {trial.name}")
+                trial.measure(pool, options.seconds)
+            result = {"machine": about, "seconds": options.seconds, **summary(trials, ceilings)}
             write_text(path, json.dumps(result, indent=2) + "\n")
-        for subject, recipe in session.rates:
-            if recipe.kind != CONVENTIONAL:
-                _tell(status, "evaluation", f"{subject.name}, {recipe.name}")
-                session.evaluate(crew, subject, recipe)
-        result["measurements"] = session.measurements()
+        for trial in trials:
+            status.update(f"evaluation: {trial.name}")
+            trial.measure_evaluation(pool)
+    result |= summary(trials, ceilings)
     write_text(path, json.dumps(result, indent=2) + "\n")
     _print_table(result)
     print(path, flush=True)
-    # Drawing is the analysis's, which the study never imports; it says itself what is wrong.
+    # The analysis draws, which the study never imports; it prints its own errors.
     subprocess.run([sys.executable, "-m", "analysis.benchmark", str(options.output)], check=False)
-
-
-def _announce(session: Session, subjects: int, recipes: int, options: argparse.Namespace) -> None:
-    each = options.seconds + session.delay + 0.5
-    trials = options.rounds * (recipes - 1) + 2 * options.rounds + len(session.loaders) - 2
-    minutes = subjects * trials * each / 60
-    print(f"about {minutes:.0f} minutes; nothing else should run meanwhile", file=sys.stderr)
-
-
-def _tell(status: Any, stage: str, what: str) -> None:
-    status.update(f"{stage}: {what}")
 
 
 def _print_table(result: dict[str, Any]) -> None:
@@ -153,21 +136,20 @@ def _print_table(result: dict[str, Any]) -> None:
     for title in ("images/s", "lowest … highest", "× conventional", "of ceiling"):
         table.add_column(title, justify="right", no_wrap=True)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
-    former = None
+    network = None
     for record in result["measurements"]:
-        if former not in (None, record["network"]):
+        if record["network"] != network:
             table.add_section()
-        kind = record["recipe"]
         table.add_row(
-            record["network"] if record["network"] != former else "",
-            kind if kind == CONVENTIONAL else f"{kind}, {record['precision']}",
+            record["network"] if record["network"] != network else "",
+            f"{record['recipe']}, {record['precision']}",
             f"{record['workers']} × {record['threads']}",
             f"{record['images_per_second']:,.0f}",
             f"{min(record['rounds']):,.0f} … {max(record['rounds']):,.0f}",
             f"{record['times_conventional']:.2f}",
             f"{100 * record['share_of_ceiling']:.0f} %",
         )
-        former = record["network"]
+        network = record["network"]
     Console(width=None if sys.stdout.isatty() else 116).print(table)
 
 

@@ -2,7 +2,7 @@
 
 Images are transformed one by one with torchvision in a DataLoader, the network is eager, in
 float32 and with channels outermost, and SGD is torch's by default. It is as fast as that goes:
-the loss is not read in each iteration, and the best number of loader processes counts.
+on a GPU the loss is not read in each iteration, and the best number of loader processes counts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
-from resnet_study.benchmark.measure import Window
-from resnet_study.benchmark.subjects import NEVER
+from resnet_study.benchmark.networks import NEVER
+from resnet_study.benchmark.pool import Window
 from resnet_study.config import RunConfig
 from resnet_study.data import load_images
 from resnet_study.models import build_network
@@ -29,7 +29,7 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
     Args:
         images: uint8 `(N, 3, H, W)`.
         labels: int64 `(N,)`.
-        padding: Of the random crop.
+        padding: Zero pixels on each side before the random crop.
     """
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], padding: int) -> None:
@@ -51,27 +51,25 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(Image.fromarray(self.images[index])), self.labels[index]
 
 
-def conventional(config: RunConfig, window: Window, loader_processes: int) -> dict[str, float]:
+def conventional(config: RunConfig, window: Window, loader_processes: int) -> float:
     """Trains the network of `config` in the conventional way until the window is over.
 
     Returns:
         Images per second.
     """
     device = machine.choose_device(config.device)
+    on_gpu = device.type == "cuda"
     machine.set_up(config.threads)
     # torch's own defaults.
     torch.backends.cudnn.deterministic = False
-    torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = device.type == "cuda"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = on_gpu
     images = load_images(config.data)
     batch_size = config.schedule.batch_size
     dataset = Images(images.train_images, images.train_labels, config.data.augment.padding)
-    loader: DataLoader[tuple[torch.Tensor, int]] = DataLoader(
-        dataset,
-        batch_size,
-        # Permutations without end: a small set shall not start its loaders time and again.
-        sampler=RandomSampler(dataset, num_samples=batch_size * NEVER),
-        num_workers=loader_processes,
-        pin_memory=device.type == "cuda",
+    # An endless epoch: with a small data set the loader processes would start again and again.
+    sampler = RandomSampler(dataset, num_samples=batch_size * NEVER)
+    loader = DataLoader(
+        dataset, batch_size, sampler=sampler, num_workers=loader_processes, pin_memory=on_gpu
     )
     network = build_network(config.model, len(images.classes), fused=False).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
@@ -82,11 +80,10 @@ def conventional(config: RunConfig, window: Window, loader_processes: int) -> di
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if device.type != "cuda":
-            window.mark(iteration)
-        elif iteration % 50 == 0:
+        if not on_gpu or iteration % 50 == 0:
+            # Waits for a GPU, which runs behind the loop.
             loss.item()
             window.mark(iteration)
         if window.over:
             break
-    return {"images_per_second": batch_size / window.seconds_per_iteration()}
+    return batch_size / window.seconds_per_iteration()

@@ -12,11 +12,11 @@ import psutil
 import pytest
 import torch
 
-from resnet_study.benchmark import loader, measure
+from resnet_study.benchmark import loader, measure, pool
 from resnet_study.benchmark.conventional import conventional
-from resnet_study.benchmark.measure import Window
-from resnet_study.benchmark.session import Session, recipes_for, training_operations
-from resnet_study.benchmark.subjects import DEFAULT, Subject
+from resnet_study.benchmark.networks import DEFAULT, run_of
+from resnet_study.benchmark.pool import Window, WorkerPool
+from resnet_study.benchmark.trials import DELAY, training_operations, trials_of
 from resnet_study.config import ModelConfig
 from resnet_study.system.errors import StudyError
 from tests.comparison import curve, hear_ctrl_c
@@ -25,16 +25,16 @@ from tests.comparison import curve, hear_ctrl_c
 @pytest.fixture
 def config(tmp_path, cache, monkeypatch):
     """The run of quick-8, which a window without seconds ends after 40 iterations."""
-    monkeypatch.setattr(measure, "MARKS", 40)
-    config = Subject(8, "quick").config(str(tmp_path), "fp32", "cpu", 1)
+    monkeypatch.setattr(pool, "MIN_MARKS", 40)
+    config = replace(run_of("quick-8"), runs_dir=str(tmp_path), device="cpu", threads=1)
     schedule = replace(config.schedule, log_every=5)
     return replace(config, data=replace(config.data, cache=str(cache)), schedule=schedule)
 
 
 def test_a_window_counts_what_lies_in_it_and_waits_until_all_have_seen_enough(monkeypatch):
     counter = multiprocessing.get_context("spawn").Value("i", 0)
-    monkeypatch.setattr(measure.together, "done", counter)
-    quick, slow = Window(start=10.0, end=20.0, processes=2), Window(10.0, 25.0, processes=2)
+    monkeypatch.setattr(Window, "finished", counter)
+    quick, slow = Window(start=10.0, seconds=10.0, processes=2), Window(10.0, 15.0, processes=2)
     over = []
     for now, iteration in ((9.0, 1), (11.0, 2), (21.0, 3), (23.0, 7), (26.0, 8)):
         monkeypatch.setattr(time, "monotonic", lambda now=now: now)
@@ -46,19 +46,20 @@ def test_a_window_counts_what_lies_in_it_and_waits_until_all_have_seen_enough(mo
     assert slow.seconds_per_iteration() == (26 - 11) / (8 - 2)
 
 
-@pytest.mark.parametrize("subject", DEFAULT, ids=lambda subject: subject.name)
-def test_subjects_are_the_networks_of_the_study(subject):
-    config = subject.config("runs", "fp32", "cpu", 1)
-    assert Subject.named(subject.name) == subject
-    assert config.model.depth == subject.depth
+@pytest.mark.parametrize("name", DEFAULT)
+def test_networks_are_those_of_the_study(name):
+    config = run_of(name)
+    scale, depth = name.split("-")
+    assert config.model == ModelConfig("residual", int(depth), "A", width=config.model.width)
     sizes = (config.model.width, config.data.resolution, config.schedule.batch_size)
-    assert sizes == ((16, None, 128) if subject.scale == "paper" else (8, 16, 64))
+    assert sizes == ((16, None, 128) if scale == "ResNet" else (8, 16, 64))
+    assert config.checkpoint.every == (1000 if scale == "ResNet" else 250)
 
 
 @pytest.mark.parametrize(
     "option",
     [
-        *(f"networks={name}" for name in ("ResNet-21", "VGG-16", "quick-", "quick-2")),
+        *(f"networks={name}" for name in ("ResNet-21", "VGG-16", "quick", "quick-2")),
         *("rounds=0", "seconds=0.0", "workers=0", "output=pyproject.toml/x"),
     ],
 )
@@ -69,19 +70,25 @@ def test_wrong_arguments_are_one_line(option, cli):
 
 
 def test_recipes_share_the_cores():
-    found = [(r.name, r.workers, r.threads) for r in recipes_for(8, 4, ["fp32", "bf16"])]
-    assert found[:2] == [("conventional", 1, 8), ("one process, fp32", 1, 8)]
-    assert found[3:] == [("sweep, fp32", 4, 2), ("sweep, bf16", 4, 2)]
-    assert [r.name for r in recipes_for(1, 1, ["fp32"])] == ["conventional", "one process, fp32"]
+    def found(*arguments):
+        trials = trials_of("quick-20", "runs", *arguments)
+        return [(t.recipe, t.precision, t.workers, t.config.threads) for t in trials]
+
+    several = found("cpu", 8, 4, ["fp32", "bf16"])
+    assert several[:2] == [("conventional", "fp32", 1, 8), ("one process", "fp32", 1, 8)]
+    assert several[3:] == [("sweep", "fp32", 4, 2), ("sweep", "bf16", 4, 2)]
+    assert found("cpu", 1, 1, ["fp32"]) == [
+        (r, "fp32", 1, 1) for r in ("conventional", "one process")
+    ]
     # On a GPU torch's default for convolutions is TF32, so that is the conventional ceiling.
-    assert recipes_for(8, 8, ["fp32"], on_gpu=True)[0].precision == "tf32"
+    assert found("cuda", 8, 8, ["fp32"])[0] == ("conventional", "tf32", 1, 8)
 
 
-def test_operations_are_six_for_each_multiply_add_and_the_matrix_product_is_timed():
+def test_operations_are_six_for_each_multiply_add_and_the_matrix_product_is_timed(monkeypatch):
     # He et al. 2015: ResNet-20 has about 40.6 million multiply-adds at 32×32.
     assert training_operations(ModelConfig(depth=20), 32) == pytest.approx(6 * 40.6e6, rel=0.02)
-    rate = measure.matrix_product("fp32", "cpu", 1, seconds=0.05, sides=(256, 512))
-    assert 1e8 < rate < 1e14
+    monkeypatch.setitem(measure.SIDES, "cpu", (256,))
+    assert 1e8 < measure.matrix_product("fp32", "cpu", 1) < 1e14
 
 
 def test_the_conventional_recipe_trains(config, monkeypatch):
@@ -93,14 +100,14 @@ def test_the_conventional_recipe_trains(config, monkeypatch):
         return losses[-1]
 
     monkeypatch.setattr("resnet_study.benchmark.conventional.F.cross_entropy", seen)
-    assert conventional(config, Window.of(0.0, 0.0), 0)["images_per_second"] > 0
+    assert conventional(config, Window(0.0, 0.0), 0) > 0
     assert len(losses) == 40
     assert sum(losses[-10:]) < sum(losses[:10])
 
 
-def test_ours_is_a_run_with_its_rows_and_checkpoints(config, tmp_path):
-    window = Window.of(0.0, 0.0)
-    found = measure.ours(config, window, 250)
+def test_training_is_a_run_with_its_rows_and_checkpoints(config, tmp_path):
+    window = Window(0.0, 0.0)
+    found = measure.training(config, window)
     assert found["peak_memory_bytes"] > 10_000_000
     (folder,) = (tmp_path / "benchmark").iterdir()
     assert (folder / "checkpoint.pt").exists()
@@ -108,13 +115,13 @@ def test_ours_is_a_run_with_its_rows_and_checkpoints(config, tmp_path):
     each = window.seconds_per_iteration() + found["checkpoint_seconds"] / 250
     assert found["images_per_second"] == pytest.approx(64 / each)
     config = replace(config, seed=1, schedule=replace(config.schedule, iterations=3, log_every=1))
-    with pytest.raises(StudyError, match="finished before its time"):
-        measure.ours(config, Window.of(600.0, 0.0), 250)
+    with pytest.raises(StudyError, match="finished before the time was over"):
+        measure.training(config, Window(time.monotonic(), 600.0))
 
 
 @pytest.mark.slow
-def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cli):
-    monkeypatch.setattr(Session, "delay", 0.2)
+def test_all_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cli):
+    monkeypatch.setitem(DELAY, "cpu", 0.2)
     words = ["--networks", "quick-8", "--rounds", "1", "--seconds", "0.3", "--precisions", "fp32"]
     words += ["--workers", "2", "--output", str(tmp_path)]
     ended = cli(*words, module="resnet_study.benchmark")
@@ -132,7 +139,7 @@ def test_a_session_is_measured_written_drawn_and_read(tmp_path, monkeypatch, cli
     assert all(r["evaluation_images_per_second"] > 0 for r in result["measurements"][1:])
     drawn = {f"throughput.{suffix}" for suffix in ("png", "svg", "pdf")}
     assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json", "speeds.md"} | drawn
-    assert {"quick-8", "conventional"} <= set(ended.stdout.split())
+    assert {"quick-8", "conventional,"} <= set(ended.stdout.split())
 
 
 @pytest.mark.slow
@@ -142,7 +149,7 @@ def test_whoever_ends_it_finds_nothing_left(tmp_path, number):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
     with process:
         try:
-            while not list(tmp_path.glob(".scratch-*/*/benchmark/*/metrics.csv")):
+            while not list(tmp_path.glob(".scratch-*/benchmark/*/metrics.csv")):
                 assert process.poll() is None
                 time.sleep(0.05)
             children = psutil.Process(process.pid).children(recursive=True)
@@ -155,6 +162,19 @@ def test_whoever_ends_it_finds_nothing_left(tmp_path, number):
     assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())
     assert len(children) > 0 == len(psutil.wait_procs(children, timeout=120)[1])
+
+
+def fail_beside_one_that_waits(fails):
+    if fails:
+        raise StudyError("benchmark", 1, "fails")
+    time.sleep(600)
+
+
+@pytest.mark.slow
+def test_an_error_in_one_process_ends_the_others():
+    with WorkerPool(2) as workers, pytest.raises(StudyError, match="benchmark=1: fails"):
+        workers.run(fail_beside_one_that_waits, [(False,), (True,)])
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("text", [None, "{}", "[]", "nonsense", '{"measurements": []}'])
@@ -178,10 +198,10 @@ def test_the_reader_is_measured_beside_torchvisions(varied, cli):
     assert (ended.returncode, ended.stderr[:17]) == (2, "error: data.root=")
 
 
-def test_all_rivals_give_the_same_kind_of_batch(varied, tmp_path):
-    made = loader.rivals(varied, 8, 0, torch.device("cpu"), str(tmp_path))
-    for batches in made.values():
-        images, labels = next(batches())
+def test_all_sources_give_the_same_kind_of_batch(varied, tmp_path):
+    found = loader.sources(varied, 8, 0, torch.device("cpu"), str(tmp_path))
+    for start in found.values():
+        images, labels = next(start())
         assert (images.shape, labels.shape) == ((8, 3, 224, 224), (8,))
         assert images.dtype == torch.float32
         assert -3 < float(images.mean()) < 3
