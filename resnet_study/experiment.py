@@ -16,15 +16,11 @@ from resnet_study.data import ImageSet, open_data, prepare_data
 from resnet_study.data.loader import Images, Tensors
 from resnet_study.data.reader import naming_deaths
 from resnet_study.data.stream import StreamedFolder
-from resnet_study.models import (
-    StagedNet,
-    build_network,
-    count_multiply_adds,
-    count_parameters,
-    describe_kernels,
-    kernels_for,
-    normalise_in_parts,
-)
+from resnet_study.models import build_network
+from resnet_study.models.counting import count_multiply_adds, count_parameters
+from resnet_study.models.kernels import describe_kernels, kernels_for
+from resnet_study.models.parts import normalise_in_parts
+from resnet_study.models.staged import StagedNet
 from resnet_study.probes import Measurement, look
 from resnet_study.progress import Reporter
 from resnet_study.store.events import check_logger

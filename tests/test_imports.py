@@ -1,8 +1,12 @@
 """Who may import whom: downwards only, as CONTRIBUTING says."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import CHECKOUT
 
@@ -19,6 +23,8 @@ ORDER = [
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 SIBLINGS = {"models", "data", "probes"}
+# Tables that a config reads: what they need at the top must not need a config, nor torch.
+TABLES = {"models.architectures"}
 # What the analysis may use, and what therefore needs no torch.
 LIGHT = {"config", "system.errors", "system.files", "store.folder"}
 
@@ -52,6 +58,8 @@ def test_the_study_imports_downwards():
         top = name.split(".")[0]
         assert top != "analysis", path
         assert here == "cli" or top not in ("hydra", "omegaconf"), f"{path} sees Hydra"
+        if here == "config" and name.removeprefix("resnet_study.").startswith(tuple(TABLES)):
+            continue
         if here != "__init__" and there in RANK and here != there:
             assert RANK[there] <= RANK[here], f"{path} imports {name}"
             assert not {here, there} <= SIBLINGS, f"{path} imports its sibling {name}"
@@ -73,3 +81,23 @@ def test_what_the_analysis_uses_needs_no_torch():
     ]
     assert len(found) > 20
     assert not [name for name in found if name.split(".")[0] == "torch"]
+
+
+def test_what_a_config_reads_needs_no_torch_and_no_config():
+    files = {f"resnet_study/{table.replace('.', '/')}.py" for table in TABLES}
+    # A package's own file is run before the table in it.
+    files |= {f"resnet_study/{table.partition('.')[0]}/__init__.py" for table in TABLES}
+    for file in files:
+        for node in ast.parse((CHECKOUT / file).read_text()).body:
+            if isinstance(node, ast.Import):
+                assert {alias.name for alias in node.names} <= sys.stdlib_module_names, file
+            if isinstance(node, ast.ImportFrom):
+                top = str(node.module).split(".")[0]
+                ours = node.module == "resnet_study.system.errors"
+                assert ours or top in sys.stdlib_module_names, f"{file} imports {node.module}"
+
+
+@pytest.mark.slow
+def test_a_config_loads_without_torch():
+    line = "import sys, resnet_study.config; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", line], cwd=CHECKOUT, check=True)

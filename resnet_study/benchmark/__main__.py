@@ -22,7 +22,7 @@ from rich.table import Table
 from resnet_study.benchmark.crew import Crew
 from resnet_study.benchmark.session import CONVENTIONAL, Session, recipes_for
 from resnet_study.benchmark.subjects import DEFAULT, Subject
-from resnet_study.models import kernels_for
+from resnet_study.models.kernels import kernels_for
 from resnet_study.sweep import RUNS_PER_GPU
 from resnet_study.system import machine
 from resnet_study.system.errors import ConfigError, StudyError

@@ -13,7 +13,8 @@ from resnet_study.config import RunConfig
 from resnet_study.data import load_images
 from resnet_study.data.loader import to_device
 from resnet_study.experiment import run
-from resnet_study.models import build_network, kernels_for
+from resnet_study.models import build_network
+from resnet_study.models.kernels import kernels_for
 from resnet_study.progress import Reporter
 from resnet_study.store.folder import RunFolder
 from resnet_study.system import machine

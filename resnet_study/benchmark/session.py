@@ -15,7 +15,8 @@ from resnet_study.benchmark.crew import Crew
 from resnet_study.benchmark.measure import Window, evaluation, matrix_product, ours
 from resnet_study.benchmark.subjects import Subject
 from resnet_study.config import ModelConfig
-from resnet_study.models import build_network, count_multiply_adds
+from resnet_study.models import build_network
+from resnet_study.models.counting import count_multiply_adds
 
 CONVENTIONAL = "conventional"
 
