@@ -24,7 +24,7 @@ ORDER = [
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 SIBLINGS = {"models", "data", "probes"}
 # Tables that a config reads: what they need at the top must not need a config, nor torch.
-TABLES = {"models.architectures"}
+TABLES = {"models.architectures", "training.optimizers", "training.schedule"}
 # What the analysis may use, and what therefore needs no torch.
 LIGHT = {"config", "system.errors", "system.files", "store.folder"}
 

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from resnet_study.config import RunConfig
 from resnet_study.system.errors import StorageError
+from resnet_study.training.optimizers import OPTIMIZERS
 
 
 def checkpoint_bytes(config: RunConfig) -> int:
-    """Disk that one checkpoint takes at most: a weight and its momentum per parameter."""
+    """Disk that one checkpoint takes at most: weights and what the optimiser keeps for each."""
     model = config.model
     # The data's classes are not known here. These are enough for ImageNet.
     parameters = model.design.parameters(model, classes=1000)
-    names_and_statistics = 8 * model.depth * 1000
-    return 8 * parameters + names_and_statistics + _rows_bytes(config)
+    copies = 1 + OPTIMIZERS[config.schedule.optimizer].tensors
+    # Names and statistics of a layer take less than so many numbers.
+    return 4 * copies * (parameters + 1000 * model.depth) + _rows_bytes(config)
 
 
 def kept_bytes(config: RunConfig) -> int:
