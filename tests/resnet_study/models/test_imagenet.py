@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from resnet_study.config import ModelConfig, RunConfig
+from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
 from resnet_study.models import build_network
 from resnet_study.models.architectures import ARCHITECTURES
 from resnet_study.models.counting import count_multiply_adds, count_parameters
@@ -104,10 +104,12 @@ def test_what_there_is_not_is_said_in_one_line(wrong, words: str):
         wrong()
 
 
+@pytest.mark.parametrize(("optimizer", "kept"), [("sgd", 1), ("adamw", 2)])
 @pytest.mark.parametrize("depth", TABLE1)
-def test_the_disk_that_a_checkpoint_needs_is_not_underestimated(depth):
+def test_the_disk_that_a_checkpoint_needs_is_not_underestimated(depth, optimizer, kept):
     with torch.device("meta"):
         network = ImageNetNet(model(depth, "C"), 1000)
-    # Weights, their momentum, and statistics, of four bytes each.
-    numbers = 2 * count_parameters(network) + sum(buffer.numel() for buffer in network.buffers())
-    assert 0.5 < 4 * numbers / checkpoint_bytes(RunConfig(model=model(depth, "C"))) < 1
+    # Weights, what the optimiser keeps of each, and statistics, of four bytes each.
+    numbers = (1 + kept) * count_parameters(network) + sum(b.numel() for b in network.buffers())
+    config = RunConfig(model=model(depth, "C"), schedule=ScheduleConfig(optimizer=optimizer))
+    assert 0.9 < 4 * numbers / checkpoint_bytes(config) < 1

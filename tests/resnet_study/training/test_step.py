@@ -9,7 +9,6 @@ import torch
 from resnet_study.config import ModelConfig, ScheduleConfig, WarmupConfig
 from resnet_study.experiment import run
 from resnet_study.models import build_network
-from resnet_study.store.space import checkpoint_bytes
 from resnet_study.system.errors import StudyWarning
 from resnet_study.training import step as steps
 from resnet_study.training.checkpoint import Checkpoint, restore
@@ -151,9 +150,6 @@ def test_a_run_with_adamw_a_ramp_and_a_cosine_resumes_to_the_same_end(tiny, tmp_
     interrupted_at(described("resumed"), 5, 10)
     resumed = run(described("resumed")).folder
     assert_same_end(whole, resumed)
-    # An optimiser that keeps more needs more disk.
-    size = (whole / "checkpoint.pt").stat().st_size
-    assert 0.5 < size / checkpoint_bytes(described("whole")) < 1
     rates = [float(row["learning_rate"]) for row in curve(whole)]
     expected = [0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.00853553, 0.005, 0.00146447]
     assert rates == pytest.approx(expected, rel=1e-5)
