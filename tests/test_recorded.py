@@ -62,7 +62,7 @@ def test_records_name_no_folder_of_the_machine_that_made_them():
     assert not [f for f, text in texts.items() if re.search(r"[\"' ](/|~|[A-Z]:\\)", text)]
 
 
-def test_the_learning_rate_of_the_short_schedule_is_the_one_with_the_lowest_held_out_error(
+def test_the_rate_of_the_short_schedule_is_the_one_with_the_lowest_held_out_error(
     composed,
 ):
     study = recorded("short_rate")
