@@ -35,7 +35,10 @@ from resnet_study import cli
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
 from resnet_study.data.batches import Shard, Views
 from resnet_study.data.dataset import PreparedData
-from resnet_study.models import StagedNet, build_network, count_parameters
+from resnet_study.models import build_network
+from resnet_study.models.architectures import ARCHITECTURES
+from resnet_study.models.counting import count_parameters
+from resnet_study.models.staged import StagedNet
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError, StudyError, reader_has_left, warn
 from resnet_study.training.evaluation import Scores
@@ -73,7 +76,8 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
         ConfigError: A value is not allowed, or not that of the weights' network.
     """
     if weights.checkpoint is None:
-        if composed.model.architecture == "imagenet":
+        design = ARCHITECTURES.get(str(composed.model.architecture))
+        if design is not None and design.torchvision:
             if "model.shortcut" not in typed and weights.projects:
                 composed.model.shortcut = "B"
             if "model.bottleneck_stride" not in typed:
