@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image
 
 from resnet_study.cli import CONF
 from resnet_study.config import AugmentConfig, DataConfig, RunConfig, ScheduleConfig
@@ -53,3 +54,13 @@ def test_a_streamed_folder_may_lack_training_images_that_are_not_needed(varied, 
     assert folder.describe()["test_images"] == 24
     with pytest.raises(ConfigError, match=r"data.name=streamed_folder: must be a data set that"):
         load_images(config(varied, cache))
+
+
+def test_images_are_counted_without_being_loaded(tmp_path):
+    for part in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / part).mkdir(parents=True)
+        Image.new("RGB", (24, 24)).save(tmp_path / part / "one.png")
+    (tmp_path / "train/b/two.png").touch()
+    folder = DataConfig(name="image_folder", root=str(tmp_path), label="pets")
+    assert size_of(folder) == (3, 2, 24)
+    assert size_of(DataConfig(validation_images=5000, train_images=800))[:2] == (800, 5000)
