@@ -91,8 +91,11 @@ class Block(nn.Module):
             `model.bottleneck_stride` "3x3", a bottleneck's second, as in torchvision's.
 
     Attributes:
+        layer: What the block consists of; a family of other blocks has its own.
         out_channels: Channels of the output.
     """
+
+    layer: type[ConvBN] = ConvBN
 
     def __init__(self, model: ModelConfig, in_channels: int, filters: int, stride: int = 1) -> None:
         super().__init__()
@@ -103,7 +106,7 @@ class Block(nn.Module):
             channels, self.out_channels = self.out_channels, expansion * filters
             layer_stride = stride if number == strided else 1
             self.layers.append(
-                ConvBN(channels, self.out_channels, layer_stride, model.norm, kernel)
+                self.layer(channels, self.out_channels, layer_stride, model.norm, kernel)
             )
         self.shortcut = build_shortcut(
             model.shortcut, in_channels, self.out_channels, stride, model.norm
