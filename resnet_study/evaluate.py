@@ -10,20 +10,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from resnet_study import cli as command_line
+from resnet_study import cli
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
-from resnet_study.data import load_images
-from resnet_study.data.loader import RunData, Turns, Views, to_device
+from resnet_study.data.batches import Shard, Views
+from resnet_study.data.dataset import PreparedData
 from resnet_study.models import StagedNet, build_network, count_parameters
 from resnet_study.store.folder import RunFolder
-from resnet_study.system import machine
 from resnet_study.system.errors import ConfigError, StudyError, reader_has_left, warn
-from resnet_study.training.evaluation import Scores, evaluate
+from resnet_study.training.evaluation import Scores
+from resnet_study.training.session import Session
 from resnet_study.training.weights import Weights, read_weights
+from resnet_study.training.world import World
 
 HELP = """\
 What a file's weights score on the test images of a data set.
@@ -48,14 +48,14 @@ data.stream.normalization say otherwise; the data need no train/ then.
 
 
 def rewrite(arguments: Sequence[str]) -> tuple[Path, list[str]]:
-    """The file that is named, and the command line of the run that describes the rest.
+    """The weights' file, and the command line of the run that describes everything else.
 
     Raises:
         ConfigError: No file is named, or a sweep is asked for.
     """
     named = [word.partition("=")[2] for word in arguments if word.startswith("weights=")]
     if len(named) != 1 or not named[0]:
-        raise ConfigError("weights", named or None, "allowed is one file: weights=FILE")
+        raise ConfigError("weights", named or None, "must be one file: weights=FILE")
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError("weights", named[0], "are evaluated alone: leave out -m")
     flags = {"--json", "--record"}
@@ -84,14 +84,14 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
             if "stream" in composed.data and "data.stream.normalization" not in typed:
                 composed.data.stream.normalization = "torchvision"
         composed.data.augment.colour = 0.0
-        return command_line.to_run_config(composed)
+        return cli.to_run_config(composed)
     composed.data.augment.colour = 0.0
-    config = command_line.to_run_config(composed)
+    config = cli.to_run_config(composed)
     own = ModelConfig(**weights.checkpoint.config.get("model", {}))
     if any(key.partition(".")[0] == "model" for key in typed) and config.model != own:
         allowed = (
             f"{weights.path} is of {own.family}, {own.depth} layers, width {own.width}; "
-            "allowed is to leave model out"
+            "leave model out"
         )
         raise ConfigError("model", f"{config.model.family} {config.model.depth} layers", allowed)
     trained = weights.checkpoint.config
@@ -114,6 +114,30 @@ def _as_trained(data: DataConfig, trained: dict[str, Any], typed: set[str]) -> D
     return data
 
 
+def load_network(folder: str | Path) -> StagedNet:
+    """The network of a run with the weights of its last checkpoint.
+
+    Args:
+        folder: The run's folder, such as "runs/quick/ID".
+
+    Returns:
+        The network on the CPU, in evaluation mode; it maps `(N, 3, H, W)` to logits
+        `(N, classes)`.
+
+    Raises:
+        StudyError: The folder holds no run, or no checkpoint.
+    """
+    run = RunFolder(Path(folder))
+    model = run.read_config().model
+    if not run.checkpoint_file.exists():
+        missing = "holds no checkpoint.pt; records are kept without, so train the run again"
+        raise StudyError("folder", folder, missing)
+    weights = read_weights(run.checkpoint_file)
+    network = build_network(model, weights.classes or 0, fused=False)
+    weights.put_into(network)
+    return network.eval()
+
+
 def score(
     config: RunConfig, weights: Weights, recording: bool = False
 ) -> tuple[StagedNet, dict[str, Scores]]:
@@ -121,63 +145,50 @@ def score(
 
     Args:
         config: Network, data, device and precision.
-        weights: Of that network.
+        weights: Weights of that network.
         recording: Whether the images must be those of the run that the weights are from.
 
     Returns:
-        The network, and what was found, by view.
+        The network, and its scores by view.
 
     Raises:
         StudyError: The weights do not fit, or the data are missing or unfit.
     """
-    device = machine.choose_device(config.device)
-    threads = machine.set_up(config.threads)
-    data, fingerprint = _data(config, device, threads, whole=recording)
-    if weights.classes not in (None, data.classes):
-        allowed = f"are of {weights.classes} classes, {config.data.title} has {data.classes}"
+    data = config.data
+    normalized = data.streamed and data.stream.normalization == "torchvision"
+    needs_train = recording or not normalized or bool(data.validation_images)
+    # Torch's kernels, so that published weights score here what they score there. Nothing is
+    # trained: mini-batches take no memory.
+    schedule = replace(config.schedule, batch_size=2, eval_train_images=None)
+    config = replace(config, kernels="torch", schedule=schedule, batch_norm_parts=1)
+    session = Session.open(config, World(), needs_train)
+    session.prepare()
+    if weights.classes not in (None, session.data.classes):
+        allowed = f"are of {weights.classes} classes, {data.title} has {session.data.classes}"
         raise ConfigError("weights", weights.path, allowed)
-    if weights.checkpoint is not None and fingerprint not in (None, weights.checkpoint.data):
-        if recording:
-            allowed = "allowed with --record are the images that it was trained on"
-            raise ConfigError("data.root", config.data.root, allowed)
-        warn(f"{weights.path} was trained on other images than {config.data.title}")
-    # torch's own kernels: published weights shall score here what they score there.
-    network = build_network(config.model, data.classes, fused=False)
+    if weights.checkpoint and needs_train:
+        _check_images(session.dataset.fingerprint(), config, weights, recording)
+    network = session.build()
     weights.put_into(network)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    views = data.views or {"single": functools.partial(_only_view, data)}
+    views = session.data.views or {"single": functools.partial(_only_view, session.data)}
     return network, {
-        name: evaluate(network, _shown(name, chunks(iter), len(data.test)), config.precision)
+        name: session.evaluate(network, _shown(name, chunks(iter), len(session.data.test)))
         for name, chunks in views.items()
     }
 
 
-def _data(
-    config: RunConfig, device: torch.device, threads: int, whole: bool
-) -> tuple[RunData, str | None]:
-    """The data, of which only those are needed that the network is tested on, and its mean.
-
-    Returns:
-        The data, and their fingerprint; None where not all of them are needed.
-    """
-    batch_size, seed = config.schedule.batch_size, config.seed
-    if not config.data.streamed:
-        images = load_images(config.data)
-        return to_device(
-            images, device, batch_size, seed, config.data.augment, None
-        ), images.fingerprint()
-    from resnet_study.data.stream import StreamedFolder
-    from resnet_study.data.streaming import stream_to_device
-
-    given = config.data.stream.normalization == "torchvision"
-    needs_train = whole or not given or bool(config.data.validation_images)
-    folder = StreamedFolder(config.data, train=needs_train)
-    fingerprint = folder.fingerprint() if needs_train else None
-    return stream_to_device(folder, device, 0, seed, None, threads), fingerprint
+def _check_images(fingerprint: str, config: RunConfig, weights: Weights, recording: bool) -> None:
+    """Checks that a checkpoint is evaluated on the data set that it was trained on."""
+    if weights.checkpoint is None or fingerprint == weights.checkpoint.data:
+        return
+    if recording:
+        allowed = "with --record, must hold the images that the run was trained on"
+        raise ConfigError("data.root", config.data.root, allowed)
+    warn(f"{weights.path} was trained on other images than {config.data.title}")
 
 
-def _only_view(data: RunData, turns: Turns[int]) -> Generator[Views]:
-    return (([images], labels) for images, labels in data.test.chunks(data.chunk, turns))
+def _only_view(data: PreparedData, shard: Shard[int]) -> Generator[Views]:
+    return (([images], labels) for images, labels in data.test.chunks(data.chunk, shard))
 
 
 def _shown(name: str, batches: Iterator[Views], images: int) -> Iterator[Views]:
@@ -199,7 +210,7 @@ def record(weights: Weights, scores: dict[str, Scores]) -> None:
     folder = RunFolder(weights.path.parent)
     finished = folder.completed()
     if weights.checkpoint is None or finished is None:
-        raise ConfigError("weights", weights.path, "allowed with --record is a finished run's")
+        raise ConfigError("weights", weights.path, "with --record, must be a finished run's")
     former = finished.manifest.get("evaluation") or {}
     found = {name: asdict(score) for name, score in scores.items()}
     folder.write_manifest(finished.manifest | {"evaluation": former | found})
@@ -222,6 +233,23 @@ def text(config: RunConfig, weights: Weights, network: StagedNet, scores: dict[s
     return "\n".join(lines) + "\n"
 
 
+def _carry_out(composed: Any, path: Path, typed: set[str], flags: set[str]) -> None:
+    """Evaluates the weights in a file as the composed config says, and prints the scores."""
+    cli.show_warnings()
+    try:
+        weights = read_weights(path)
+        config = described(composed, weights, typed)
+        network, scores = score(config, weights, "--record" in flags)
+        if "--record" in flags:
+            record(weights, scores)
+    except StudyError as error:
+        cli.fail(error)
+    if "--json" in flags:
+        print(json.dumps({name: asdict(found) for name, found in scores.items()}, indent=2))
+    else:
+        print(text(config, weights, network, scores), end="")
+
+
 def main() -> None:
     """Entry point; reads the command line."""
     arguments = sys.argv[1:]
@@ -230,28 +258,12 @@ def main() -> None:
         return
     flags = {word for word in arguments if word.startswith("--")}
     typed = {word.partition("=")[0].lstrip("+~") for word in arguments}
-
-    def carry_out(composed: Any) -> None:
-        command_line.show_warnings()
-        try:
-            weights = read_weights(path)
-            config = described(composed, weights, typed)
-            network, scores = score(config, weights, "--record" in flags)
-            if "--record" in flags:
-                record(weights, scores)
-        except StudyError as error:
-            command_line.fail(error)
-        if "--json" in flags:
-            print(json.dumps({name: asdict(found) for name, found in scores.items()}, indent=2))
-        else:
-            print(text(config, weights, network, scores), end="")
-
     try:
         path, sys.argv[1:] = rewrite(arguments)
     except ConfigError as error:
-        command_line.fail(error)
+        cli.fail(error)
     try:
-        command_line.main(carry_out)
+        cli.main(functools.partial(_carry_out, path=path, typed=typed, flags=flags))
         sys.stdout.flush()
     except BrokenPipeError:
         reader_has_left()

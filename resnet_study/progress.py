@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, RunFolder
 from resnet_study.system.errors import StorageError
+from resnet_study.training.events import Row
 
 
 class Reporter:
@@ -27,7 +28,7 @@ class Reporter:
     def iteration(self, completed: int) -> None:
         """An iteration has been completed."""
 
-    def row(self, row: dict[str, float | int | None]) -> None:
+    def row(self, row: Row) -> None:
         """A row has been logged."""
 
     def close(self) -> None:
@@ -72,20 +73,20 @@ class RunReporter(Reporter):
         if self.progress is not None:
             self.progress.update(self.task, completed=completed)
 
-    def row(self, row: dict[str, float | int | None]) -> None:
-        if row["iteration"] == 0:
+    def row(self, row: Row) -> None:
+        if row.iteration == 0:
             return
-        errors = f"training error {row['train_error']:.2f} %"
-        if row.get("test_error") is not None:
-            errors += f", test error {row['test_error']:.2f} %"
-        rate = f"{row['images_per_second']:.0f} images/s"
-        if (waiting := row.get("waiting") or 0.0) >= 0.5:
+        errors = f"training error {row.train_error:.2f} %"
+        if row.test_error is not None:
+            errors += f", test error {row.test_error:.2f} %"
+        rate = f"{row.images_per_second:.0f} images/s"
+        if (waiting := row.waiting or 0.0) >= 0.5:
             rate += f", {waiting:.0f} % of the time waiting for data"
         if self.progress is not None:
             self.progress.update(self.task, rate=rate, errors=errors)
-        elif row.get("test_error") is not None:
+        elif row.test_error is not None:
             print(
-                f"  iteration {row['iteration']} of {self.total}: {errors}, {rate}",
+                f"  iteration {row.iteration} of {self.total}: {errors}, {rate}",
                 file=sys.stderr,
                 flush=True,
             )

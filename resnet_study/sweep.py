@@ -1,4 +1,4 @@
-"""Many runs: which are distinct, which are left, in which order, and what became of them."""
+"""Many runs: distinct, ordered, launched, and summed up."""
 
 from __future__ import annotations
 
@@ -23,44 +23,45 @@ from resnet_study.store.folder import COMPLETE, RunFolder
 from resnet_study.store.space import check_space
 from resnet_study.system.errors import ConfigError, StudyError
 from resnet_study.system.interruption import StopRequest
+from resnet_study.training.world import World
 
-# A killed worker takes down the runs of its pool, at fault or not; they go on from their
-# checkpoints. No job is started more often than this, whatever its folder shows.
+# A killed worker takes the other runs of its pool down, which resume from their checkpoints. No
+# job is started more often than this, whatever its folder says.
 ATTEMPTS = 5
 _PATIENCE = 5.0
 RUNS_PER_GPU = 8
 
 
-# Trains runs in the order given and returns, by folder, what went wrong with those that failed.
+# Trains runs in the given order; returns the errors of those that failed, by folder.
 Launch = Callable[[Sequence[RunConfig], StopRequest], dict[Path, str]]
 
 
 def folder_of(config: RunConfig) -> Path:
-    """A run's folder, absolute: runs in different folders are different runs."""
+    """A run's absolute folder, which tells runs of a sweep apart."""
     return RunFolder.of(config).path.absolute()
 
 
 def hand_down(config: RunConfig) -> str:
-    """A run as a word for a command line, with the folder that its paths start from."""
+    """Encodes a run, and the folder that its paths start from, as one word of a command line."""
     values = {"cwd": str(Path.cwd()), "config": config.to_mapping()}
     return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
 def handed_down(word: str) -> tuple[Path, RunConfig]:
-    """What `hand_down` was given; nothing is resolved again, here or on another machine."""
+    """Decodes what `hand_down` made, without resolving any setting again."""
     values = json.loads(urlsafe_b64decode(word + "=" * (-len(word) % 4)))
     return Path(values["cwd"]), RunConfig.from_mapping(values["config"])
 
 
 def job_folder(overrides: Sequence[str]) -> Path:
-    """The folder of the run that a job's overrides hand down."""
+    """The folder of the run that a job's overrides hold."""
     (word,) = (word for word in overrides if word.startswith("+run_config="))
     cwd, config = handed_down(word.partition("=")[2])
     return cwd / RunFolder.of(config).path
 
 
 def relative_cost(config: RunConfig) -> float:
-    """Training cost in arbitrary units, good enough to order runs and to guess time left."""
+    """Training cost in arbitrary units, exact enough to order runs and to guess the time left."""
     side: float = config.data.resolution or 32
     if config.model.architecture == "imagenet":
         # What its stages see: stem and pooling have reduced it.
@@ -78,26 +79,26 @@ def workers_and_threads(
     gpus: int,
     per_gpu: int = RUNS_PER_GPU,
 ) -> tuple[int, int]:
-    """How many runs go on side by side, and on how many threads each.
+    """How many runs train at the same time, and on how many threads each.
 
-    On a CPU one thread per run is fastest: what a convolution this small gains from a second
-    one is less than a second run does. On a GPU several runs share the device, which one of
-    these networks fills in small part only.
+    On a CPU, one thread per run is fastest: a convolution this small gains less from a second
+    thread than a second run does. On a GPU, several runs share the device, of which one of
+    these networks uses only a small part.
 
     Args:
-        asked: What the launcher's setting says, as joblib counts: -1 leaves it to us, and on
-            a CPU is all cores, -2 all but one.
-        runs: Distinct runs of the sweep, finished ones included: how many are left must not
-            change a run's threads, on which its rounding depends.
-        cores: That this process may use.
-        gpus: That runs are trained on; 0 on a CPU.
-        per_gpu: Runs that share a GPU, as from `runs_per_gpu`.
+        asked: The launcher's `n_jobs`, as joblib counts: -2 is all cores but one; -1 is all
+            cores on a CPU, and chosen here on a GPU.
+        runs: Number of distinct runs in the sweep, finished ones included: a run's threads, on
+            which its rounding depends, must not change with the number of runs left.
+        cores: Number of cores that this process may use.
+        gpus: Number of GPUs to train on; 0 on a CPU.
+        per_gpu: Number of runs that share a GPU, from `runs_per_gpu`.
 
     Raises:
-        ConfigError: No worker was asked for.
+        ConfigError: `asked` is 0.
     """
     if asked == 0:
-        allowed = "allowed is 1 or more, or -1 for all cores"
+        allowed = "must be 1 or more, or -1 for all cores"
         raise ConfigError("hydra.launcher.n_jobs", 0, allowed)
     most = asked if asked > 0 else max(1, cores + 1 + asked)
     if gpus and asked == -1:
@@ -107,18 +108,18 @@ def workers_and_threads(
 
 
 def runs_per_gpu(configs: Iterable[RunConfig]) -> int:
-    """How many of these runs share a GPU: one of ImageNet's networks fills it."""
+    """How many of these runs share a GPU."""
     filling = any(config.model.architecture == "imagenet" for config in configs)
     return 1 if filling else RUNS_PER_GPU
 
 
 def distinct(configs: Iterable[RunConfig]) -> list[RunConfig]:
-    """One run per folder, the longest first: plain networks with A and with B are one.
+    """One run per folder, the longest first: plain networks with A and with B are the same run.
 
-    Runs that start from others come last, when those may be there.
+    Runs that start from others come last, when those may be finished.
 
     Raises:
-        ConfigError: Two differ in something that does not tell runs apart, such as threads.
+        ConfigError: Two differ in a setting that does not tell runs apart, such as threads.
     """
     by_folder: dict[Path, RunConfig] = {}
     for config in configs:
@@ -145,21 +146,20 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
 
 
 def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = False) -> int:
-    """Carries out a sweep; whatever is finished already is not started.
+    """Trains the runs of a sweep that are not finished yet.
 
     Args:
         configs: The sweep's runs, in any order, with repetitions.
-        launch: Trains runs and returns when they have ended; once a stop is requested it
-            starts no more. What became of a run is read from its folder, so any worker
-            may die.
-        elsewhere: Whether other machines train: then this one needs no device for it.
+        launch: Trains runs and returns when they have ended; after a stop request it starts no
+            more. Outcomes are read from the run folders, so any worker may die.
+        elsewhere: Whether other machines train, so that this one needs no device.
 
     Returns:
-        Exit status: 0; 1 where a run failed; 128 plus the signal's number where the sweep
-        was interrupted.
+        Exit status: 0 on success, 1 where a run failed, 128 plus the signal's number where the
+        sweep was interrupted.
 
     Raises:
-        StudyError: A run cannot be carried out here; no run has been started.
+        StudyError: A run cannot be trained here; none has been started.
     """
     runs = distinct(configs)
     left = [config for config in runs if _state(config) not in COMPLETE]
@@ -192,10 +192,10 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
 
 
 def _tell_workers(_: int) -> None:
-    """Passes a request to stop on to the worker processes, which save their runs."""
+    """Passes a stop request on to the worker processes, which save their runs."""
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            # A submission that is broken off would leave jobs that nobody knows.
+            # A submission cut short would leave jobs in the queue that nobody knows of.
             if child.name() not in ("sbatch", "squeue"):
                 child.send_signal(signal.SIGTERM)
 
@@ -210,7 +210,7 @@ def _state(config: RunConfig) -> str | None:
 
 
 def _prepare(configs: Sequence[RunConfig], elsewhere: bool) -> None:
-    """Device, folders and data of every run are tried here, once, before any is started."""
+    """Checks device, folders and data of every run, each once, before any run is started."""
     from resnet_study.experiment import prepare
 
     tried = set()
@@ -220,13 +220,13 @@ def _prepare(configs: Sequence[RunConfig], elsewhere: bool) -> None:
             (config.start, config.model if config.start.run is not None else None),
         )
         if place not in tried:
-            prepare(replace(config, device="cpu") if elsewhere else config)
+            prepare(replace(config, device="cpu") if elsewhere else config, World())
             tried.add(place)
     check_space(configs)
 
 
 def _check_finished(configs: Sequence[RunConfig]) -> None:
-    """Finished runs must have what is asked for: these images, not namesakes, and probes."""
+    """Checks that finished runs have the images and probes that are asked for."""
     folders = [c for c in configs if c.data.in_folder or c.probes.active]
     if folders:
         from resnet_study.store.finished import check_finished
@@ -238,24 +238,24 @@ def _check_finished(configs: Sequence[RunConfig]) -> None:
 def _launch_until_done(
     configs: Sequence[RunConfig], launch: Launch, stop: StopRequest, elsewhere: bool
 ) -> dict[Path, str]:
-    """Launches what is left until every run has ended, or was started too often.
+    """Launches the runs left until each has ended or was started too often.
 
     Returns:
-        What went wrong, by folder, as the launcher was told.
+        Errors by folder, as the launcher reported them.
     """
     starts: Counter[Path] = Counter()
     failures: dict[Path, str] = {}
     left = {folder_of(config): config for config in configs}
     while left and not stop.requested:
-        # Another sweep trains what is held: come back when it is done. A launcher of other
-        # machines knows its own jobs.
+        # Another sweep trains a run whose folder is held: wait until it is done. A launcher of
+        # other machines knows its own jobs.
         free = [path for path in left if elsewhere or not RunFolder(path).held()]
         before = {path: _fingerprint(path) for path in free}
         crashed = False
         try:
             failures |= launch([left[path] for path in free], stop) if free else {}
         except BrokenExecutor:
-            # A worker's death breaks its whole pool. The folders say what is left.
+            # A dead worker breaks its whole pool. The folders say which runs are left.
             if stop.requested:
                 break
             crashed = True
@@ -265,18 +265,19 @@ def _launch_until_done(
         states = {path: _state(config) for path, config in left.items()}
         ended = {path for path, state in states.items() if state in (*COMPLETE, "damaged")}
         ended |= {path for path in touched if states[path] == "failed"} | failures.keys()
-        # Of a broken pool only some have begun; where none has, the next attempt would end alike.
+        # Of a broken pool, only some runs have begun; where none has, count them all, since the
+        # next attempt would end alike.
         starts.update((touched - ended or before.keys() - ended) if crashed else before.keys())
         ended |= {path for path, count in starts.items() if count >= ATTEMPTS}
         left = {path: config for path, config in left.items() if path not in ended}
         if left:
-            # Another sweep may be at them, or what is left of a broken pool saves its runs.
+            # Another sweep may train them, or the rest of a broken pool may be saving its runs.
             time.sleep(_PATIENCE)
     return failures
 
 
 def _fingerprint(folder: Path) -> bytes:
-    """Changes whenever the run's manifest is written."""
+    """The manifest's bytes, which change whenever it is written."""
     try:
         return RunFolder(folder).manifest_file.read_bytes()
     except OSError:
@@ -296,7 +297,7 @@ def _summarise(runs: Sequence[RunConfig], failures: dict[Path, str]) -> int:
         if state != "diverged":
             failed += 1
             if state == "running":
-                # A launcher that knows more says so in the next line.
+                # A launcher that knows more prints it in the next line.
                 state = "not finished" if message else "not finished, its worker died"
         print(f"{state}: {folder.path}", file=sys.stderr)
         for line in message.strip().splitlines()[-2:]:

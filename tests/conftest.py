@@ -173,7 +173,7 @@ def cli(typed, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [module, *words])
         capsys.readouterr()
         # A process has one sweep; here the last one's request to stop is over.
-        importlib.import_module("resnet_study.cli")._worker_stop.cache_clear()
+        importlib.import_module("resnet_study.jobs").worker_stop.cache_clear()
         with pytest.raises(SystemExit) as ended:
             raise SystemExit(main())
         status = int(ended.value.code or 0)

@@ -15,8 +15,9 @@ from resnet_study.data.shapes import generate
 from resnet_study.experiment import run
 from resnet_study.progress import Reporter
 from resnet_study.store.folder import RunFolder
-from resnet_study.store.logs import MetricsLog
+from resnet_study.store.tables import MetricsTable
 from resnet_study.system.errors import StorageError
+from resnet_study.training.events import Row
 from tests.comparison import assert_same_end, in_child, interrupted_at
 from tests.damage import damaged, damages, example, given, st
 
@@ -34,12 +35,12 @@ def test_damaged_or_missing_metrics_are_restored_from_the_checkpoint(damage, con
 def test_damaged_metrics_are_refused_or_whole_rows(damage, finished, unsealed, tmp_path):
     """Damage to the sealed part is an error; a torn tail ends at the last whole row."""
     folder = RunFolder(tmp_path / "run")
-    log = MetricsLog(folder.metrics_file)
+    log = MetricsTable(folder.metrics_file)
     for i in range(1, 5):
-        log.append({"iteration": i, "train_loss": 1 / i, "train_error": 50.0})
+        log.append(Row(i, train_loss=1 / i, train_error=50.0))
     seal = log.seal()
     for i in range(5, 5 if finished else 5 + unsealed):
-        log.append({"iteration": i, "train_loss": 1 / i})
+        log.append(Row(i, train_loss=1 / i))
     folder.write_manifest({"state": "finished" if finished else "running", "metrics": seal})
     whole = folder.metrics_file.read_bytes()
     kind, place, _ = damage
@@ -91,7 +92,7 @@ def test_a_file_removed_under_way_is_named(config, undisturbed):
     config = config(every=6)
     folder = RunFolder.of(config)
     remover = Reporter()
-    remover.row = lambda row: row["iteration"] == 9 and folder.metrics_file.unlink()
+    remover.row = lambda row: row.iteration == 9 and folder.metrics_file.unlink()
     with pytest.raises(StorageError, match=r"metrics.csv: cannot be written \(No such file"):
         run(config, remover)
     run(config)

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import CHECKOUT
 
 ORDER = [
@@ -14,11 +16,14 @@ ORDER = [
     {"store", "progress"},
     {"experiment"},
     {"sweep"},
+    {"jobs"},
     {"cli"},
     {"plan", "evaluate", "benchmark", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 SIBLINGS = {"models", "data", "probes"}
+# Tables that config reads, although they lie in a higher part, and what they consist of.
+TABLES = {"data.sets": ("data/__init__.py", "data/source.py", "data/sets/*.py")}
 # What the analysis may use, and what therefore needs no torch.
 LIGHT = {"config", "system.errors", "system.files", "store.folder"}
 
@@ -40,9 +45,14 @@ def part(name: str) -> str:
     return rest[0] if top == "resnet_study" and rest else ""
 
 
+def within(name: str, module: str) -> bool:
+    """Whether a dotted name is that of a module or of something in it."""
+    return name == module or name.startswith(f"{module}.")
+
+
 def light(name: str) -> bool:
     """Whether a dotted name below `resnet_study` belongs to what needs no torch."""
-    return any(name == one or name.startswith(f"{one}.") for one in LIGHT)
+    return any(within(name, one) for one in LIGHT)
 
 
 def test_the_study_imports_downwards():
@@ -52,6 +62,8 @@ def test_the_study_imports_downwards():
         top = name.split(".")[0]
         assert top != "analysis", path
         assert here == "cli" or top not in ("hydra", "omegaconf"), f"{path} sees Hydra"
+        if here == "config" and any(within(name, f"resnet_study.{table}") for table in TABLES):
+            continue
         if here != "__init__" and there in RANK and here != there:
             assert RANK[there] <= RANK[here], f"{path} imports {name}"
             assert not {here, there} <= SIBLINGS, f"{path} imports its sibling {name}"
@@ -73,3 +85,19 @@ def test_what_the_analysis_uses_needs_no_torch():
     ]
     assert len(found) > 20
     assert not [name for name in found if name.split(".")[0] == "torch"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_that_config_reads_import_nothing_heavy_at_the_top(table):
+    allowed = {"__future__", "collections", "contextlib", "dataclasses", "importlib", "pathlib"}
+    allowed |= {"pkgutil", "typing"}
+    own = ("resnet_study.system.errors", f"resnet_study.{table}", "resnet_study.data.source")
+    files = [file for glob in TABLES[table] for file in (CHECKOUT / "resnet_study").glob(glob)]
+    assert len(files) > len(TABLES[table])
+    for file in files:
+        # What stands in functions, or is for types alone, is not imported with the module.
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                name = getattr(node, "module", None) or node.names[0].name
+                mine = any(within(name, module) for module in own)
+                assert mine or name.split(".")[0] in allowed, f"{file} imports {name}"

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from resnet_study.cli import start_processes_as_elsewhere
+from resnet_study.jobs import restore_process_starts
 
 
 def loaded(context: str | None, as_elsewhere: bool) -> float | str:
     if as_elsewhere:
-        start_processes_as_elsewhere()
+        restore_process_starts()
     options = {"batch_size": 10, "num_workers": 2, "multiprocessing_context": context}
     try:
         loader = DataLoader(TensorDataset(torch.arange(100.0)), **options)

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from resnet_study import cli as command_line
+from resnet_study import jobs
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import StudyWarning
 from tests.started import Sweep
@@ -146,9 +147,9 @@ def test_other_peoples_sweepers_are_told_the_last_error_and_leave_no_empty_folde
     cli, tmp_path, monkeypatch
 ):
     told = []
-    job = command_line._run_as_job
+    job = command_line.run_job
     monkeypatch.setattr(
-        command_line, "_run_as_job", lambda config: told.append(job(config)) or told[-1]
+        command_line, "run_job", lambda *described: told.append(job(*described)) or told[-1]
     )
     basic = ("-m", "hydra/sweeper=basic", "model.depth=8", f"runs_dir={tmp_path}/runs")
     done = cli(*basic, "seed=0,1", "data.validation_images=0,50")
@@ -168,12 +169,14 @@ def test_other_peoples_sweepers_are_told_the_last_error_and_leave_no_empty_folde
     done = cli(*basic, "schedule.batch_size=500")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: schedule.batch_size=500: ")
-    command_line._warn_of_test_errors.cache_clear()
-    with pytest.warns(StudyWarning, match="the sweeper is told test errors: hold images out"):
-        command_line._warn_of_test_errors("optuna")
-    # Once, and not to those that optimise nothing.
-    for sweeper in ("basic", "optuna", "study"):
-        command_line._warn_of_test_errors(sweeper)
+
+
+def test_a_sweeper_that_optimises_is_warned_once_of_test_errors(tiny):
+    jobs._warn_of_test_errors.cache_clear()
+    with pytest.warns(StudyWarning, match="the sweeper is told test errors; hold images out"):
+        told = jobs.run_job(tiny(), "optuna")
+    # The second time nothing is said, nor to a sweeper that optimises nothing.
+    assert jobs.run_job(tiny(), "optuna") == jobs.run_job(tiny(), "study") == told
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The data set of a run, and how its images are shown."""
+"""Settings of a run's data set, of its augmentation and of a streamed folder."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from resnet_study.config.fields import check, setting
+from resnet_study.data.sets import SOURCES
 from resnet_study.system.errors import ConfigError
 
-DATA_SETS = ("shapes", "cifar10", "cifar100", "image_folder", "streamed_folder")
-# Those whose images lie in a folder that the user names.
-FOLDERS = {
-    "image_folder": "a folder with train/<class>/ and test/<class>/",
-    "streamed_folder": "a folder with train/<class>/ and val/<class>/",
-}
 VIEWS = ("single", "ten_crop", "multi_scale")
 NORMALIZATIONS = ("per_pixel_mean", "per_channel_mean", "torchvision")
-LABELS = {"shapes": "embedded shapes", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 
 @dataclass(frozen=True)
@@ -45,22 +39,22 @@ class StreamConfig:
 
     Attributes:
         crop: Side of the square that a network sees, in pixels.
-        scale: An image is resized so that its shorter side is a number drawn between these
-            two, both included, and a square is cropped at random.
-        test_scale: Shorter side for evaluation, of which the centre is cropped, or ten crops.
+        scale: An image's shorter side is resized to a number drawn between these two, both
+            included, and a square is cropped at random.
+        test_scale: Shorter side for evaluation, before the centre or ten squares are cropped.
         normalization: What is subtracted, in units of 255 levels: the "per_pixel_mean" or the
-            "per_channel_mean" of the training images' centres (of views that have another size
-            the latter); or "torchvision", the mean of
-            ImageNet's channels, and a division by their deviations, as for its weights.
-        statistics_images: Training images, class-balanced, that means and principal
+            "per_channel_mean" of the training images' centres (always the latter for views of
+            another size); or "torchvision", the mean of ImageNet's channels, with a division by
+            their deviations, as for its published weights.
+        statistics_images: Number of training images, class-balanced, that means and principal
             components are measured on.
         upright: Whether an image is turned as its EXIF orientation says.
         views: What a trained network is evaluated on: the "single" centre crop, the standard
             "ten_crop" (four corners and the centre, mirrored too), "multi_scale": whole
             images at five scales.
         workers: Processes that decode; 0 for none, null for as many as the run's threads.
-        unreadable: What happens at an image that cannot be read: "stop", or "skip": it is
-            named, and while training the next readable one stands in for it.
+        unreadable: What to do at an image that cannot be read: "stop" the run, or "skip" it
+            with a warning. In training batches the next readable image stands in for it.
     """
 
     crop: int = setting(224, int, minimum=32, maximum=4096)
@@ -78,16 +72,14 @@ class StreamConfig:
     def __post_init__(self) -> None:
         check(self, "data.stream.")
         if len(self.scale) != 2 or not self.crop <= self.scale[0] <= self.scale[1]:
-            allowed = (
-                f"allowed are two sides, from data.stream.crop={self.crop} on, the smaller first"
-            )
+            allowed = f"must be two sides of at least data.stream.crop={self.crop}, smaller first"
             raise ConfigError("data.stream.scale", list(self.scale), allowed)
         if self.test_scale < self.crop:
-            allowed = f"allowed is data.stream.crop={self.crop} or more"
+            allowed = f"must be at least data.stream.crop={self.crop}"
             raise ConfigError("data.stream.test_scale", self.test_scale, allowed)
 
 
-# Of data that are not streamed: what was set of streams does not identify their runs.
+# Stands in where data are not streamed, so that settings of streams do not identify such runs.
 _NO_STREAM = StreamConfig()
 
 
@@ -96,21 +88,22 @@ class DataConfig:
     """A data set, held on the device or streamed.
 
     Attributes:
-        name: "shapes", "cifar10", "cifar100" or "image_folder", held on the device; or
-            "streamed_folder", which is read while a network trains.
-        root: Folder of downloads and caches, or the image folder itself.
+        name: An entry of the table in `resnet_study.data.sets`: "shapes", "cifar10", "cifar100"
+            or "image_folder", held on the device; or "streamed_folder", which is read while a
+            network trains.
+        root: Folder of downloads, or the image folder itself.
         label: What figures call the data; an image folder's name if null.
         resolution: Images are reduced to this side, by area; null keeps the original.
         train_images: Size of a class-balanced subset of the training set; null for all.
-        validation_images: Taken off the training set, class-balanced, and evaluated in
-            place of the test set; 0 for none. The paper's split is 5,000.
-        classes: Only the first so many classes; null for all.
+        validation_images: Number of training images, class-balanced, that are held out and
+            evaluated in place of the test set; 0 for none. The paper's split is 5,000.
+        classes: Number of classes to keep, the first ones; null for all.
         cache: Folder of decoded and generated arrays.
-        augment: Of the training images.
-        stream: Of a streamed folder alone.
+        augment: Augmentation of the training images.
+        stream: Settings of a streamed folder; ignored for other data.
     """
 
-    name: str = setting("cifar10", str, choices=DATA_SETS)
+    name: str = setting("cifar10", str, choices=tuple(SOURCES))
     root: str | None = setting(None, str, optional=True, identity=False)
     label: str | None = setting(None, str, optional=True, maximum=80)
     resolution: int | None = setting(None, int, minimum=4, maximum=4096, optional=True)
@@ -123,39 +116,31 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check(self, "data.")
-        if self.name in FOLDERS and self.root is None:
-            raise ConfigError("data.root", None, f"allowed is {FOLDERS[self.name]}")
-        if self.streamed:
-            self._check_streamed()
-        else:
+        if (layout := SOURCES[self.name].layout) and self.root is None:
+            raise ConfigError("data.root", None, f"must be {layout}")
+        if not self.streamed:
             object.__setattr__(self, "stream", _NO_STREAM)
-        if not self.title or len(self.title) > 80:
-            allowed = f"data.root={self.root} gives no short name; allowed is one"
-            raise ConfigError("data.label", self.label, allowed)
-
-    def _check_streamed(self) -> None:
-        if self.resolution is not None:
-            allowed = "allowed for streamed images is null: data.stream.crop is what a network sees"
+        elif self.resolution is not None:
+            allowed = "must be null for streamed images: data.stream.crop is what a network sees"
             raise ConfigError("data.resolution", self.resolution, allowed)
-        if self.augment.padding:
-            allowed = "allowed for streamed images is 0: they are larger than their crops"
+        elif self.augment.padding:
+            allowed = "must be 0 for streamed images: they are larger than their crops"
             raise ConfigError("data.augment.padding", self.augment.padding, allowed)
+        if not self.title or len(self.title) > 80:
+            allowed = f"data.root={self.root} gives no short name; set one"
+            raise ConfigError("data.label", self.label, allowed)
 
     @property
     def streamed(self) -> bool:
         """Whether images are read from disk while a network trains."""
-        return self.name == "streamed_folder"
+        return SOURCES[self.name].streamed
 
     @property
     def in_folder(self) -> bool:
         """Whether the images lie in a folder that the user names."""
-        return self.name in FOLDERS
+        return SOURCES[self.name].layout is not None
 
     @property
     def title(self) -> str:
         """The name on figures, such as "CIFAR-10" or an image folder's label."""
-        if self.label is not None:
-            return self.label
-        if self.in_folder:
-            return PurePath(self.root or "").name
-        return LABELS[self.name]
+        return self.label or SOURCES[self.name].title or PurePath(self.root or "").name

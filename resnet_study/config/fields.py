@@ -1,4 +1,4 @@
-"""Fields of config dataclasses that know what they allow, and say so when violated."""
+"""Fields of config dataclasses with rules, and what users are told when one is broken."""
 
 from __future__ import annotations
 
@@ -35,23 +35,22 @@ class Rule:
     identity: bool = True
 
     def describe(self) -> str:
-        """What is allowed, in words, for an error message."""
+        """The rule in words, for an error message, such as "must be a number above 0"."""
         if self.choices:
-            text = "allowed are " + ", ".join(self.choices)
+            text = "one of " + ", ".join(self.choices)
         elif self.type is str:
-            text = "allowed is a text that is not empty"
-            text += f", of {self.maximum} characters at most" if self.maximum else ""
+            text = "a text that is not empty"
+            text += f", of at most {self.maximum} characters" if self.maximum else ""
         elif self.type is bool:
-            text = "allowed are true and false"
+            text = "true or false"
         else:
-            text = "allowed is " + ("an integer" if self.type is int else "a number")
+            text = "an integer" if self.type is int else "a number"
             if self.minimum is not None:
-                text += f" {'>' if self.exclusive else '>='} {self.minimum}"
+                text += f" {'above' if self.exclusive else 'of at least'} {self.minimum}"
             if self.maximum is not None:
-                text += f"{' and' if self.minimum is not None else ''} <= {self.maximum}"
-        if self.many:
-            text = text.replace("allowed is", "allowed is a list, each entry")
-        return text + (", or null" if self.optional else "")
+                text += f"{' and' if self.minimum is not None else ' of'} at most {self.maximum}"
+        text = f"a list, each entry {text}" if self.many else text
+        return f"must be {text}{', or null' if self.optional else ''}"
 
     def accept(self, name: str, value: object) -> object:
         """Returns the value in its canonical type, or raises `ConfigError`."""
@@ -121,7 +120,7 @@ def from_mapping(cls: type, values: Mapping[str, Any], prefix: str = "") -> Any:
         ConfigError: A key is unknown or a value is not allowed.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(prefix.rstrip("."), values, "allowed is a group of settings")
+        raise ConfigError(prefix.rstrip("."), values, "must be a group of settings")
     known = {f.name: f for f in fields(cls)}
     arguments = {}
     for key, value in values.items():

@@ -10,15 +10,15 @@ from resnet_study.system.errors import ConfigError
 
 @dataclass(frozen=True)
 class ProbesConfig:
-    """What is looked into beside the metrics; nothing of it changes the run.
+    """What is recorded besides the metrics; no probe changes the run.
 
     Attributes:
         gradients: Record the norms of each layer's gradients and its forward variance.
         responses: Record the deviation of each layer's responses (He et al. 2015, Figure 7).
         shattering: Record the autocorrelation of input gradients (Balduzzi et al. 2017).
-        at: Iterations after which to look; 0 is before the first. The schedule's last stands
-            for the trained network, also where a plateau ends the run early.
-        images: Training images that the first and the third look at.
+        at: Iterations after which to probe; 0 is before the first. The schedule's last one
+            stands for the trained network, also where a plateau ends the run early.
+        images: Number of training images for the probes of gradients and shattering.
     """
 
     gradients: bool = setting(False, bool, identity=False)
@@ -30,7 +30,9 @@ class ProbesConfig:
     def __post_init__(self) -> None:
         check(self, "probes.")
         if self.active and not self.at:
-            raise ConfigError("probes.at", list(self.at), "a probe needs one iteration or more")
+            raise ConfigError(
+                "probes.at", list(self.at), "must name at least one iteration for a probe"
+            )
 
     @property
     def active(self) -> bool:

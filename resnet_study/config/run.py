@@ -36,17 +36,18 @@ class RunConfig:
         schedule: Length, rates and cadence.
         seed: Of initial weights, order, crops and flips.
         precision: "fp32", or "bf16" for autocast with float32 weights.
-        start: What it starts from, in place of initial weights.
-        probes: What is looked into beside the metrics.
-        batch_norm_parts: Equal parts of each mini-batch that batch norm sees apart, as several
-            GPUs do; 1 is the whole.
+        start: Trained weights to start from, in place of initial ones.
+        probes: What is recorded besides the metrics.
+        batch_norm_parts: Number of equal parts of each mini-batch that batch norm normalises
+            separately, as it does on several GPUs; 1 is the whole mini-batch.
         checkpoint: When the state is saved.
-        activation_checkpointing: Whether activations are computed again in the backward
-            pass rather than kept; the curve is the same.
-        device: "cpu", "cuda", or one GPU as "cuda:1"; "auto" takes a GPU if there is one.
-        kernels: "auto" takes batch norm, addition and ReLU as one on a CPU with a C++
-            compiler; "torch" takes torch's own. They differ in rounding.
-        threads: CPU threads of one run; null takes all cores.
+        activation_checkpointing: Whether activations are computed again in the backward pass
+            instead of kept; the curve stays the same.
+        device: "cpu", "cuda", or one GPU as in "cuda:1"; "auto" uses a GPU if there is one.
+        kernels: "auto" fuses batch norm, addition and ReLU on a CPU with a C++ compiler;
+            "torch" uses torch's own kernels. They differ in rounding.
+        threads: CPU threads of one run; null uses all cores.
+        logger: "none", or "tensorboard" for event files beside metrics.csv.
         runs_dir: Where experiments are kept.
         experiment_name: Folder of this run's experiment in `runs_dir`.
     """
@@ -72,17 +73,17 @@ class RunConfig:
         check(self)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ConfigError(
-                "device", self.device, "allowed are auto, cpu, cuda, cuda:0, cuda:1, …"
+                "device", self.device, "must be auto, cpu, cuda, or one GPU, such as cuda:1"
             )
         if self.schedule.batch_size % self.batch_norm_parts:
-            allowed = f"allowed is a divisor of schedule.batch_size={self.schedule.batch_size}"
+            allowed = f"must be a divisor of schedule.batch_size={self.schedule.batch_size}"
             raise ConfigError("batch_norm_parts", self.batch_norm_parts, allowed)
         if self.start.depth == self.model.depth:
-            # Nothing to deepen: the run of that depth itself, so that a sweep over both has it.
+            # It is the run of that depth itself, which a sweep over both trains once.
             object.__setattr__(self, "start", StartConfig())
         if (self.start.depth or 0) > self.model.depth:
             raise ConfigError(
-                "start.depth", self.start.depth, f"allowed is up to model.depth={self.model.depth}"
+                "start.depth", self.start.depth, f"must be at most model.depth={self.model.depth}"
             )
         if self.start.depth is not None:
             try:
@@ -91,12 +92,12 @@ class RunConfig:
                 raise ConfigError("start.depth", self.start.depth, error.allowed) from error
             self.model.check_deepening(self.start.depth)
         if self.probes.at and max(self.probes.at) > self.schedule.iterations:
-            allowed = f"allowed is up to schedule.iterations={self.schedule.iterations}"
+            allowed = f"must be at most schedule.iterations={self.schedule.iterations}"
             raise ConfigError("probes.at", list(self.probes.at), allowed)
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", self.experiment_name) or (
             ".." in self.experiment_name.split("/")
         ):
-            allowed = "allowed are letters, digits, -, _ and ., with / between folders"
+            allowed = "must consist of letters, digits, -, _ and ., with / between folders"
             raise ConfigError("experiment_name", self.experiment_name, allowed)
 
     @classmethod
@@ -110,7 +111,7 @@ class RunConfig:
         return config
 
     def shallower(self) -> RunConfig | None:
-        """The run whose weights `start.depth` asks for; None where it asks for none."""
+        """The run whose weights `start.depth` asks for; None where it is null."""
         if self.start.depth is None:
             return None
         return replace(
@@ -125,10 +126,10 @@ class RunConfig:
         return mapping
 
     def canonical(self) -> dict[str, Any]:
-        """What identifies the run: the settings that move its curve and are not default."""
+        """The settings that identify the run: those that move its curve and are not default."""
         changed = differences(self, _defaults())
         if self.data.in_folder:
-            # The folder is a place and may move; what the data are is their title.
+            # A folder may move; its title says which data it holds.
             changed["data"]["label"] = self.data.title
         if self.start.run is not None:
             changed["start"]["run"] = self.start.run.rstrip("/").rpartition("/")[2]
@@ -143,7 +144,7 @@ class RunConfig:
         return "-".join([*parts, f"s{self.seed}", digest])
 
     def _differing_words(self) -> list[str]:
-        """The differences a reader looks for first; the hash covers the others."""
+        """The differences that a reader looks for first; the hash covers the others."""
         model, data, schedule = self.model, self.data, self.schedule
         default = _defaults()
         words = []
@@ -187,5 +188,5 @@ class RunConfig:
 
 @cache
 def _defaults() -> RunConfig:
-    """The run of which nothing is changed; made once, since the ids of a sweep all ask for it."""
+    """The run with default settings; made once, since every id of a sweep needs it."""
     return RunConfig()

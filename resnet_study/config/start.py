@@ -10,14 +10,14 @@ from resnet_study.system.errors import ConfigError
 
 @dataclass(frozen=True)
 class StartConfig:
-    """What a run starts from, in place of initial weights.
+    """Trained weights that a run starts from, in place of initial ones.
 
-    At most one of the two is set. The other network must differ from this one in depth
-    alone and be shallower, or be the same; a shallower one is deepened by identity layers.
+    At most one of the two is set. The other network must be the same as this one, or differ
+    from it in depth only and be shallower; identity layers then deepen it.
 
     Attributes:
-        depth: Depth of the otherwise equal run whose trained weights are taken; it is
-            trained first where that has not been done.
+        depth: Depth of the otherwise equal run whose trained weights are used; it is trained
+            first if it is not finished.
         run: Folder of a finished run, or the id of one in the same experiment.
     """
 
@@ -27,4 +27,4 @@ class StartConfig:
     def __post_init__(self) -> None:
         check(self, "start.")
         if self.depth is not None and self.run is not None:
-            raise ConfigError("start.run", self.run, "allowed is null where start.depth is set")
+            raise ConfigError("start.run", self.run, "must be null where start.depth is set")

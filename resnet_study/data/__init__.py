@@ -1,105 +1,64 @@
-"""Data sets: from a `DataConfig` to images in memory or to the listing of a streamed folder.
+"""Data sets: what a `DataConfig` names is opened, selected from, and made ready for a device.
 
-Needs no torch but for CIFAR and for what is streamed.
+Importing this package needs neither torch nor numpy, for `config` reads the table of data sets.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_study.config import DataConfig, RunConfig
-from resnet_study.data import images as select
-from resnet_study.data.cache import cached
-from resnet_study.data.images import ImageSet
+from resnet_study.data.sets import SOURCES
+from resnet_study.system.errors import ConfigError
 
 if TYPE_CHECKING:
-    import torch
-
-    from resnet_study.data.loader import RunData
-    from resnet_study.data.stream import StreamedFolder
-
-
-def open_data(config: DataConfig) -> ImageSet | StreamedFolder:
-    """Loads a data set, or lists it where it is streamed; arguments and errors as `load_images`."""
-    if not config.streamed:
-        return load_images(config)
-    from resnet_study.data.stream import StreamedFolder
-
-    return StreamedFolder(config)
+    from resnet_study.config import DataConfig
+    from resnet_study.data.dataset import Dataset
+    from resnet_study.data.images import ImageSet
 
 
-def prepare_data(
-    images: ImageSet | StreamedFolder, config: RunConfig, device: torch.device, threads: int
-) -> RunData:
-    """What a run reads, on its device or on its way there.
+def open_dataset(config: DataConfig, train: bool = True) -> Dataset:
+    """Opens a data set as it is configured: classes, resolution, validation split, subset.
 
-    Args:
-        images: As from `open_data`.
-        config: The run.
-        device: What it trains on.
-        threads: As many processes decode what is streamed, unless the config has a number.
-    """
-    batch_size, seed = config.schedule.batch_size, config.seed
-    eval_train_images = config.schedule.eval_train_images
-    if isinstance(images, ImageSet):
-        from resnet_study.data.loader import to_device
-
-        return to_device(images, device, batch_size, seed, config.data.augment, eval_train_images)
-    from resnet_study.data.streaming import stream_to_device
-
-    return stream_to_device(images, device, batch_size, seed, eval_train_images, threads)
-
-
-def load_images(config: DataConfig) -> ImageSet:
-    """Loads a data set as it is configured: classes, resolution, split, subset.
-
-    The first call may download, draw or decode, and caches what it made.
+    Images in memory are loaded; the first call may download, draw or decode them, and caches
+    what it made. A streamed folder is listed.
 
     Args:
         config: Which data, from where, and how much of them.
+        train: Whether the training images are needed. A streamed folder may then lack them.
 
     Raises:
-        DataError: The data are missing, inconsistent or unreadable, or fewer than asked.
+        DataError: The data are missing, inconsistent or unreadable, or fewer than asked for.
         StorageError: The cache cannot be written.
     """
-    images = _load_all(config)
-    if config.classes is not None:
-        images = select.keep_classes(images, config.classes)
-    if config.validation_images:
-        images = select.split_validation(images, config.validation_images)
-    if config.train_images is not None:
-        images = select.subset_train(images, config.train_images)
+    return SOURCES[config.name].open(config, train)
+
+
+def load_images(config: DataConfig) -> ImageSet:
+    """Opens a data set whose images are in memory; arguments and errors as `open_dataset`.
+
+    Raises:
+        ConfigError: The data set is a streamed folder.
+    """
+    from resnet_study.data.images import ImageSet
+
+    images = open_dataset(config)
+    if not isinstance(images, ImageSet):
+        raise ConfigError("data.name", config.name, "must be a data set that fits in memory")
     return images
 
 
-def _load_all(config: DataConfig) -> ImageSet:
-    cache = Path(config.cache)
-    resolution = config.resolution
-    if config.name == "image_folder":
-        from resnet_study.data.folders import ImageFolder
+def size_of(config: DataConfig) -> tuple[int, int, int]:
+    """Numbers of training and test images, and their side in pixels; no image is decoded.
 
-        folder = ImageFolder(Path(config.root or ""))
-        reduced = "" if resolution is None else f"-{resolution}"
-        path = cache / f"folder-{folder.signature()}{reduced}.npz"
-        return cached(path, lambda: folder.decode(resolution))
-    if config.name == "shapes":
-        from resnet_study.data import shapes
-
-        images = cached(cache / f"shapes-v{shapes.VERSION}.npz", shapes.generate)
-    else:
-        from resnet_study.data import cifar
-
-        images = cifar.load(config.name, Path(config.root or "data"))
-    if resolution is None:
-        return images
-    return ImageSet(
-        select.reduce_area(images.train_images, resolution),
-        images.train_labels,
-        select.reduce_area(images.test_images, resolution),
-        images.test_labels,
-        images.classes,
+    Raises:
+        DataError: A folder is missing, or has another layout.
+    """
+    train, test, side = SOURCES[config.name].size(config)
+    return (
+        config.train_images or train,
+        config.validation_images or test,
+        config.resolution or side,
     )
 
 
-__all__ = ["ImageSet", "load_images", "open_data", "prepare_data"]
+__all__ = ["load_images", "open_dataset", "size_of"]

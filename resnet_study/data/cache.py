@@ -1,8 +1,8 @@
-"""Arrays on disk: decoded, drawn or measured once, whole or not at all, checked when read."""
+"""Arrays on disk: decoded, drawn or measured once, and checked when they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ from resnet_study.system.files import reason, remove_temporaries, writing
 Arrays = dict[str, NDArray[Any]]
 
 
-def _read(path: Path, names: Sequence[str], warning: bool = True) -> Arrays | None:
+def _read(path: Path, warning: bool = True) -> Arrays | None:
     """The cached arrays, or None where there are none or they are damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             # Reading checks an array's CRC-32 only at its end, which a damaged shape may hide.
             if arrays.zip.testzip():
                 raise BadZipFile
-            return {name: arrays[name] for name in names}
+            return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         return None
     except Exception as error:  # noqa: BLE001 - a damaged archive can raise almost anything
@@ -35,21 +35,20 @@ def _read(path: Path, names: Sequence[str], warning: bool = True) -> Arrays | No
         return None
 
 
-def cached_arrays(path: Path, names: Sequence[str], build: Callable[[], Arrays]) -> Arrays:
+def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
     """Reads arrays from `path`, or builds them and writes them there.
 
     Several processes may ask at the same time: one builds, the others wait for it.
 
     Args:
         path: The cache file, `.npz`.
-        names: Of the arrays.
-        build: Makes them where the file is missing or damaged.
+        build: Makes the arrays where the file is missing or damaged.
 
     Raises:
         StorageError: The cache folder cannot be written.
     """
-    # Without the lock first: reading is the usual case, and may go on side by side.
-    found = _read(path, names, warning=False)
+    # First without the lock: reading is the usual case, and several may read at once.
+    found = _read(path, warning=False)
     if found is not None:
         return found
     with _writable(path):
@@ -57,9 +56,9 @@ def cached_arrays(path: Path, names: Sequence[str], build: Callable[[], Arrays])
         lock = FileLock(path.with_suffix(".lock"))
         lock.acquire()
     try:
-        if (found := _read(path, names)) is not None:
+        if (found := _read(path)) is not None:
             return found
-        # Its errors are not the cache's.
+        # Not within `_writable`: an error of `build` is not the cache's.
         arrays = build()
         with _writable(path):
             remove_temporaries(path)
@@ -85,11 +84,11 @@ def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
 
     def arrays() -> Arrays:
         images = build()
-        return {field: np.asarray(getattr(images, field)) for field in _FIELDS}
+        return {name: np.asarray(getattr(images, name)) for name in _FIELDS}
 
-    found = cached_arrays(path, _FIELDS, arrays)
+    found = cached_arrays(path, arrays)
     classes = tuple(str(name) for name in found.pop("classes"))
     return ImageSet(**found, classes=classes)
 
 
-_FIELDS = tuple(ImageSet.__dataclass_fields__)
+_FIELDS = ("train_images", "train_labels", "test_images", "test_labels", "classes")

@@ -1,153 +1,192 @@
-"""Image folders `train/<class>/*` and `test/<class>/*`, decoded once into arrays."""
+"""Image folders `train/<class>/**` and `test/<class>/**` (or `val/`), listed and decoded."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from resnet_study.data.decoding import read_rgb
 from resnet_study.data.images import ImageSet, reduce_area
 from resnet_study.system.errors import DataError
+from resnet_study.system.files import reason
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
-LAYOUT = "allowed is a folder with train/<class>/<image> and test/<class>/<image>"
-
-# (path, size in bytes, modification time in ns)
-File = tuple[Path, int, int]
+# Those of torchvision's ImageFolder, and GIF.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
-def _files(folder: Path) -> list[File]:
-    try:
-        with os.scandir(folder) as entries:
-            found = [
-                (Path(entry.path), entry.stat().st_size, entry.stat().st_mtime_ns)
-                for entry in entries
-                if entry.name.lower().endswith(SUFFIXES) and entry.is_file()
-            ]
-    except OSError as error:
-        raise DataError("data.root", folder, f"cannot be read; {LAYOUT}") from error
-    return sorted(found)
+@dataclass(frozen=True)
+class Files:
+    """Image files with their labels.
+
+    Attributes:
+        root: Folder that the paths begin at.
+        paths: Relative to it, `(N,)` as bytes: a list of a million texts would be copied into
+            every process that reads them.
+        labels: int64 `(N,)`.
+    """
+
+    root: Path
+    paths: NDArray[np.bytes_]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, index: int) -> str:
+        """The path of a file."""
+        return os.path.join(self.root, os.fsdecode(bytes(self.paths[index])))  # noqa: PTH118 - fast
+
+    def status(self, index: int) -> tuple[int, int]:
+        """Size in bytes and modification time in nanoseconds, or twice -1 for a dead link."""
+        try:
+            found = os.stat(self.path(index))  # noqa: PTH116 - of a million files
+        except OSError:
+            # The file is named when it is read.
+            return -1, -1
+        return found.st_size, found.st_mtime_ns
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """The files' sizes in bytes, `(N,)`."""
+        return np.asarray([self.status(i)[0] for i in range(len(self))], dtype=np.int64)
+
+    def at(self, indices: NDArray[np.int64]) -> Files:
+        """The files at the given indices."""
+        return Files(self.root, self.paths[indices], self.labels[indices])
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except OSError as error:
-        raise DataError("data.root", folder, f"cannot be read; {LAYOUT}") from error
-    return tuple(sorted(names))
+class Listing(NamedTuple):
+    """What an image folder holds; no image has been read."""
+
+    classes: tuple[str, ...]
+    train: Files
+    test: Files
 
 
-class ImageFolder:
-    """The listing of an image folder: what would be decoded, before anything is.
+def list_folder(root: Path, second: str, train: bool = True) -> Listing:
+    """Lists an image folder: classes and files are sorted, hidden class folders left out.
 
     Args:
-        root: Folder with `train/` and `test/`, each with the same class folders.
+        root: Folder with `train/` and a second part, each with the same class folders. Images
+            may lie in folders below these.
+        second: Name of the part that networks are evaluated on, "test" or "val". Where only
+            the other one is there, that is taken.
+        train: Whether to list the training images. If not, the second part stands in for them.
 
     Raises:
         DataError: A folder is missing or empty, or the parts have different classes.
     """
-
-    def __init__(self, root: Path) -> None:
-        if not os.path.isdir(root):  # noqa: PTH112 - no error for a name that is too long
-            raise DataError("data.root", root, f"is not there; {LAYOUT}")
-        self.root = root
-        self.classes = _classes(root / "train")
-        if len(self.classes) < 2:
-            raise DataError(
-                "data.root", root / "train", f"has {len(self.classes)} class folders; {LAYOUT}"
-            )
-        if different := set(self.classes) ^ set(_classes(root / "test")):
-            raise DataError(
-                "data.root",
-                root,
-                "train and test must have the same class folders; only one of them has "
-                + ", ".join(sorted(different)),
-            )
-        self.files: dict[str, list[list[File]]] = {}
-        for part in ("train", "test"):
-            self.files[part] = [_files(root / part / name) for name in self.classes]
-            for name, files in zip(self.classes, self.files[part], strict=True):
-                if not files:
-                    raise DataError("data.root", root / part / name, "holds no images")
-
-    def signature(self) -> str:
-        """Changes when a file is added, removed, renamed, or written to."""
-        digest = hashlib.sha256()
-        for part, by_class in self.files.items():
-            for files in by_class:
-                for path, size, modified in files:
-                    digest.update(f"{part}/{path.parent.name}/{path.name}".encode())
-                    digest.update(f" {size} {modified}\n".encode())
-        return digest.hexdigest()[:16]
-
-    def decode(self, resolution: int | None) -> ImageSet:
-        """Decodes all images.
-
-        Args:
-            resolution: With a number, each image's central square is reduced to this
-                side by area, so images may differ in size. With None all must have one
-                size, which is kept.
-
-        Raises:
-            DataError: An image cannot be decoded or has another size than the others.
-        """
-        parts = [self._decode_part(part, resolution) for part in ("train", "test")]
-        (train, train_labels), (test, test_labels) = parts
-        if train.shape[1:] != test.shape[1:]:
-            allowed = (
-                f"train has images of {_size(train.shape)} and test of {_size(test.shape)}; "
-                "allowed is one size, or any with data.resolution set"
-            )
-            raise DataError("data.root", self.root, allowed)
-        return ImageSet(train, train_labels, test, test_labels, self.classes)
-
-    def _decode_part(
-        self, part: str, resolution: int | None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        paths = [path for files in self.files[part] for path, _, _ in files]
-        counts = [len(files) for files in self.files[part]]
-        labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-        first = _decode(paths[0], resolution)
-        images = np.empty((len(paths), *first.shape), dtype=np.uint8)
-
-        def fill(i: int) -> None:
-            image = _decode(paths[i], resolution)
-            if image.shape != first.shape:
-                allowed = (
-                    f"is {_size(image.shape)} where others are {_size(first.shape)}; "
-                    "allowed is one size, or any with data.resolution set"
-                )
-                raise DataError("data.root", paths[i], allowed)
-            images[i] = image
-
-        # Decoding releases the interpreter, so threads share the work.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(fill, range(len(paths)), chunksize=256):
-                pass
-        return images, labels
+    layout = f"use a folder with train/<class>/<image> and {second}/<class>/<image>"
+    if not os.path.isdir(root):  # noqa: PTH112 - no error for a name that is too long
+        raise DataError("data.root", root, f"is not there; {layout}")
+    other = {"test": "val", "val": "test"}[second]
+    if not (root / second).is_dir() and (root / other).is_dir():
+        second = other
+    classes, test = _list_part(root, second, layout)
+    train_classes, files = _list_part(root, "train", layout) if train else (classes, test)
+    if different := set(train_classes) ^ set(classes):
+        only = ", ".join(sorted(different)[:10])
+        allowed = f"train and {second} must have the same class folders; only one of them has "
+        raise DataError("data.root", root, allowed + only)
+    if len(classes) < 2:
+        allowed = f"has {len(classes)} class folders where two are needed; {layout}"
+        raise DataError("data.root", root, allowed)
+    return Listing(classes, files, test)
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[-1]}x{shape[-2]}"
+def _list_part(root: Path, part: str, layout: str) -> tuple[tuple[str, ...], Files]:
+    """Classes and files of `train/`, `val/` or `test/`."""
+    folder = root / part
+    try:
+        with os.scandir(folder) as entries:
+            classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        by_class = [_images(os.path.join(folder, name)) for name in classes]  # noqa: PTH118
+    except OSError as error:
+        allowed = f"cannot be read ({reason(error)}); {layout}"
+        raise DataError("data.root", error.filename, allowed) from error
+    for name, paths in zip(classes, by_class, strict=True):
+        if not paths:
+            raise DataError("data.root", folder / name, "holds no images")
+    # They all begin with the root: of a million, a slice is faster than a relative path.
+    start = len(os.path.join(root, ""))  # noqa: PTH118
+    names = [os.fsencode(path[start:]) for paths in by_class for path in paths]
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [*map(len, by_class)])
+    return tuple(classes), Files(root, np.asarray(names), labels)
 
 
-def _decode(path: Path, resolution: int | None) -> NDArray[np.uint8]:
+def _images(folder: str) -> list[str]:
+    """Paths of the images in a folder and below it, in the order of torchvision's ImageFolder."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return [
+        os.path.join(at, name)  # noqa: PTH118 - of a million files
+        for at, _, names in sorted(os.walk(folder, onerror=fail, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith(SUFFIXES)
+    ]
+
+
+def signature(listing: Listing) -> str:
+    """Sixteen hex digits that change when a file is added, removed, renamed or written to."""
+    digest = hashlib.sha256()
+    for files in (listing.train, listing.test):
+        for index, path in enumerate(files.paths):
+            size, modified = files.status(index)
+            digest.update(bytes(path) + f" {size} {modified}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def decode(listing: Listing, resolution: int | None) -> ImageSet:
+    """Decodes all images of a folder.
+
+    Args:
+        listing: The folder.
+        resolution: With a number, each image's central square is reduced to this side by
+            area, so images may differ in size. With None all must have one size, which is kept.
+
+    Raises:
+        DataError: An image cannot be decoded or has another size than the others.
+    """
+    train, test = listing.train, listing.test
+    paths = [files.path(index) for files in (train, test) for index in range(len(files))]
+    images = np.empty((len(paths), *_decode(paths[0], resolution).shape), dtype=np.uint8)
+
+    def fill(index: int) -> None:
+        image = _decode(paths[index], resolution)
+        if image.shape != images.shape[1:]:
+            size, usual = (f"{shape[-1]}x{shape[-2]}" for shape in (image.shape, images.shape))
+            allowed = f"is {size} where others are {usual}; use one size, or set data.resolution"
+            raise DataError("data.root", paths[index], allowed)
+        images[index] = image
+
+    # Decoding releases the interpreter, so threads share the work.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(fill, range(len(paths))):
+            pass
+    tested = len(train)
+    return ImageSet(images[:tested], train.labels, images[tested:], test.labels, listing.classes)
+
+
+def _decode(path: str, resolution: int | None) -> NDArray[np.uint8]:
     """One image as uint8 `(3, H, W)`."""
     try:
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
+        picture = read_rgb(path, upright=False)
     except Exception as error:
         raise DataError("data.root", path, "cannot be read as an image") from error
     if resolution is not None:
         side = min(picture.size)
         if side < resolution:
-            allowed = f"{path} is {picture.width}x{picture.height}; allowed is at most {side}"
+            allowed = f"{path} is {picture.width}x{picture.height}; must be at most {side}"
             raise DataError("data.resolution", resolution, allowed)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))

@@ -1,24 +1,38 @@
-"""A data set in memory, and the operations that select from it."""
+"""A data set in memory, loaded whole and then selected from."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_study.data.selection import select
 from resnet_study.system.errors import DataError
 
-# One fixed stream selects subsets and validation images: every run, whatever its seed,
-# sees the same training set, so that seeds differ in optimisation alone.
-_SELECTION_SEED = 20151210
+if TYPE_CHECKING:
+    import torch
+
+    from resnet_study.config import DataConfig, RunConfig
+    from resnet_study.data.dataset import PreparedData
+
+
+class Pixels(NamedTuple):
+    """Images, uint8 `(N, 3, H, W)`, and their labels, int64 `(N,)`."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def at(self, indices: NDArray[np.int64]) -> Pixels:
+        """The images at the given indices."""
+        return Pixels(self.images[indices], self.labels[indices])
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Training and evaluation images with their labels.
+    """Training and test images in memory with their labels; a `Dataset`.
 
     Attributes:
         train_images: uint8, `(N, 3, H, W)`, 0 to 255.
@@ -26,6 +40,7 @@ class ImageSet:
         test_images: uint8, `(M, 3, H, W)`; validation images where a split is asked for.
         test_labels: int64, `(M,)`.
         classes: The classes' names, by label.
+        skipped: Always empty: an image that cannot be read is an error.
     """
 
     train_images: NDArray[np.uint8]
@@ -33,22 +48,40 @@ class ImageSet:
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    skipped: list[str] = field(default_factory=list, init=False)
+
+    @property
+    def train(self) -> Pixels:
+        """The training images with their labels."""
+        return Pixels(self.train_images, self.train_labels)
+
+    @property
+    def test(self) -> Pixels:
+        """The test images with their labels."""
+        return Pixels(self.test_images, self.test_labels)
+
+    def configured(self, config: DataConfig) -> ImageSet:
+        """These images at the configured resolution, and those of them that are selected.
+
+        Raises:
+            DataError: The images are smaller, or fewer, than asked for.
+        """
+        train, test = self.train, self.test
+        if (side := config.resolution) is not None:
+            train, test = (Pixels(reduce_area(p.images, side), p.labels) for p in (train, test))
+        classes, train, test = select(config, self.classes, train, test)
+        return ImageSet(*train, *test, classes)
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with any pixel, label or order."""
         digest = hashlib.sha256()
-        for array in (
-            self.train_images,
-            self.train_labels,
-            self.test_images,
-            self.test_labels,
-        ):
+        for array in (*self.train, *self.test):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:12]
 
     def describe(self) -> dict[str, Any]:
-        """What a manifest says of the images' number and size."""
+        """Numbers of images and classes, and the images' height and width, for a manifest."""
         return {
             "train_images": len(self.train_labels),
             "test_images": len(self.test_labels),
@@ -57,31 +90,11 @@ class ImageSet:
             "width": self.train_images.shape[3],
         }
 
+    def prepare(self, config: RunConfig, device: torch.device, workers: int) -> PreparedData:  # noqa: ARG002 - a Dataset's
+        """Puts the images on a device as uint8; nothing is left for workers to decode."""
+        from resnet_study.data.batches import on_device
 
-def balanced_indices(labels: NDArray[np.int64], count: int, field: str) -> NDArray[np.int64]:
-    """Indices of a seeded subset with the same number of every class, to within one.
-
-    The subset of a smaller count is contained in that of a larger one, and its order is
-    that of the data set.
-
-    Args:
-        labels: Labels `(N,)`.
-        count: Size of the subset.
-        field: Config key named in the error.
-
-    Raises:
-        DataError: There are fewer images than asked for.
-    """
-    rng = np.random.default_rng(_SELECTION_SEED)
-    rank_in_class = np.empty(len(labels), dtype=np.int64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        rank_in_class[rng.permutation(members)] = np.arange(len(members))
-    # Round-robin over classes: all images of rank 0, then all of rank 1, and so on.
-    order = np.lexsort((labels, rank_in_class))
-    if count > len(order):
-        raise DataError(field, count, f"allowed is at most the {len(order)} images there are")
-    return np.sort(order[:count])
+        return on_device(self, config, device)
 
 
 def reduce_area(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
@@ -99,7 +112,7 @@ def reduce_area(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]
     """
     height, width = images.shape[2:]
     if height != width or resolution > height:
-        allowed = f"the images are {width}x{height}; allowed is at most the side of square images"
+        allowed = f"the images are {width}x{height}; must be at most the side of square images"
         raise DataError("data.resolution", resolution, allowed)
     if resolution == height:
         return images
@@ -121,48 +134,3 @@ def _area_weights(size: int, reduced: int) -> NDArray[np.float32]:
     high = np.minimum(edges[1:, None], pixels + 1)
     shares = np.clip(high - low, 0, None) * reduced / size
     return np.asarray(shares, dtype=np.float32)
-
-
-def keep_classes(images: ImageSet, count: int) -> ImageSet:
-    """Keeps the first `count` classes of both parts.
-
-    Raises:
-        DataError: There are fewer classes than asked for.
-    """
-    if count > len(images.classes):
-        raise DataError(
-            "data.classes", count, f"allowed is at most the {len(images.classes)} there are"
-        )
-    train, test = images.train_labels < count, images.test_labels < count
-    return ImageSet(
-        images.train_images[train],
-        images.train_labels[train],
-        images.test_images[test],
-        images.test_labels[test],
-        images.classes[:count],
-    )
-
-
-def split_validation(images: ImageSet, count: int) -> ImageSet:
-    """Moves `count` class-balanced training images into the place of the test set."""
-    held_out = balanced_indices(images.train_labels, count, "data.validation_images")
-    if count == len(images.train_labels):
-        raise DataError("data.validation_images", count, "allowed is less than all images")
-    kept = np.setdiff1d(np.arange(len(images.train_labels)), held_out)
-    return replace(
-        images,
-        train_images=images.train_images[kept],
-        train_labels=images.train_labels[kept],
-        test_images=images.train_images[held_out],
-        test_labels=images.train_labels[held_out],
-    )
-
-
-def subset_train(images: ImageSet, count: int) -> ImageSet:
-    """Keeps `count` class-balanced training images."""
-    kept = balanced_indices(images.train_labels, count, "data.train_images")
-    return replace(
-        images,
-        train_images=images.train_images[kept],
-        train_labels=images.train_labels[kept],
-    )

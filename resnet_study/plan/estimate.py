@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from resnet_study.config import DataConfig, RunConfig
+from resnet_study.config import RunConfig
+from resnet_study.data import size_of
 from resnet_study.plan.place import Place
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import StorageError
@@ -112,7 +113,7 @@ def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) ->
     Raises:
         DataError: An image folder is not there, or has another layout.
     """
-    train, test, side = images(config.data)
+    train, test, side = _size_of(config.data)
     schedule, width = config.schedule, config.model.width
     threads = config.threads or place.threads
     layer: float = width * side**2
@@ -161,26 +162,5 @@ def _at_depth(seconds: dict[int, float], depth: int) -> float:
     return float(np.interp(within, depths, [seconds[d] for d in depths])) * depth / within
 
 
-@functools.cache
-def images(data: DataConfig) -> tuple[int, int, int]:
-    """Training images, evaluated images, and their side in pixels; none is decoded.
-
-    Raises:
-        DataError: An image folder is not there, or has another layout.
-    """
-    if data.streamed:
-        from resnet_study.data.stream import StreamedFolder
-
-        folder = StreamedFolder(data)
-        return len(folder.train), len(folder.test), data.stream.crop
-    side, train, test = 32, *((10_000, 2_000) if data.name == "shapes" else (50_000, 10_000))
-    if data.name == "image_folder":
-        from PIL import Image
-
-        from resnet_study.data.folders import ImageFolder
-
-        files = ImageFolder(Path(data.root or "")).files
-        train, test = (sum(map(len, files[part])) for part in ("train", "test"))
-        with suppress(OSError), Image.open(files["train"][0][0][0]) as image:
-            side = min(image.size)
-    return data.train_images or train, data.validation_images or test, data.resolution or side
+# A sweep asks for the same data many times, and a folder takes a while to list.
+_size_of = functools.cache(size_of)

@@ -1,4 +1,4 @@
-"""Where a sweep's runs would be trained: what its launcher says, in the study's terms."""
+"""Where the runs of a sweep would train, as its launcher's settings say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnet_study.config import RunConfig
 from resnet_study.sweep import distinct, runs_per_gpu, workers_and_threads
 from resnet_study.system.processor import processor_name
 
-# Without one of these files there is no GPU to ask torch for: NVIDIA's, WSL's and AMD's.
+# Without one of these files of NVIDIA, WSL or AMD there is no GPU, and no need to import torch.
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
@@ -29,7 +29,7 @@ class Place:
         cores: CPU cores that all workers share; None on a cluster, where each run has its own.
         device_name: What this machine trains on; None on a cluster.
         timeout_min: Minutes that Slurm allows a job; None without a limit.
-        max_num_timeout: How often a run may reach that limit and go on.
+        max_num_timeout: How often a run may reach that limit and resume.
     """
 
     launcher: str
@@ -84,9 +84,9 @@ def place_of(name: str, settings: Mapping[str, Any], configs: Sequence[RunConfig
 
 
 def _device(device: str) -> tuple[int, str]:
-    """How many GPUs of this machine would train, and the name of what trains.
+    """Number of GPUs on this machine that would train, and the name of the device.
 
-    The name stands in manifests and benchmarks, too. Imports torch only to ask for a GPU.
+    The name is that of manifests and benchmarks. Torch is imported only to look for a GPU.
     """
     if device == "cpu" or (device == "auto" and not any(Path(p).exists() for p in DRIVERS)):
         return 0, processor_name()

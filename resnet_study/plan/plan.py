@@ -1,4 +1,4 @@
-"""The plan of a sweep: each run's state and time, and what all of them need."""
+"""The plan of a sweep: state and time of each run, and what all of them need."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class PlannedRun:
         config: The run.
         state: "finished" (or diverged), "begun", "not begun", or "damaged" where its manifest
             cannot be read, so that the sweep does not train it.
-        iteration: The iteration from which it goes on.
-        estimate: What it takes from beginning to end.
+        iteration: The iteration from which it resumes.
+        estimate: What the whole run takes.
     """
 
     config: RunConfig
@@ -51,9 +51,9 @@ class Plan:
     Attributes:
         runs: In the order in which they would start, finished ones included.
         place: Where they train.
-        needs: Seconds until all is done, and of all runs; hours of cores and of GPUs; bytes of
-            disk while they train, afterwards, and that are free.
-        notes: What a reader should know.
+        needs: Seconds until all runs have ended, and summed over runs; core and GPU hours;
+            bytes of disk needed while they train, kept afterwards, and free.
+        notes: Remarks for the reader.
     """
 
     runs: list[PlannedRun]
@@ -68,7 +68,7 @@ def make_plan(asked: Sequence[RunConfig], place: Place, given: str | None) -> Pl
     Args:
         asked: The sweep's runs, in any order, with repetitions.
         place: Where they train.
-        given: A benchmark's file that the user names, which comes before finished runs.
+        given: A benchmark's file that the user names; it takes precedence over finished runs.
 
     Raises:
         StudyError: The benchmark cannot be read, or an image folder is not there.
@@ -98,9 +98,9 @@ def make_plan(asked: Sequence[RunConfig], place: Place, given: str | None) -> Pl
 
 
 def progress(config: RunConfig) -> tuple[str, int]:
-    """A run's state, as in `PlannedRun`, and the iteration from which it goes on.
+    """A run's state, as in `PlannedRun`, and the iteration from which it resumes.
 
-    The last iteration on record stands for that of the checkpoint, which may be a little older.
+    The last logged iteration stands for that of the checkpoint, which may be a little older.
     """
     folder = RunFolder.of(config)
     try:
@@ -124,7 +124,7 @@ def _needs(runs: Sequence[PlannedRun], place: Place) -> dict[str, float]:
         "wall_seconds": wall,
         "run_seconds": seconds,
         "core_hours": core_seconds / 3600,
-        # This machine's GPUs are held until the end, a cluster's for as long as a run trains.
+        # GPUs of this machine are taken until the end, those of a cluster while a run trains.
         "gpu_hours": place.gpus * (seconds if place.cluster else wall) / 3600,
         "bytes_while": sum(estimated_bytes(run.config) for run in left),
         "bytes_kept": sum(kept_bytes(run.config) for run in left),
@@ -136,9 +136,9 @@ def wall_seconds(runs: Sequence[PlannedRun], workers: int) -> float:
     """Seconds until the last of the runs has ended.
 
     Args:
-        runs: In the order in which they start, each on the first worker that is free. A run
-            that starts from another one waits there for its end.
-        workers: How many there are.
+        runs: In the order in which they start, each on the first free worker. A run that starts
+            from another one waits there until that has ended.
+        workers: Number of workers.
     """
     free = [0.0] * workers
     ends: dict[RunConfig | None, float] = {}

@@ -1,4 +1,4 @@
-"""A plan for readers, a table and a few lines; or for programs, as JSON."""
+"""A plan as text for readers, or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATES = ("finished", "begun", "damaged", "not begun")
 
 
 def as_json(plan: Plan) -> str:
-    """A plan for programs; times in seconds, disk in bytes."""
+    """The plan as JSON; times in seconds, disk in bytes."""
     config = plan.runs[0].config
     about = {
         "folder": f"{config.runs_dir}/{config.experiment_name}",
@@ -32,12 +32,12 @@ def as_json(plan: Plan) -> str:
 
 
 def as_text(plan: Plan) -> str:
-    """A plan for readers."""
+    """The plan as a table and a few lines."""
     return "\n".join([*_table(plan), *_needs(plan)])
 
 
 def _table(plan: Plan) -> Iterator[str]:
-    """What is asked for, a table of networks, and the runs that have begun."""
+    """The request, a table of networks, and the runs that have begun."""
     config, runs = plan.runs[0].config, plan.runs
     states = ", ".join(f"{count} {state}" for state, count in _counts(runs).items() if count)
     yield f"{_count(len(runs), 'run')} in {config.runs_dir}/{config.experiment_name}: {states}"
@@ -72,7 +72,7 @@ def _rows(runs: list[PlannedRun]) -> Iterator[tuple[str, ...]]:
 
 
 def _needs(plan: Plan) -> Iterator[str]:
-    """Time, disk, Slurm's limit, and what these rest on."""
+    """Time, disk, Slurm's time limit, and the sources of these estimates."""
     place, needs = plan.place, plan.needs
     left = [run for run in plan.runs if run.left]
     if not left:
@@ -99,7 +99,7 @@ def _needs(plan: Plan) -> Iterator[str]:
 
 
 def hours(number: float) -> str:
-    """Hours with the digits that matter in an estimate."""
+    """Hours with the digits that an estimate deserves."""
     decimals = 0 if number >= 10 else 1 if number >= 0.1 else 2
     return f"{number:,.{decimals}f}"
 
@@ -111,7 +111,7 @@ def size(number: float) -> str:
 
 
 def _span(seconds: float) -> str:
-    """Seconds as a reader says them, up to days."""
+    """Seconds in words, up to days."""
     days, rest = divmod(round(seconds / 3600), 24)
     return duration(seconds) if days < 2 else f"{days} d {rest} h"
 

@@ -1,4 +1,4 @@
-"""Looks into a network while it trains, at a copy, so that the run stays what it is."""
+"""Probes: measurements of a copy of a network while it trains, which leave the run as it is."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number that a probe found.
+    """One number that a probe measured.
 
     Attributes:
-        measure: What it is, such as "weight_gradient_norm".
+        measure: What was measured, such as "weight_gradient_norm".
         position: The layer, counted from 1 at the stem, or the lag of an autocorrelation.
         name: The layer's name in the network, empty for a lag.
-        value: The number; its unit is the measure's.
+        value: The number, in the unit of its measure.
     """
 
     measure: str
@@ -34,7 +34,7 @@ class Measurement:
 
 
 def measures(config: ProbesConfig) -> set[str]:
-    """The measures that the configured probes give."""
+    """Names of what the configured probes measure."""
     found = set()
     if config.gradients:
         found |= {"weight_gradient_norm", "activation_gradient_norm", "forward_variance"}
@@ -45,26 +45,26 @@ def measures(config: ProbesConfig) -> set[str]:
     return found
 
 
-def look(
-    config: ProbesConfig, network: nn.Module, sample: Batch, everything: Iterable[Batch]
+def probe(
+    config: ProbesConfig, network: nn.Module, sample: Batch, batches: Iterable[Batch]
 ) -> Iterator[Measurement]:
     """Applies the configured probes to a network.
 
     Args:
         config: Which probes.
         network: Left as it was, statistics of batch norm included.
-        sample: Some training images `(N, 3, H, W)`, unaugmented, and their labels.
-        everything: Batches of all training images, read by the probe of responses alone.
+        sample: Unaugmented training images `(N, 3, H, W)` and their labels.
+        batches: All training images, which only the probe of responses reads.
     """
     if config.gradients:
         for measure, name, position, value in gradient_norms(network, *sample):
             yield Measurement(measure, position, name, value)
     if config.responses:
-        for position, (name, value) in enumerate(response_deviations(network, everything), start=1):
+        for position, (name, value) in enumerate(response_deviations(network, batches), start=1):
             yield Measurement("response_deviation", position, name, value)
     if config.shattering:
         for lag, value in enumerate(input_gradient_autocorrelation(network, sample[0])):
             yield Measurement("input_gradient_autocorrelation", lag, "", value)
 
 
-__all__ = ["Measurement", "look", "measures"]
+__all__ = ["Measurement", "measures", "probe"]

@@ -1,6 +1,6 @@
-"""Gradient flow: does the signal vanish on its way, forwards or backwards?
+"""Gradient flow: whether the signal vanishes on its way, forwards or backwards.
 
-He et al. 2015, §4.1, argue that with batch norm it does not, in plain networks either.
+He et al. 2015, §4.1, argue that with batch norm it does not, even in plain networks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def gradient_norms(
         labels: int64 `(N,)`.
 
     Yields:
-        Measure, layer's name, its position from 1, and value, of each layer in turn:
+        For each layer, measure, name, position counted from 1, and value:
         "weight_gradient_norm", the L2 norm of the mean cross-entropy's gradient with respect
         to the kernel; "activation_gradient_norm", the same with respect to the layer's
         output, after batch norm and before the non-linearity, over the whole batch;
@@ -39,7 +39,7 @@ def gradient_norms(
         def hook(_: nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
             output.retain_grad()
             outputs[name] = output
-            # What follows works in place; it shall not change what is looked at.
+            # What follows works in place, and must not change the tensor that is measured.
             return output.clone()
 
         return hook

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def copy_of(network: nn.Module) -> nn.Module:
-    """A copy to look at, which keeps its activations: hooks shall see each layer once."""
+    """A copy to probe, without activation checkpointing, so that hooks see each layer once."""
     copied = copy.deepcopy(network)
     for module in copied.modules():
         if hasattr(module, "activation_checkpointing"):
@@ -17,11 +17,11 @@ def copy_of(network: nn.Module) -> nn.Module:
 
 
 def weighted_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Name and module of each convolutional layer on the main path, stem first.
+    """Name and module of each convolutional layer on the main path, the stem first.
 
-    A layer is the module that holds a convolution `conv` and its batch norm `bn`; its output
-    is what the paper calls a response: after batch norm, before the non-linearity and before
-    the shortcut is added (He et al. 2015, §4.2, of 3×3 layers; a bottleneck's 1×1 layers and
+    A layer is a module that holds a convolution `conv` and its batch norm `bn`. Its output is
+    what the paper calls a response: after batch norm, before the non-linearity and before the
+    shortcut is added (He et al. 2015, §4.2, of 3×3 layers; a bottleneck's 1×1 layers and
     ImageNet's stem count alike). Projections are not among them.
     """
     return [

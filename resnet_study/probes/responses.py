@@ -1,4 +1,4 @@
-"""Layer responses: how much each layer does (He et al. 2015, §4.2, Figure 7)."""
+"""Layer responses: how strongly each layer acts (He et al. 2015, §4.2, Figure 7)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def response_deviations(
         batches: Images `(N, 3, H, W)` and labels, each image once.
 
     Yields:
-        Layer's name and deviation, in the order of the layers.
+        Name and deviation of each layer, in order.
     """
     copied = copy_of(network).eval()
     sums: dict[str, torch.Tensor] = {}

@@ -1,4 +1,4 @@
-"""Shattered gradients: how alike are the gradients at neighbouring inputs?
+"""Shattered gradients: how similar the gradients at neighbouring inputs are.
 
 Not in He et al. 2015. Balduzzi et al. 2017, "The shattered gradients problem: if ResNets are
 the answer, then what is the question?": in plain networks the correlation between gradients
@@ -20,13 +20,12 @@ PATHS = 8
 def input_gradient_autocorrelation(network: nn.Module, images: torch.Tensor) -> list[float]:
     """Autocorrelation of the input gradient along straight lines between images.
 
-    Batch norm's statistics are set from `images` first, and held, so that the function is
-    one of a single input. Along the line from one image to another, at `STEPS` points evenly
-    apart, the gradient of one logit is taken, the largest at the line's start, and its mean
-    along the line off.
-    The autocorrelation at a lag is the mean inner product of gradients that many points
-    apart, over that at lag 0; it is averaged over `PATHS` lines. White noise has -1/63 at
-    any lag but 0, for the mean that was taken off.
+    Batch norm's statistics are first set from `images` and then held, so that the output
+    depends on a single input. At `STEPS` evenly spaced points on the line from one image to
+    another, the gradient of one logit is taken, that which is largest at the start of the line,
+    and the mean along the line is subtracted. The autocorrelation at a lag is the mean inner
+    product of gradients that many points apart, divided by that at lag 0, averaged over `PATHS`
+    lines. Because the mean is subtracted, white noise has -1/63 at every lag but 0.
 
     Args:
         network: Left as it was.
@@ -49,7 +48,7 @@ def input_gradient_autocorrelation(network: nn.Module, images: torch.Tensor) -> 
         line = (start + places * (end - start)).requires_grad_()
         with torch.enable_grad():
             logits = copied(line)
-            # Not their sum: cross-entropy never trains the readout of all classes alike.
+            # One logit, not the sum of all: cross-entropy never moves all logits alike.
             (gradient,) = torch.autograd.grad(logits[:, logits[0].argmax()].sum(), line)
         centred = (gradient - gradient.mean(dim=0)).flatten(1).double()
         products = centred @ centred.T

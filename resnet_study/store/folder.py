@@ -1,4 +1,4 @@
-"""Run folders: where a run lives, what state it is in, and the files that say so."""
+"""Run folders: names of files, lock, manifest, rows of metrics."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from resnet_study.config import RunConfig
 from resnet_study.system.errors import StorageError
 from resnet_study.system.files import reason, remove_temporaries, write_text
 
-# Both load plain values only; the one in C, where there is one, seven times as fast.
+# Both load plain values only; the one in C, where installed, is seven times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 STATES = ("running", "finished", "failed", "diverged")
-# A diverged run would diverge again: its curve is its result.
+# A diverged run would diverge again, so its curve is its result.
 COMPLETE = ("finished", "diverged")
 
 METRICS = (
@@ -45,7 +45,7 @@ PROBES = ("iteration", "measure", "position", "name", "value")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run from its folder.
+    """A run as its folder describes it.
 
     Attributes:
         folder: The run's folder.
@@ -65,8 +65,8 @@ class RunRecord:
 
 
 def _file_lock(path: Path) -> FileLock:
-    # A lock made of a file's mere existence would outlive a killed process. An older version
-    # has nothing to fall back to.
+    # A lock that is only a file's existence would outlive a killed process. Older versions of
+    # filelock have no such fallback.
     if "fallback_to_soft" in signature(FileLock).parameters:
         return FileLock(path, fallback_to_soft=False)
     return FileLock(path)
@@ -100,25 +100,25 @@ class RunFolder:
 
     @classmethod
     def of(cls, config: RunConfig) -> RunFolder:
-        """The folder that belongs to a run's description."""
+        """The folder of a run."""
         return cls(Path(config.runs_dir) / config.experiment_name / config.run_id)
 
     @contextmanager
     def lock(self, wait: Callable[[], bool]) -> Iterator[bool]:
-        """Holds the run, so that no two processes train it at once.
+        """Locks the run, so that no two processes train it at the same time.
 
-        The lock is the operating system's (flock), so it goes with the process that held
-        it, however that ended. On a shared file system this needs one guarantee: a flock that
-        one host holds is refused to all others, until its process or host is gone. NFS gives
-        it (unless mounted with nolock or local_lock), and so do Lustre mounted with flock,
-        GPFS, CephFS and BeeGFS with global locks; where flock is unknown nothing is trained.
+        The lock is the operating system's (flock), so it ends with the process that holds it,
+        in whatever way that ends. A shared file system must refuse a flock that one host holds
+        to all others until its process or host is gone. NFS does (unless mounted with nolock or
+        local_lock), and so do Lustre mounted with flock, GPFS, CephFS, and BeeGFS with global
+        locks. Where flock is missing, nothing is trained.
 
         Args:
-            wait: Asked, where another process holds the run, whether to wait for it;
-                asked again each second.
+            wait: Called each second while another process holds the lock; whether to go on
+                waiting.
 
         Yields:
-            Whether the run is held.
+            Whether this process holds the lock.
 
         Raises:
             StorageError: The folder cannot be written.
@@ -132,7 +132,7 @@ class RunFolder:
         except (OSError, NotImplementedError) as error:
             # Older versions of filelock raise the second where there is no flock.
             if isinstance(error, NotImplementedError) or error.errno == errno.ENOSYS:
-                allowed = "its file system has no locks between processes (flock); one is needed"
+                allowed = "its file system has no locks between processes (flock); use one that has"
             else:
                 allowed = f"cannot be written ({reason(error)})"
             raise StorageError("runs_dir", self.path, allowed) from error
@@ -142,14 +142,14 @@ class RunFolder:
             lock.release()
 
     def held(self) -> bool:
-        """Whether some process trains the run at this moment."""
+        """Whether a process trains the run at this moment."""
         if not (self.path / ".lock").exists():
             return False
         with self.lock(lambda: False) as mine:
             return not mine
 
     def remove_temporaries(self) -> None:
-        """Removes half-written files of a process that was killed; the lock must be held."""
+        """Removes half-written files of a killed process; the caller must hold the lock."""
         names = vars(self).values()
         for file in (path for path in names if isinstance(path, Path) and path != self.path):
             remove_temporaries(file)
@@ -170,7 +170,9 @@ class RunFolder:
             ) from error
         if not isinstance(manifest, dict) or manifest.get("state") not in STATES:
             raise StorageError(
-                "manifest", self.manifest_file, f"has no state; allowed are {', '.join(STATES)}"
+                "manifest",
+                self.manifest_file,
+                f"has no state, which must be one of {', '.join(STATES)}",
             )
         return manifest
 
@@ -205,10 +207,10 @@ class RunFolder:
         return RunRecord(self.path, dict(manifest))
 
     def read_metrics(self) -> str:
-        """metrics.csv as text, whole rows only, checked against the manifest's seal.
+        """metrics.csv as text, in whole rows, checked against the checksum in the manifest.
 
-        A last row that is still being written is left out. Of a run in progress the part
-        up to its last checkpoint is sealed, of a finished one the whole file.
+        A last row that is still being written is left out. The checksum covers the part up to
+        the last checkpoint; of a finished run, the whole file.
 
         Raises:
             StorageError: The file is missing or damaged.
@@ -225,7 +227,9 @@ class RunFolder:
                 (seal.get("bytes"), seal.get("sha256")) if isinstance(seal, dict) else (None, None)
             )
             if type(length) is not int or not isinstance(digest, str):
-                raise StorageError("manifest", self.manifest_file, "is damaged: its seal is odd")
+                raise StorageError(
+                    "manifest", self.manifest_file, "is damaged: its checksum of metrics is odd"
+                )
             longer = manifest["state"] in COMPLETE and len(content) != length
             if longer or hashlib.sha256(content[:length]).hexdigest() != digest:
                 raise StorageError("metrics", self.metrics_file, "is damaged: its checksum differs")
@@ -235,7 +239,7 @@ class RunFolder:
             raise StorageError("metrics", self.metrics_file, "is damaged") from error
 
     def last_row(self) -> dict[str, str] | None:
-        """The last whole row of metrics.csv, unparsed; None where there is none."""
+        """The last whole row of metrics.csv as texts; None where there is none."""
         try:
             with self.metrics_file.open("rb") as stream:
                 header = stream.readline()
@@ -244,7 +248,7 @@ class RunFolder:
                 tail = stream.read()
         except OSError:
             return None
-        # Whole lines only: a row that is being written never reaches a reader.
+        # Whole lines only: a row may be in the middle of being written.
         lines = tail[: tail.rfind(b"\n") + 1].decode(errors="replace").splitlines()
         if not lines:
             return None

@@ -1,149 +1,200 @@
-"""What a run leaves in its folder as it goes; of several processes the first one's alone."""
+"""All that a run writes: manifest, metrics, probes, checkpoints, TensorBoard's events."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
 
 from resnet_study.config import RunConfig
-from resnet_study.probes import Measurement, measures
-from resnet_study.progress import Reporter
-from resnet_study.store.events import EventLog
-from resnet_study.store.folder import RunFolder
-from resnet_study.store.logs import MetricsLog, ProbeLog
+from resnet_study.models import count_multiply_adds, count_parameters
+from resnet_study.probes import measures
+from resnet_study.store.folder import RunFolder, RunRecord
+from resnet_study.store.tables import MetricsTable, ProbesTable
+from resnet_study.store.tensorboard import EventLog
 from resnet_study.system import machine
 from resnet_study.system.errors import ConfigError, StorageError
 from resnet_study.system.files import write_text
 from resnet_study.training.checkpoint import Checkpoint, Checkpoints
-from resnet_study.training.loop import Row
-from resnet_study.training.state import TrainingState
+from resnet_study.training.events import Row
+from resnet_study.training.session import Session
+from resnet_study.training.trainer import Trainer
 
-
-class Outputs:
-    """Those of a process that leaves nothing; arguments and errors as in `FolderOutputs`."""
-
-    def iteration(self, completed: int) -> None:
-        """An iteration has been completed."""
-
-    def row(self, row: Row) -> None:
-        """A row of metrics is there."""
-
-    def save(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
-    ) -> None:
-        """The state is to be saved."""
-
-    def probe(self, iteration: int, look: Callable[[], Iterable[Measurement]]) -> None:
-        """The network is to be looked into; `look` does it."""
-
-    def finish(self) -> None:
-        """The run has come to its end."""
-
-    def close(self) -> None:
-        """Nothing more will come."""
-
-
-class FolderOutputs(Outputs):
-    """Manifest, metrics, events, probes and checkpoints of a run, in its folder.
-
-    Args:
-        folder: The run's folder, held by this process.
-        config: The run.
-        manifest: Changed in place, and written with each save.
-        checkpoints: Where its states are saved.
-        saved: The state that it goes on from.
-        iteration: Iterations completed in that state, with what is to be done after each.
-        device: What it trains on.
-        reporter: Told of iterations and rows.
-    """
-
-    def __init__(
-        self,
-        folder: RunFolder,
-        config: RunConfig,
-        manifest: dict[str, Any],
-        checkpoints: Checkpoints,
-        saved: Checkpoint | None,
-        iteration: int,
-        device: torch.device,
-        reporter: Reporter,
-    ) -> None:
-        self.folder = folder
-        self.manifest = manifest
-        self.checkpoints = checkpoints
-        self.device = device
-        self.reporter = reporter
-        self.metrics = MetricsLog(folder.metrics_file, saved.metrics if saved else "")
-        self.probes = ProbeLog(folder.probes_file, iteration)
-        if saved:
-            # Of a run that has nothing left to train, too.
-            self.manifest["seconds"] = saved.state["seconds"]
-            self.manifest["waiting_seconds"] = saved.state.get("waited", 0.0)
-            check_probes(config, folder, self.probes, iteration)
-        self.events = EventLog(config.logger, folder.path, self.metrics.text)
-        folder.write_manifest(manifest)
-        reporter.start(config, iteration)
-
-    def iteration(self, completed: int) -> None:
-        self.reporter.iteration(completed)
-
-    def row(self, row: Row) -> None:
-        self.metrics.append(row)
-        self.events.append(row)
-        self.reporter.row(row)
-
-    def save(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
-    ) -> None:
-        self.checkpoints.save(network, optimizer, state, self.metrics.text)
-        self.manifest["metrics"] = self.metrics.seal()
-        self.manifest["seconds"] = state.seconds
-        self.manifest["waiting_seconds"] = state.waited
-        self._note_memory()
-        self.folder.write_manifest(self.manifest)
-
-    def probe(self, iteration: int, look: Callable[[], Iterable[Measurement]]) -> None:
-        self._note_memory()
-        began = time.perf_counter()
-        self.probes.write(iteration, [astuple(measurement) for measurement in look()])
-        spent = self.manifest.get("probe_seconds", 0.0)
-        self.manifest["probe_seconds"] = spent + time.perf_counter() - began
-        # What the probe took is not what the run takes.
-        machine.reset_peak_memory(self.device)
-
-    def finish(self) -> None:
-        self.manifest["metrics"] = self.metrics.seal()
-        self._note_memory()
-
-    def close(self) -> None:
-        self.events.close()
-
-    def _note_memory(self) -> None:
-        peak = max(self.manifest.get("peak_memory_bytes", 0), machine.peak_memory(self.device))
-        self.manifest["peak_memory_bytes"] = peak
-
-
-# What a manifest says of the part of a run before this start.
+# What a manifest keeps of the part of a run before this start.
 _KEPT = ("start", "probe_seconds", "unreadable_images")
 
 
+class Journal:
+    """Writes a run's folder as the run goes on; in all processes but rank 0 it writes nothing.
+
+    All processes call its methods together, for what is written is gathered from all of them.
+
+    Args:
+        folder: The run's folder, whose lock rank 0 holds.
+        session: The run's; to be prepared before the first call.
+        manifest: The manifest so far.
+    """
+
+    metrics: MetricsTable
+    probes: ProbesTable
+    events: EventLog
+
+    def __init__(self, folder: RunFolder, session: Session, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.session = session
+        self.config = session.config
+        self.manifest = manifest
+        self.silent = not session.world.first
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The run's last two checkpoints."""
+        folder, session = self.folder, self.session
+        return Checkpoints(
+            folder.checkpoint_file,
+            folder.previous_checkpoint_file,
+            self.config,
+            session.dataset.fingerprint(),
+            session.rounding(),
+        )
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's record as it stands."""
+        return RunRecord(self.folder.path, self.manifest)
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint to resume from, in all processes; None where there is none.
+
+        Raises:
+            CheckpointError: It is damaged, or of another run.
+        """
+        world = self.session.world
+        # From process to process tensors travel by the CPU.
+        device = self.session.device if world.size == 1 else torch.device("cpu")
+        return world.from_rank0(lambda: self.checkpoints.load(device))
+
+    def begin(
+        self, trainer: Trainer, saved: Checkpoint | None, start: dict[str, Any] | None
+    ) -> None:
+        """Opens the tables and writes what is known of the run before it trains.
+
+        Args:
+            trainer: About to train.
+            saved: The checkpoint that it resumed from.
+            start: The run whose weights it started from, for the manifest.
+
+        Raises:
+            ConfigError: The part of the run that is done was not probed as is asked for now.
+        """
+        skipped = self.session.dataset.skipped
+        skipped.extend(self.manifest.get("unreadable_images") or [])
+        trainer.merge_skipped()
+        self.manifest |= self.session.describe()
+        self.manifest |= {
+            # The list itself, which grows while the run goes on.
+            "unreadable_images": skipped,
+            "parameters": count_parameters(trainer.network),
+            "multiply_adds": count_multiply_adds(trainer.network, *self.session.data.side),
+        }
+        if start:
+            self.manifest["start"] = start
+        if saved:
+            resumed = {"iteration": trainer.state.iteration, "at": _now()}
+            self.manifest["resumed"] = [*self.manifest.get("resumed", []), resumed]
+        if self.silent:
+            return
+        self.metrics = MetricsTable(self.folder.metrics_file, saved.metrics if saved else "")
+        self.probes = ProbesTable(self.folder.probes_file, trainer.reported)
+        if saved:
+            # Also of a run that has nothing left to train.
+            self.manifest["seconds"] = trainer.state.seconds
+            self.manifest["waiting_seconds"] = trainer.state.waited
+            check_probes(self.config, self.folder, self.probes, trainer.reported)
+        self.events = EventLog(self.config.logger, self.folder.path, self.metrics.text)
+        self.folder.write_manifest(self.manifest)
+
+    def row(self, row: Row) -> None:
+        """Appends a row to metrics.csv and to TensorBoard's events.
+
+        Raises:
+            StorageError: metrics.csv cannot be written, or was removed or changed.
+        """
+        if not self.silent:
+            self.metrics.append(row)
+            self.events.append(row)
+
+    def save(self, trainer: Trainer) -> None:
+        """Writes a checkpoint and the manifest.
+
+        Raises:
+            StorageError: They cannot be written; the older checkpoints are intact.
+        """
+        state = trainer.gathered_state()
+        if self.silent:
+            return
+        self.checkpoints.save(trainer.network, trainer.optimizer, state, self.metrics.text)
+        self.manifest["seconds"], self.manifest["waiting_seconds"] = state.seconds, state.waited
+        self._seal()
+        self.folder.write_manifest(self.manifest)
+
+    def probe(self, trainer: Trainer) -> None:
+        """Probes the network and writes probes.csv."""
+        trainer.average_statistics()
+        if self.silent:
+            return
+        self._note_memory()
+        began = time.perf_counter()
+        self.probes.write(trainer.state.iteration, [astuple(found) for found in trainer.probe()])
+        spent = self.manifest.get("probe_seconds", 0.0)
+        self.manifest["probe_seconds"] = spent + time.perf_counter() - began
+        # A run's peak memory leaves out its probes.
+        machine.reset_peak_memory(self.session.device)
+
+    def finish(
+        self, diverged: bool = False, evaluation: dict[str, dict[str, Any]] | None = None
+    ) -> None:
+        """Notes how the run ended, and the trained network's scores by view."""
+        self.manifest["state"] = "diverged" if diverged else "finished"
+        if evaluation:
+            self.manifest["evaluation"] = evaluation
+        if not self.silent:
+            self._seal()
+
+    def _seal(self) -> None:
+        self.manifest["metrics"] = self.metrics.seal()
+        self._note_memory()
+
+    def _note_memory(self) -> None:
+        peak = machine.peak_memory(self.session.device)
+        self.manifest["peak_memory_bytes"] = max(self.manifest.get("peak_memory_bytes", 0), peak)
+
+    def close(self) -> None:
+        """Closes TensorBoard's file."""
+        if hasattr(self, "events"):
+            self.events.close()
+
+
 @contextmanager
-def recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
-    """Keeps the folder's manifest true from the start of a run to its end, good or bad."""
+def open_journal(folder: RunFolder, session: Session) -> Iterator[Journal]:
+    """A run's journal, whose manifest says at any time how the run stands, and how it ended."""
+    config = session.config
+    if not session.world.first:
+        yield Journal(folder, session, {})
+        return
     folder.remove_temporaries()
     former = folder.read_manifest() or {}
     manifest: dict[str, Any] = {
         "run_id": config.run_id,
         "state": "running",
-        "started": former.get("started") or now(),
+        "started": former.get("started") or _now(),
         "ended": None,
         "resumed": former.get("resumed") or [],
         "former_machines": _machines(former),
@@ -153,43 +204,46 @@ def recorded(folder: RunFolder, config: RunConfig) -> Iterator[dict[str, Any]]:
     folder.write_config(config)
     folder.write_manifest(manifest)
     try:
-        yield manifest
+        with closing(Journal(folder, session, manifest)) as journal:
+            yield journal
     except Exception:
-        # On a full disk even this may fail; what went wrong first is what counts.
+        # On a full disk even this may fail; the first error is the one to report.
         with suppress(StorageError):
-            folder.write_manifest(manifest | {"state": "failed", "ended": now()})
+            folder.write_manifest(manifest | {"state": "failed", "ended": _now()})
             write_text(folder.failure_file, traceback.format_exc())
         raise
-    manifest["ended"] = now()
+    manifest["ended"] = _now()
     folder.write_manifest(manifest)
+    # The last checkpoint holds the trained weights.
+    folder.previous_checkpoint_file.unlink(missing_ok=True)
+
+
+def check_probes(config: RunConfig, folder: RunFolder, table: ProbesTable, iteration: int) -> None:
+    """Checks that a run was probed as its config says, up to an iteration.
+
+    Raises:
+        ConfigError: It was not, and cannot be any more.
+    """
+    wanted = {
+        (at, m) for at in config.probes.at if at <= iteration for m in measures(config.probes)
+    }
+    if lacking := sorted(wanted - table.recorded):
+        at, measure = lacking[0]
+        allowed = (
+            f"{folder.path} was trained without {measure} at iteration {at}; use another "
+            "experiment_name, or delete the folder and train again"
+        )
+        raise ConfigError("probes.at", list(config.probes.at), allowed)
 
 
 def _machines(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """Where a run was trained before this start: hosts, device and processes, each once."""
+    """Hosts, device and processes that trained a run before this start, each once."""
     machines: list[dict[str, Any]] = list(manifest.get("former_machines") or [])
     names = ("hosts", "device_name", "processes")
     last = {name: manifest[name] for name in (*names, "processor") if name in manifest}
     return machines if last in machines or not last.keys() >= set(names) else [*machines, last]
 
 
-def now() -> str:
-    """The time, as manifests have it: UTC, ISO 8601."""
+def _now() -> str:
+    """The time as manifests have it: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def check_probes(config: RunConfig, folder: RunFolder, log: ProbeLog, iteration: int) -> None:
-    """Finds out whether a run that has come so far has what the probes are to find.
-
-    Raises:
-        ConfigError: It has not, and cannot have it any more.
-    """
-    wanted = {
-        (at, m) for at in config.probes.at if at <= iteration for m in measures(config.probes)
-    }
-    if lacking := sorted(wanted - log.recorded):
-        at, measure = lacking[0]
-        allowed = (
-            f"{folder.path} was trained without {measure} at iteration {at}; allowed is another "
-            "experiment_name, or to delete it and train anew"
-        )
-        raise ConfigError("probes.at", list(config.probes.at), allowed)

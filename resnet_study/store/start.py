@@ -1,4 +1,4 @@
-"""Starting a run from another run's trained weights, deepened where it was shallower."""
+"""Starting a run from another run's trained weights, deepened if that run was shallower."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from resnet_study.config import RunConfig
-from resnet_study.models import StagedNet, build_network, deepen
+from resnet_study.models import build_network, deepen
+from resnet_study.models.staged import StagedNet
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError
 from resnet_study.training.checkpoint import read
 
 
 def start_folder(config: RunConfig) -> RunFolder | None:
-    """The folder of the run that this one starts from; None where it starts afresh."""
+    """The folder of the run whose weights this one starts from; None for initial weights."""
     if (shallower := config.shallower()) is not None:
         return RunFolder.of(shallower)
     if config.start.run is None:
@@ -24,12 +25,12 @@ def start_folder(config: RunConfig) -> RunFolder | None:
 
 
 def check_start(config: RunConfig) -> None:
-    """Finds out whether the run that `start.run` names can be started from.
+    """Checks that a run can start from the run that `start.run` names.
 
-    A run that has a checkpoint of its own needs its start no more.
+    A run that has a checkpoint of its own does not need its start any more.
 
     Raises:
-        ConfigError: It is missing, not finished, or of another network.
+        ConfigError: That run is missing, unfinished, or of another network.
     """
     if config.start.run is not None and not RunFolder.of(config).checkpoint_file.exists():
         _source(config)
@@ -43,41 +44,36 @@ def _source(config: RunConfig) -> tuple[RunFolder, RunConfig]:
     manifest = folder.read_manifest()
     if manifest is None or manifest["state"] != "finished":
         state = "has not begun" if manifest is None else f"is {manifest['state']}"
-        raise ConfigError(field, value, f"{folder.path} {state}; allowed is a finished run")
+        raise ConfigError(field, value, f"{folder.path} {state}; it must be finished")
     source = folder.read_config()
     if source.run_id != folder.path.name:
-        # The name stands for the weights in this run's identity.
-        raise ConfigError(
-            field, value, f"{folder.path} is not named {source.run_id}; allowed is its own name"
-        )
-    if replace(source.model, depth=config.model.depth) != config.model:
-        raise ConfigError(
-            field, value, f"{folder.path} is of another network; allowed is one of another depth"
-        )
-    if source.model.depth > config.model.depth:
-        raise ConfigError(
-            field, value, f"{folder.path} has {source.model.depth} layers, more than this run"
-        )
-    if not folder.checkpoint_file.exists():
-        raise ConfigError(
-            field, value, f"{folder.path} has no checkpoint; allowed is to delete it and train anew"
-        )
-    return folder, source
+        # In this run's id, the folder's name stands for the weights.
+        why = f"is not named {source.run_id}, its run's id; rename the folder"
+    elif replace(source.model, depth=config.model.depth) != config.model:
+        why = "is of another network; it may differ in depth only"
+    elif source.model.depth > config.model.depth:
+        why = f"has {source.model.depth} layers, more than this run"
+    elif not folder.checkpoint_file.exists():
+        why = "has no checkpoint; delete the folder and train that run again"
+    else:
+        return folder, source
+    raise ConfigError(field, value, f"{folder.path} {why}")
 
 
 def put_start(config: RunConfig, network: StagedNet) -> dict[str, Any] | None:
-    """Puts the weights that a run starts from into its network, on the CPU.
+    """Puts the weights that a run starts from into its network.
 
     Args:
         config: The run.
-        network: As built by `build_network`; changed in place.
+        network: With initial weights, on any device; changed in place.
 
     Returns:
-        For the manifest: the run they are from and its iterations; None for a fresh start.
+        For the manifest, the run that they are from and its iterations; None where the run
+        keeps its initial weights.
 
     Raises:
-        ConfigError: They are not there, or do not fit.
-        CheckpointError: The file is damaged.
+        ConfigError: The weights are not there, or do not fit.
+        CheckpointError: Their file is damaged.
     """
     if start_folder(config) is None:
         return None

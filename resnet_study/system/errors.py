@@ -1,4 +1,4 @@
-"""Errors meant for the user: each names the field, the value and what is allowed."""
+"""Errors for users: each names the field, the value and what to do."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import warnings
 
 
 class StudyError(Exception):
-    """A problem that the user can mend; printed as one line, never as a traceback.
+    """A problem that the user can fix; printed as one line, never as a traceback.
 
     Args:
         field: The config key or path that is wrong, as the user would type it.
         value: The offending value.
-        allowed: What would be accepted instead, in words.
+        allowed: The rule that it breaks ("must be …"), or what is wrong and what to do.
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        # The three arguments stay in `args`, so that the error survives pickling on
-        # its way back from a worker process.
+        # All three in `args`, so that the error can be pickled on its way from a worker process.
         super().__init__(field, value, allowed)
         self.field = field
         self.value = value
@@ -30,7 +29,7 @@ class StudyError(Exception):
 
 
 class ConfigError(StudyError):
-    """A value in the run's description is not allowed."""
+    """A value in the run's description breaks a rule."""
 
 
 class DataError(StudyError):
@@ -38,15 +37,15 @@ class DataError(StudyError):
 
 
 class ImageError(DataError):
-    """An image cannot be read; of several processes only the one that met it knows."""
+    """An image cannot be read; of several processes, only the one that read it knows."""
 
 
 class DeviceError(StudyError):
-    """The requested device is not there."""
+    """The requested device does not exist."""
 
 
 class StorageError(StudyError):
-    """A folder or file under `runs_dir` cannot be written or is not ours."""
+    """A file or folder cannot be read or written, or holds something unexpected."""
 
 
 class CheckpointError(StudyError):
@@ -54,7 +53,7 @@ class CheckpointError(StudyError):
 
 
 class StudyWarning(UserWarning):
-    """Something the user should know, though the work goes on."""
+    """Something that the user should know, though the work continues."""
 
 
 def warn(text: str) -> None:
@@ -63,5 +62,5 @@ def warn(text: str) -> None:
 
 
 def reader_has_left() -> None:
-    """Keeps Python from flushing into a pipe whose reader, such as `head`, has seen enough."""
+    """Keeps Python from flushing into a pipe whose reader, such as `head`, has ended."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or absent."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from resnet_study.system.errors import StorageError
 
 
 def reason(error: OSError) -> str:
-    """The operating system's word for what went wrong, such as "Permission denied"."""
+    """The operating system's name for an error, such as "Permission denied"."""
     return error.strerror or type(error).__name__
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file for writing that appears at `path` whole, or not at all.
+    """Opens a file for writing that appears at `path` whole or not at all.
 
-    The bytes go to a temporary file in the same folder, which is flushed to disk and then
-    renamed; the folder is flushed too, so that the new name outlives a power cut.
+    The bytes go to a temporary file in the same folder, which is flushed to disk and renamed.
+    The folder is flushed too, so that the new name survives a power cut.
 
     Args:
-        path: Where the file shall stand; an older one is replaced.
+        path: The file to write; an older one is replaced.
 
     Raises:
         StorageError: The folder cannot be written or is full; nothing has changed.
@@ -39,14 +39,14 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp's files are private; a run folder is meant to be read by others.
+        # Files of mkstemp are private, but others may read a run folder.
         temporary.chmod(0o644)
         temporary.replace(path)
         temporary = None
         sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
-            "file", path, f"cannot be written ({reason(error)}); a writable place is needed"
+            "file", path, f"cannot be written ({reason(error)}); name a writable place"
         ) from error
     finally:
         if temporary is not None:
@@ -54,16 +54,16 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Removes what a process that was killed while writing `path` has left behind.
+    """Removes what a process left behind that was killed while it wrote `path`.
 
-    Only the holder of a lock on `path` may call this: others may be writing.
+    Only the holder of a lock on `path` may call this, as others may be writing.
     """
     for temporary in path.parent.glob(f".{path.name}.*"):
         temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes a folder's list of names to disk, so that renames outlive a power cut."""
+    """Flushes a folder's list of names to disk, so that renames survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -72,13 +72,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole, or not at all, as UTF-8."""
+    """Writes a text file as UTF-8, whole or not at all."""
     with writing(path) as stream:
         stream.write(text.encode())
 
 
 def check_writable(folder: Path, field: str = "runs_dir") -> None:
-    """Finds out whether files can be kept in a folder, which need not exist yet.
+    """Checks that files can be written in a folder, which need not exist yet.
 
     Args:
         folder: The folder.
@@ -91,12 +91,12 @@ def check_writable(folder: Path, field: str = "runs_dir") -> None:
     try:
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
-        # Asking the system beats reading permissions: root and read-only disks differ.
+        # Trying is safer than reading permissions, which root and read-only disks ignore.
         with tempfile.TemporaryFile(dir=existing):
             pass
         if not os.access(existing, os.X_OK):
             raise PermissionError(1, "Permission denied")
     except OSError as error:
         raise StorageError(
-            field, folder, f"cannot be written ({reason(error)}); a writable folder is needed"
+            field, folder, f"cannot be written ({reason(error)}); name a writable folder"
         ) from error

@@ -76,6 +76,10 @@ class StopRequest:
             self.signal_number = signal.SIGTERM
         return self.signal_number is not None
 
+    def interrupted(self, iteration: int, total: int) -> Interrupted:
+        """The error to raise where a run stops after so many of its iterations."""
+        return Interrupted(self.signal_number or signal.SIGTERM, iteration, total)
+
     def __enter__(self) -> StopRequest:
         StopRequest.active = self
         if threading.current_thread() is threading.main_thread():

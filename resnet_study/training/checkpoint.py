@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, checked when read, and never able to run code."""
+"""Checkpoints: whole or absent, checked when read, and unable to run code."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _DIGEST = 64
 class Checkpoint:
     """A run's state after some iteration.
 
-    There is no generator to save: order, crops and flips are functions of seed and
-    iteration, and nothing else is drawn while training.
+    No random state is saved: order, crops and flips are functions of seed and epoch, and nothing
+    else is drawn while a network trains.
 
     Attributes:
         config: The run's canonical description.
         data: Fingerprint of the data set.
-        versions: Of torch and others, as in the manifest.
+        versions: What rounding depends on, from `Session.rounding`.
         network: The network's state dict.
         optimizer: The optimiser's state dict.
         state: The fields of `TrainingState`.
-        metrics: metrics.csv up to this iteration, so that it can be restored to the byte.
+        metrics: Text of metrics.csv up to this iteration, from which a resume restores the file.
     """
 
     config: dict[str, Any]
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint file: a line of magic, a SHA-256, and torch's format.
+    """Writes a checkpoint file: a line that identifies it, a SHA-256, and torch's format.
 
     Raises:
         StorageError: The file cannot be written; an older one is intact.
@@ -66,7 +66,7 @@ _FIELDS = tuple(Checkpoint.__dataclass_fields__)
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Reads a checkpoint file; of a file from elsewhere, no code is run.
+    """Reads a checkpoint file; no code in it is run.
 
     Raises:
         CheckpointError: The file is damaged, or is no checkpoint.
@@ -80,7 +80,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
         raise CheckpointError("checkpoint", path, f"cannot be read ({reason(error)})") from error
     start = len(_MAGIC) + _DIGEST + 1
     if content[: len(_MAGIC)] != _MAGIC:
-        raise CheckpointError("checkpoint", path, "is damaged, or not a checkpoint of ours")
+        raise CheckpointError("checkpoint", path, "is damaged, or not a checkpoint of resnet_study")
     body = memoryview(content)[start:]
     if content[len(_MAGIC) : start] != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise CheckpointError("checkpoint", path, "is damaged: its checksum differs")
@@ -89,12 +89,14 @@ def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
         return Checkpoint(**values)
     except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, EOFError) as error:
         raise CheckpointError(
-            "checkpoint", path, "is not a checkpoint of ours: it holds more than numbers and text"
+            "checkpoint",
+            path,
+            "is not a checkpoint of resnet_study: it holds more than numbers and text",
         ) from error
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file begins as a checkpoint of ours; OSError where it cannot be read."""
+    """Whether a file begins like a checkpoint; OSError where it cannot be read."""
     with path.open("rb") as stream:
         return stream.read(len(_MAGIC)) == _MAGIC
 
@@ -103,11 +105,11 @@ class Checkpoints:
     """The last two checkpoints of a run.
 
     Args:
-        last: Path of the last one.
+        last: Path of the last checkpoint.
         before: Path of the one before.
         config: The run.
-        data: Fingerprint of its data.
-        versions: As in the manifest, with device and threads: what rounding depends on.
+        data: Fingerprint of its data set.
+        versions: What rounding depends on, from `Session.rounding`.
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class Checkpoints:
             metrics,
         )
         write(self.fresh, checkpoint)
-        # Wherever a kill falls between these lines, `load` finds a whole file.
+        # A kill between any two of these lines leaves a whole file for `load`.
         self._rotate()
 
     def _rotate(self) -> None:
@@ -155,8 +157,8 @@ class Checkpoints:
         """The last checkpoint that is intact and belongs to this run; None if there is none.
 
         Raises:
-            CheckpointError: All there are are damaged, or belong to another description or
-                other data.
+            CheckpointError: All of them are damaged, or the last belongs to another run or to
+                other images.
         """
         damaged = None
         for path in (self.fresh, self.last, self.before):
@@ -169,14 +171,14 @@ class Checkpoints:
                 continue
             self._check(path, checkpoint)
             if damaged is not None:
-                warn(f"{damaged}; going on from the one before")
-                # Else the next rotation would put it in place of this intact one.
+                warn(f"{damaged}; resuming from the one before")
+                # The next rotation would put it in place of this intact one.
                 Path(str(damaged.value)).unlink(missing_ok=True)
             if path == self.fresh:
                 self._rotate()
             return checkpoint
         if damaged is not None:
-            allowed = "is damaged and there is no other; delete the run's folder to train it anew"
+            allowed = "is damaged and there is no other; delete the run's folder and train again"
             raise CheckpointError("checkpoint", damaged.value, allowed)
         return None
 
@@ -196,7 +198,7 @@ class Checkpoints:
             former = checkpoint.versions.get(package, "1" if package == "processes" else None)
             if former != version:
                 warn(
-                    f"{path} was made with {package} {former}, going on with {version}: "
+                    f"{path} was made with {package} {former}, resuming with {version}: "
                     "the curve may differ in rounding"
                 )
 
@@ -217,7 +219,7 @@ def restore(
     optimizer: torch.optim.Optimizer,
     device: torch.device,
 ) -> TrainingState:
-    """Puts weights and momentum back in place, and returns the loop's state."""
+    """Puts weights and momentum back in place; returns the loop's state."""
     network.load_state_dict(checkpoint.network)
     optimizer.load_state_dict(checkpoint.optimizer)
     state = TrainingState(**checkpoint.state)

@@ -11,23 +11,23 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnet_study.training.step import forward
-from resnet_study.training.world import ALONE, World
+from resnet_study.training.world import World
 
-# Images in one view or in several, and labels.
+# Images in one view or several, and labels.
 Batch = tuple[torch.Tensor | Sequence[torch.Tensor], torch.Tensor]
 TOP = 5
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation found.
+    """Scores of an evaluation.
 
     Attributes:
         loss: Mean cross-entropy in nats.
         error: Top-1 error in percent.
-        top5_error: Images whose class is not among the five of the highest scores, in
-            percent; None where there are no more than five classes.
-        images: How many were evaluated.
+        top5_error: Percent of images whose class is not among the five highest scores; None
+            with five classes or fewer.
+        images: Number of images.
     """
 
     loss: float
@@ -41,20 +41,21 @@ def evaluate(
     network: nn.Module,
     batches: Iterable[Batch],
     precision: str,
-    processes: World = ALONE,
+    world: World | None = None,
 ) -> Scores:
-    """Evaluates a network, which returns in training mode.
+    """Evaluates a network and puts it back into training mode.
 
-    Of several views of an image the softmax outputs are averaged (Krizhevsky et al. 2012, §4.1).
+    The softmax outputs of several views of an image are averaged (Krizhevsky et al. 2012, §4.1).
 
     Args:
         network: Maps `(N, 3, H, W)` to logits `(N, classes)`.
-        batches: Images and labels, each image once: one tensor `(N, 3, H, W)`, or one for
-            each view.
+        batches: Images and labels, each image once: one tensor `(N, 3, H, W)`, or one per
+            view.
         precision: "fp32" or "bf16".
-        processes: Those among which the batches are shared out; all call this.
+        world: The processes that share the batches; all of them call this.
     """
     network.eval()
+    world = world or World()
     device = next(network.parameters()).device
     losses, wrongs, images, many = [], [], 0, 0
     for inputs, labels in batches:
@@ -70,16 +71,16 @@ def evaluate(
         # More processes than batches.
         losses = [torch.zeros((), device=device)]
         wrongs = [torch.zeros(2, dtype=torch.int64, device=device)]
-    images, many = processes.total(torch.tensor([images, many])).tolist()
-    loss = float(processes.total(torch.stack(losses).double().sum())) / images
-    wrong, missed5 = processes.total(torch.stack(wrongs).sum(dim=0)).tolist()
+    images, many = world.total(torch.tensor([images, many])).tolist()
+    loss = float(world.total(torch.stack(losses).double().sum())) / images
+    wrong, missed5 = world.total(torch.stack(wrongs).sum(dim=0)).tolist()
     return Scores(loss, 100 * wrong / images, 100 * missed5 / images if many else None, images)
 
 
 def _scores(
     network: nn.Module, inputs: torch.Tensor | Sequence[torch.Tensor], precision: str
 ) -> torch.Tensor:
-    """Logits of a view, or the logarithms of the mean probabilities of several."""
+    """Logits of one view, or log probabilities averaged over several."""
     if isinstance(inputs, torch.Tensor):
         return forward(network, inputs, precision)
     logits = [forward(network, view, precision) for view in inputs]

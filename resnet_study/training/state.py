@@ -1,4 +1,4 @@
-"""What the loop carries from one iteration to the next, beside weights and momentum."""
+"""What the loop carries from one iteration to the next besides weights and momentum."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_study.config import ScheduleConfig
 
 @dataclass
 class TrainingState:
-    """What is saved with weights and momentum, and restored.
+    """Saved and restored together with weights and momentum.
 
     Attributes:
         iteration: Iterations completed.
@@ -20,13 +20,13 @@ class TrainingState:
         loss_sum: Sum of the losses of the mini-batches since the last row.
         wrong: Misclassified images since the last row.
         images: Images since the last row.
-        seconds: Time spent in the loop, evaluations included.
-        row_seconds: Time spent training since the last row, evaluations excluded.
-        waited: Time of `seconds` in which the loop waited for the next batch.
-        row_waited: The same since the last row.
+        seconds: Seconds spent in the loop, evaluations included.
+        row_seconds: Seconds spent training since the last row, evaluations excluded.
+        waited: Part of `seconds` in which the loop waited for the next batch.
+        row_waited: Part of `row_seconds`, likewise.
         drops: How often the rate has fallen at a plateau.
-        lowest: Lowest test error that counts, in percent.
-        stale: Evaluations since then, or since the rate fell.
+        lowest: Lowest test error since the run began, in percent, as the plateau counts it.
+        stale: Evaluations since that error, or since the rate fell.
     """
 
     iteration: int
@@ -41,6 +41,18 @@ class TrainingState:
     drops: int = 0
     lowest: float = math.inf
     stale: int = 0
+
+    def add_seconds(self, seconds: float) -> None:
+        """Adds the time that an iteration took."""
+        self.seconds += seconds
+        self.row_seconds += seconds
+
+    def begin_row(self) -> None:
+        """Empties what is summed up from one row to the next."""
+        self.loss_sum.zero_()
+        self.wrong.zero_()
+        self.images = 0
+        self.row_seconds = self.row_waited = 0.0
 
     @classmethod
     def initial(cls, schedule: ScheduleConfig, depth: int, device: torch.device) -> TrainingState:

@@ -1,4 +1,4 @@
-"""Weights from a file: of a checkpoint of ours, or published; no code in them is run."""
+"""Weights from a file, a checkpoint or a published state dict; no code in it is run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from resnet_study.system.errors import CheckpointError, ConfigError, StudyError
 from resnet_study.system.files import reason
 from resnet_study.training.checkpoint import Checkpoint, is_checkpoint, read
 
-# Where training scripts keep a network's weights among other things.
+# Keys under which training scripts keep a network's weights.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file's weights.
+    """The weights in a file.
 
     Attributes:
         path: The file.
-        tensors: By name.
-        checkpoint: Ours, if it is one.
+        tensors: Weights by name.
+        checkpoint: The whole checkpoint, if the file is one of a run.
     """
 
     path: Path
@@ -34,20 +34,20 @@ class Weights:
 
     @property
     def classes(self) -> int | None:
-        """Outputs of the last layer, the only one whose weights have two dimensions."""
+        """Number of classes: outputs of the head, whose weights alone have two dimensions."""
         matrices = [t for t in self.tensors.values() if t.ndim == 2]
         return len(matrices[-1]) if matrices else None
 
     @property
     def projects(self) -> bool:
-        """Whether a shortcut has weights, by torchvision's names."""
+        """Whether shortcuts have weights, by torchvision's names."""
         return any(".downsample." in name for name in self.tensors)
 
     def put_into(self, network: nn.Module) -> None:
-        """Puts them into a network, all of them.
+        """Puts all of them into a network.
 
         Raises:
-            ConfigError: They are of another network.
+            ConfigError: They belong to another network.
         """
         wanted = network.state_dict()
         for name in self.tensors:
@@ -64,17 +64,17 @@ class Weights:
         network.load_state_dict(dict(self.tensors), strict=False)
 
     def _misfit(self, why: str) -> ConfigError:
-        return ConfigError("weights", self.path, f"are of another network than model.*: {why}")
+        return ConfigError("weights", self.path, f"belong to another network than model.*: {why}")
 
 
 def read_weights(path: Path) -> Weights:
-    """Reads a checkpoint of ours, or a state dict as `torch.save` writes it.
+    """Reads a run's checkpoint, or a state dict as `torch.save` writes it.
 
-    Of the latter those are found too that lie beside an optimiser's state, and those of
-    networks that were trained in `DataParallel`.
+    A state dict may lie beside an optimiser's state, and may be that of a network trained in
+    `DataParallel`.
 
     Raises:
-        StudyError: The file is not there, is damaged, or holds something else.
+        StudyError: The file is missing, damaged, or holds something else.
     """
     try:
         if is_checkpoint(path):

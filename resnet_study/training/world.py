@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,25 +20,25 @@ if TYPE_CHECKING:
     from torch import nn
 
 T = TypeVar("T")
-# The first process may look into the network, or wait for the run, while the others wait.
+# Rank 0 may probe the network or wait for the run's lock while the others wait for it.
 _TIMEOUT = timedelta(hours=12)
-# Iterations between two questions whether anyone was asked to stop.
+# Iterations between two questions whether any process was asked to stop.
 _ASK_EVERY = 10
 
 
 @dataclass(frozen=True)
 class World:
-    """A process's place among those that train a run together.
+    """This process's place among those that train one run together.
 
-    Each has the same network and takes its share of each mini-batch; gradients are averaged
-    (`DistributedDataParallel`). All call the methods below at the same points, in the same
-    order. Only the first one writes.
+    Every process has the same network and takes its share of each mini-batch; gradients are
+    averaged (`DistributedDataParallel`). All processes call the methods below at the same
+    points, in the same order. Only rank 0 writes files.
 
     Attributes:
         rank: This process, counted from 0.
-        size: How many there are.
-        local_rank: This process among those of its host.
-        local_size: How many of them are on its host.
+        size: Number of processes.
+        local_rank: This process among those on its host.
+        local_size: Number of processes on its host.
     """
 
     rank: int = 0
@@ -47,7 +48,7 @@ class World:
 
     @classmethod
     def here(cls) -> World:
-        """What the environment says, in torchrun's variables; one process without them."""
+        """The world that torchrun's environment variables describe; one process without them."""
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         if not all(os.environ.get(name, "").isdecimal() for name in names):
             return cls()
@@ -55,7 +56,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes and speaks for all."""
+        """Whether this process is rank 0, which writes and prints for all."""
         return self.rank == 0
 
     @contextmanager
@@ -63,7 +64,7 @@ class World:
         """Connects the processes for as long as the context lasts; may be nested.
 
         Args:
-            device: As in a config.
+            device: The config's `device`.
         """
         if self.size == 1:
             yield
@@ -77,29 +78,29 @@ class World:
         on_gpu = self.device(device) != "cpu"
         if on_gpu:
             torch.cuda.set_device(self.device(device))
-        # What is agreed on lives on the CPU: no one waits for a GPU to hear of a signal.
+        # Agreements travel between CPUs, so that no signal has to wait for a GPU.
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         dist.init_process_group(backend, timeout=_TIMEOUT)
-        # After an error the others may be anywhere: this process is about to end, and what it
-        # would say to them in parting could wait for them for ever.
+        # No `finally`: after an error this process ends, and the others may be anywhere, so a
+        # farewell could wait for them forever.
         yield
-        # Nobody leaves while another is still to be heard.
+        # No process leaves before all have arrived.
         self._barrier()
         _groups.cache_clear()
         dist.destroy_process_group()
 
     def device(self, name: str) -> str:
-        """The device of this process, where a config says "auto", "cpu" or "cuda".
+        """The device of this process, for a config's "auto", "cpu" or "cuda".
 
         Raises:
             ConfigError: One GPU is named for several processes.
-            DeviceError: There are too few.
+            DeviceError: There are too few GPUs.
         """
         if self.size == 1 or name == "cpu":
             return name
         if ":" in name:
             raise ConfigError(
-                "device", name, f"{self.size} processes take a GPU each; allowed are cuda, cpu"
+                "device", name, f"must be cuda or cpu: {self.size} processes take a GPU each"
             )
         import torch
 
@@ -113,25 +114,21 @@ class World:
         return f"cuda:{self.local_rank}"
 
     def check(self, batch_size: int, batch_norm_parts: int) -> None:
-        """Finds out whether a mini-batch can be shared out.
+        """Checks that a mini-batch can be shared out evenly.
 
         Raises:
-            ConfigError: It cannot, evenly.
+            ConfigError: It cannot.
         """
         if batch_size % self.size:
             raise ConfigError(
-                "schedule.batch_size", batch_size, f"allowed is a multiple of {self.size} processes"
+                "schedule.batch_size", batch_size, f"must be a multiple of {self.size} processes"
             )
         if self.size % batch_norm_parts and batch_norm_parts % self.size:
-            allowed = f"allowed is a divisor or a multiple of {self.size} processes"
+            allowed = f"must be a divisor or a multiple of {self.size} processes"
             raise ConfigError("batch_norm_parts", batch_norm_parts, allowed)
 
-    def only_first(self, context: AbstractContextManager[T], other: T) -> AbstractContextManager[T]:
-        """The context in the first process, and in the others `other` alone."""
-        return context if self.first else nullcontext(other)
-
-    def from_first(self, call: Callable[[], T]) -> T:
-        """What the first process finds when it calls, in all of them; its errors too."""
+    def from_rank0(self, call: Callable[[], T]) -> T:
+        """Calls in rank 0 and returns its result, or raises its `StudyError`, in all processes."""
         if self.size == 1:
             return call()
         import torch.distributed as dist
@@ -143,10 +140,16 @@ class World:
             raise error
         return found  # type: ignore[no-any-return]
 
-    def first_first(self, call: Callable[[], T]) -> T:
-        """Each calls, the others when the first is done: it may download what they read.
+    @contextmanager
+    def held_by_rank0(self, context: AbstractContextManager[T]) -> Iterator[T]:
+        """Enters a context in rank 0 only, and yields its value in all processes."""
+        with ExitStack() as opened:
+            yield self.from_rank0(lambda: opened.enter_context(context))
 
-        Where one of them finds an error, all raise it.
+    def on_rank0_first(self, call: Callable[[], T]) -> T:
+        """Calls in rank 0 first, then in the others: rank 0 may download what they read.
+
+        An error of one process is raised in all.
         """
         if self.size == 1:
             return call()
@@ -164,11 +167,16 @@ class World:
         return found  # type: ignore[return-value]
 
     def _barrier(self) -> None:
-        # Not dist.barrier: on a GPU it would be the device's.
-        self.from_first(lambda: None)
+        # Not dist.barrier, which on a GPU would be the device's.
+        self.from_rank0(lambda: None)
 
-    def asked(self, here: bool, iteration: int) -> bool:
-        """Whether a stop was requested of anyone, so that all stop after one iteration."""
+    def any_requested(self, here: bool, iteration: int) -> bool:
+        """Whether any process was asked to stop, so that all stop after the same iteration.
+
+        Args:
+            here: Whether this process was.
+            iteration: Iterations completed; several processes agree on every tenth only.
+        """
         if self.size == 1:
             return here
         if iteration % _ASK_EVERY:
@@ -178,7 +186,7 @@ class World:
         return bool(self.total(torch.tensor(int(here))))
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum of everyone's tensor; the given one is left as it is."""
+        """The sum of a tensor over all processes; the argument is left as it is."""
         if self.size == 1:
             return tensor
         import torch.distributed as dist
@@ -187,60 +195,60 @@ class World:
         dist.all_reduce(result)
         return result
 
-    def union(self, texts: list[str]) -> list[str]:
-        """Everyone's texts, each once, sorted."""
+    def union(self, texts: Iterable[str]) -> list[str]:
+        """The texts of all processes, sorted, without repetitions."""
         if self.size == 1:
-            return texts
+            return sorted(set(texts))
         import torch.distributed as dist
 
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, texts)
+        dist.all_gather_object(found, list(texts))
         return sorted(set().union(*found))
 
     def share(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """This process's share of what is drawn for a mini-batch: consecutive images."""
+        """This rank's share of a mini-batch's draws: consecutive images."""
 
         def part(length: int) -> slice:
             return slice(self.rank * length // self.size, (self.rank + 1) * length // self.size)
 
         return tuple(tensor[part(len(tensor))] for tensor in tensors)
 
-    def turns(self, items: Iterable[T]) -> Iterator[T]:
-        """Every so many-th item, so that all items are someone's."""
-        return (item for number, item in enumerate(items) if number % self.size == self.rank)
+    def shard(self, items: Iterable[T]) -> Iterator[T]:
+        """This rank's items, dealt round-robin."""
+        return itertools.islice(items, self.rank, None, self.size)
 
-    def together(self, network: nn.Module) -> nn.Module:
-        """The network, with gradients that are averaged over the processes.
+    def data_parallel(self, network: nn.Module) -> nn.Module:
+        """The network with gradients averaged over the processes.
 
-        All begin with the weights of the first.
+        All begin with rank 0's weights.
         """
         if self.size == 1:
             return network
         from torch.nn.parallel import DistributedDataParallel
 
-        # Statistics are averaged where they are needed, see `average_statistics`. What
-        # leaves them alone has another name in newer versions of torch.
+        # Statistics are averaged only where they are needed, see `average_statistics`. The
+        # argument that leaves them alone has another name in newer versions of torch.
         known = inspect.signature(DistributedDataParallel).parameters
         name = next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in known)
         left_alone: dict[str, Any] = {name: False}
         return DistributedDataParallel(network, **left_alone)
 
-    def parts_here(self, parts: int) -> tuple[int, Any]:
-        """How batch norm sees a mini-batch in so many parts.
+    def batch_norm_parts(self, parts: int) -> tuple[int, Any]:
+        """How this process normalises a mini-batch that batch norm sees in `parts` parts.
 
         Returns:
-            The parts that this process's share consists of, and, where a part is shared with
-            other processes, their group.
+            The number of parts in this process's share, and the process group that shares one
+            part; None where no part is shared.
         """
         if self.size <= parts:
             return parts // self.size, None
         return 1, _groups(self.size, parts)[self.rank * parts // self.size]
 
     def average_statistics(self, network: nn.Module, parts: int) -> None:
-        """Averages batch norm's running statistics over processes that saw other parts.
+        """Averages batch norm's running statistics over processes that saw different parts.
 
-        A running mean of averages is the average of running means: so it makes no difference
-        how many processes there are, nor how often this is done.
+        A running mean of averages is the average of running means, so neither the number of
+        processes nor the number of calls makes a difference.
         """
         if self.size == 1 or parts == 1:
             return
@@ -253,13 +261,7 @@ class World:
 
     def hosts(self) -> list[str]:
         """The names of all hosts, sorted."""
-        if self.size == 1:
-            return [socket.gethostname()]
-        import torch.distributed as dist
-
-        names: list[Any] = [None] * self.size
-        dist.all_gather_object(names, socket.gethostname())
-        return sorted(set(names))
+        return self.union([socket.gethostname()])
 
 
 def _tried(call: Callable[[], T]) -> tuple[T | None, StudyError | None]:
@@ -269,12 +271,9 @@ def _tried(call: Callable[[], T]) -> tuple[T | None, StudyError | None]:
         return None, error
 
 
-ALONE = World()
-
-
 @functools.cache
 def _groups(size: int, parts: int) -> list[Any]:
-    """A group for each part of a mini-batch, of the processes that have it together."""
+    """For each part of a mini-batch, the group of the processes that share it."""
     import torch.distributed as dist
 
     if parts == 1:

@@ -23,7 +23,7 @@ STREAMED_LOSS = 2e-2
 ERROR = 6.3
 
 # A checkpoint says where it was made.
-elsewhere = pytest.mark.filterwarnings("ignore:.* was made with .*, going on with")
+elsewhere = pytest.mark.filterwarnings("ignore:.* was made with .*, resuming with")
 
 
 def assert_close(found: training.Curve, stored: training.Curve, loss: float = LOSS) -> None:

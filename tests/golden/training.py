@@ -10,7 +10,7 @@ from PIL import Image
 
 from resnet_study.cli import CONF, to_run_config
 from resnet_study.config import AugmentConfig, RunConfig, StreamConfig
-from resnet_study.data import loader, shapes, streaming
+from resnet_study.data import batches, shapes, streamed
 from resnet_study.evaluate import read_weights, score
 from resnet_study.experiment import run
 from resnet_study.store.folder import RunFolder
@@ -86,11 +86,11 @@ def evaluated(folder: Path, config: RunConfig) -> dict[str, Any]:
 def draws() -> dict[str, list[list[Any]]]:
     """The draws of an epoch, of images in memory and of a streamed folder."""
     augment = AugmentConfig(padding=4, colour=0.1)
-    memory = loader.draw_epoch(5, 3, 12, augment)
-    streamed = streaming.draw_epoch(5, 3, 12, StreamConfig(), augment)
+    memory = batches.draw_epoch(5, 3, 12, augment)
+    read = streamed.draw_epoch(5, 3, 12, StreamConfig(), augment)
     return {
         "memory": [drawn.tolist() for drawn in memory],
-        "streamed": [drawn.tolist() for drawn in streamed],
+        "streamed": [drawn.tolist() for drawn in read],
     }
 
 

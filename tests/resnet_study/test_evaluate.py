@@ -13,9 +13,11 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.datasets import ImageFolder
 
-from resnet_study.data.pictures import read_rgb
+from resnet_study.data.decoding import read_rgb
+from resnet_study.evaluate import load_network
 from resnet_study.experiment import run
-from resnet_study.system.errors import ConfigError
+from resnet_study.system.errors import ConfigError, StudyError
+from resnet_study.training import checkpoint as checkpoints
 from tests.resnet_study.conftest import SMALL
 
 
@@ -105,11 +107,11 @@ def test_a_runs_checkpoint_scores_what_its_manifest_says_and_views_are_added(
     assert set(run(more).manifest["evaluation"]) == {"single", "ten_crop", "multi_scale"}
     elsewhere = shutil.copy(weights, tmp_path)
     for refused, said in (
-        (evaluate(elsewhere, *words), "is a finished run's"),
-        (evaluate(weights, *words, "data.validation_images=4"), "are the images that it was train"),
+        (evaluate(elsewhere, *words), "must be a finished run's"),
+        (evaluate(weights, *words, "data.validation_images=4"), "must hold the images that the"),
     ):
         assert refused.returncode == 2
-        assert f"allowed with --record {said}" in refused.stderr
+        assert f"with --record, {said}" in refused.stderr
 
 
 @dataclass
@@ -145,13 +147,13 @@ def _without(name: str):
         (lambda path: path.write_text("weights"), [], "is damaged, or holds more than numbers"),
         (lambda path: torch.save([1, 2], path), [], "holds no network's state dict"),
         (lambda path: torch.save({"x": _Runs(path.with_name("run"))}, path), [], "holds more than"),
-        (_without("fc.weight"), [], "are of another network than model.*"),
+        (_without("fc.weight"), [], "belong to another network than model.*"),
         (_without("layer3.0.conv1.weight"), [], "have no layer3.0.conv1.weight"),
         (None, ["-m"], "are evaluated alone: leave out -m"),
         (None, ["model.depth=34"], "have no layer1.2.conv1"),
         (None, ["data=shapes"], "are of 4 classes, embedded"),
         (None, ["model=plain_imagenet"], "this network has no layer2.0.downsample"),
-        (None, ["weights="], "allowed is one file: weights=FILE"),
+        (None, ["weights="], "must be one file: weights=FILE"),
     ],
 )
 def test_what_is_no_weights_or_does_not_fit_is_one_line(evaluate, published, spoil, words, said):
@@ -162,3 +164,17 @@ def test_what_is_no_weights_or_does_not_fit_is_one_line(evaluate, published, spo
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not published.with_name("run").exists()
+
+
+def test_a_notebook_gets_the_network_of_a_run(tiny):
+    record = run(tiny())
+    network = load_network(record.folder)
+    assert not network.training
+    assert sum(p.numel() for p in network.parameters()) == record.manifest["parameters"]
+    saved = checkpoints.read(record.folder / "checkpoint.pt").network
+    assert all(torch.equal(saved[name], tensor) for name, tensor in network.state_dict().items())
+    (record.folder / "checkpoint.pt").unlink()
+    with pytest.raises(StudyError, match=r"holds no checkpoint\.pt; records are kept without"):
+        load_network(str(record.folder))
+    with pytest.raises(StudyError, match="cannot be read"):
+        load_network("nowhere")

@@ -16,8 +16,8 @@ from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
 from resnet_study.experiment import run
 from resnet_study.progress import SweepReporter
 from resnet_study.store.folder import RunFolder
-from resnet_study.store.logs import MetricsLog
 from resnet_study.store.space import estimated_bytes
+from resnet_study.store.tables import MetricsTable
 from resnet_study.sweep import (
     distinct,
     execute,
@@ -28,6 +28,7 @@ from resnet_study.sweep import (
 )
 from resnet_study.system.errors import ConfigError, StudyError
 from resnet_study.system.interruption import NotDone, StopRequest
+from resnet_study.training.events import Row
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +141,7 @@ def test_a_line_tells_how_far_a_sweep_is_and_how_long_it_takes(jobs, capsys):
         assert reporter.line() == "0 finished, 0 running, 3 left"
         run(configs[0])
         folder = RunFolder.of(configs[2])
-        MetricsLog(folder.metrics_file).append({"iteration": 6})
+        MetricsTable(folder.metrics_file).append(Row(6))
         folder.write_manifest({"state": "running"})
         # Half of the work in an hour.
         reporter.began = time.monotonic() - 3600
@@ -152,7 +153,7 @@ def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, cli):
     monkeypatch.setattr(command_line, "CONF", tmp_path / "conf")
     done = cli()
     assert done.returncode == 2
-    assert "resnet_study is used from its checkout" in done.stderr
+    assert "install resnet_study from its checkout" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -166,7 +167,7 @@ def test_outside_of_a_checkout_one_line_says_so(monkeypatch, tmp_path, cli):
 )  # fmt: skip
 def test_workers_share_the_machine(asked, runs, cores, gpus, expected):
     assert workers_and_threads(asked, runs, cores, gpus) == expected
-    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=0: allowed is 1 or more"):
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.n_jobs=0: must be 1 or more"):
         workers_and_threads(0, runs, cores, gpus)
 
 

@@ -6,7 +6,8 @@ import pytest
 from resnet_study.config import DataConfig
 from resnet_study.data import load_images
 from resnet_study.data.cache import cached
-from resnet_study.data.images import balanced_indices, reduce_area, split_validation
+from resnet_study.data.images import reduce_area
+from resnet_study.data.selection import balanced_indices
 from resnet_study.data.shapes import FIGURES, generate
 from resnet_study.system.errors import DataError
 
@@ -46,19 +47,19 @@ def test_subsets_are_balanced_and_nested():
     assert np.bincount(labels[small]).tolist() == [5] * 10
     assert set(np.bincount(labels[large])) == {10, 11}
     assert set(small) <= set(large)
-    with pytest.raises(DataError, match=r"data\.train_images=301: allowed is at most the 300"):
+    with pytest.raises(DataError, match=r"data\.train_images=301: must be at most the 300"):
         balanced_indices(labels, 301, "data.train_images")
 
 
 def test_validation_images_leave_the_training_set(shapes):
-    split = split_validation(shapes, 100)
+    split = shapes.configured(DataConfig(name="shapes", validation_images=100))
     assert len(split.train_labels) == 400
     assert np.bincount(split.test_labels).tolist() == [10] * 10
     kept, held_out = distinct(split.train_images), distinct(split.test_images)
     assert not kept & held_out
     assert kept | held_out == distinct(shapes.train_images)
-    with pytest.raises(DataError, match="images=500: allowed is less than all"):
-        split_validation(shapes, 500)
+    with pytest.raises(DataError, match="images=500: must be less than all"):
+        shapes.configured(DataConfig(name="shapes", validation_images=500))
 
 
 def test_a_configured_set_is_reduced_split_and_cut(cache):

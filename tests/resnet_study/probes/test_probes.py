@@ -14,7 +14,7 @@ from resnet_study.probes.gradients import gradient_norms
 from resnet_study.probes.layers import weighted_layers
 from resnet_study.probes.responses import response_deviations
 from resnet_study.probes.shattering import LAGS, input_gradient_autocorrelation
-from resnet_study.store.logs import ProbeLog
+from resnet_study.store.tables import ProbesTable
 from resnet_study.system.errors import ConfigError, StorageError
 from tests.comparison import assert_same_end, interrupted_at
 
@@ -112,16 +112,16 @@ def test_probes_change_nothing_of_a_run_and_nothing_changes_them(tiny, tmp_path)
 
 def test_rows_beyond_the_checkpoint_are_replaced(tmp_path):
     """A process was killed after a probe and before the next checkpoint."""
-    log = ProbeLog(tmp_path / "probes.csv", 0)
+    log = ProbesTable(tmp_path / "probes.csv", 0)
     log.write(0, [("a", 1, "stem", 0.5)])
     log.write(10, [("a", 1, "stem", 0.25)])
-    ProbeLog(tmp_path / "probes.csv", 5).write(10, [("a", 1, "stem", 0.125)])
+    ProbesTable(tmp_path / "probes.csv", 5).write(10, [("a", 1, "stem", 0.125)])
     text = (tmp_path / "probes.csv").read_text()
     assert text == "iteration,measure,position,name,value\n0,a,1,stem,0.5\n10,a,1,stem,0.125\n"
 
 
 def test_probes_beyond_the_end_are_refused(tiny):
-    with pytest.raises(ConfigError, match=r"probes.at=\[13\]: allowed is up to"):
+    with pytest.raises(ConfigError, match=r"probes.at=\[13\]: must be at most"):
         tiny(probes=replace(ALL, at=(13,)))
     with pytest.raises(ConfigError, match="needs one iteration or more"):
         ProbesConfig(responses=True)

@@ -8,9 +8,10 @@ import pytest
 
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import METRICS, RunFolder
-from resnet_study.store.logs import MetricsLog
+from resnet_study.store.tables import MetricsTable
 from resnet_study.system.errors import StorageError
 from resnet_study.system.files import write_text, writing
+from resnet_study.training.events import Row
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def test_a_damaged_manifest_is_named(folder, text):
 
 
 def test_rows_are_written_and_read_whole_and_at_full_precision(folder):
-    log = MetricsLog(folder.metrics_file)
+    log = MetricsTable(folder.metrics_file)
     assert folder.last_row() is None
-    log.append({"iteration": 5, "train_loss": 1 / 3, "learning_rate": 0.1})
-    log.append({"iteration": 10, "train_loss": 2 / 3, "test_error": 12.5})
+    log.append(Row(5, train_loss=1 / 3, learning_rate=0.1))
+    log.append(Row(10, train_loss=2 / 3, test_error=12.5))
     header, first, second = folder.metrics_file.read_text().splitlines()
     assert header == ",".join(METRICS)
     assert first == f"5,,0.1,{1 / 3!r},,,,,,,"

@@ -76,7 +76,7 @@ def test_starts_that_cannot_be_are_one_line(made, tmp_path):
         StartConfig(depth=8, run="x")
     with pytest.raises(ConfigError, match=r"start.depth=9: allowed is 6n\+2"):
         made("plain", 14, depth=9)
-    with pytest.raises(ConfigError, match=r"start.depth=20: allowed is up to model.depth=14"):
+    with pytest.raises(ConfigError, match=r"start.depth=20: must be at most model.depth=14"):
         run(made("plain", 14, depth=20))
     with pytest.raises(ConfigError, match=r"start.run=nowhere: .* has not begun"):
         run(made("plain", 14, run="nowhere"))
@@ -97,7 +97,7 @@ def test_other_networks_and_lost_checkpoints_are_named(made):
     with pytest.raises(ConfigError, match=r"start.depth=8: .* has no checkpoint"):
         run(made("plain", 14, depth=8))
     shutil.copy(deep.folder / "config.yaml", shallow.folder / "checkpoint.pt")
-    with pytest.raises(CheckpointError, match="not a checkpoint of ours"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of resnet_study"):
         run(made("plain", 14, depth=8))
 
 

@@ -43,7 +43,7 @@ def test_auto_names_a_precision_before_the_run_is_described(cli):
     folder = Path(done.stdout.split(": ", 1)[1].strip())
     assert ("bf16" in folder.name) == (precision == "bf16")
     assert f"precision: {precision}" in (folder / "config.yaml").read_text()
-    with pytest.raises(ConfigError, match="allowed are fp32, bf16"):
+    with pytest.raises(ConfigError, match="must be one of fp32, bf16"):
         RunConfig(precision="auto")
 
 

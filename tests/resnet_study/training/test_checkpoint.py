@@ -28,7 +28,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before_if_that_is_whole(con
     with pytest.raises(CheckpointError, match="is damaged and there is no other; delete"):
         run(config)
     folder.previous_checkpoint_file.write_bytes(before)
-    with pytest.warns(StudyWarning, match="damaged: its checksum differs; going on from the"):
+    with pytest.warns(StudyWarning, match="damaged: its checksum differs; resuming from the"):
         record = run(config)
     assert record.manifest["resumed"][-1]["iteration"] == 11
     assert_same_end(folder.path, undisturbed)

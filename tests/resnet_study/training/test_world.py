@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_study import experiment
 from resnet_study.config import ModelConfig, ProbesConfig, StartConfig
 from resnet_study.experiment import run
 from resnet_study.models import build_network, normalise_in_parts
@@ -100,11 +99,9 @@ def test_processes_make_the_curve_of_one_process(parts, shared, tmp_path):
 
 def stopped(config, at: int) -> None:
     """Only one of the processes is told."""
-    if World.here().rank == 1:
-        # Reporters are the first process's: the other hears of iterations from no one.
-        experiment.Outputs.iteration = staticmethod(Stop(at, signal.SIGTERM).iteration)
+    reporter = Stop(at, signal.SIGTERM) if World.here().rank == 1 else None
     with pytest.raises(Interrupted):
-        run(config)
+        run(config, reporter)
 
 
 @pytest.mark.slow
@@ -113,7 +110,7 @@ def test_a_run_goes_on_in_another_number_of_processes(shared, tmp_path):
     config = shared(2, every=1000)
     # All stop after one iteration, at a moment when all are asked.
     in_processes(2, stopped, config, 7)
-    warned = pytest.warns(UserWarning, match="was made with processes 2, going on with 1")
+    warned = pytest.warns(UserWarning, match="was made with processes 2, resuming with 1")
     with warned, pytest.raises(Interrupted):
         run(config, Stop(23, signal.SIGTERM))
     in_processes(4, run, config)
@@ -179,11 +176,11 @@ def test_parts_are_part_of_a_runs_name(shared):
 
 
 def test_what_cannot_be_shared_evenly(shared):
-    with pytest.raises(ConfigError, match=r"batch_norm_parts=3: allowed is a divisor of"):
+    with pytest.raises(ConfigError, match=r"batch_norm_parts=3: must be a divisor of"):
         shared(3)
-    with pytest.raises(ConfigError, match=r"batch_size=16: allowed is a multiple of 3 processes"):
+    with pytest.raises(ConfigError, match=r"batch_size=16: must be a multiple of 3 processes"):
         World(0, 3, 0, 3).check(16, 1)
-    with pytest.raises(ConfigError, match=r"parts=6: allowed is a divisor or a multiple of 4 proc"):
+    with pytest.raises(ConfigError, match=r"parts=6: must be a divisor or a multiple of 4 proc"):
         World(0, 4, 0, 4).check(24, 6)
     World(0, 4, 0, 4).check(16, 2)
     World(0, 4, 0, 4).check(16, 8)
@@ -235,7 +232,7 @@ def test_torchrun_trains_stops_and_goes_on(torchrun, tmp_path):
 @pytest.mark.parametrize(
     "word, flags, said",
     [
-        ("schedule.batch_size=15", (), "batch_size=15: allowed is a multiple of 2 processes"),
+        ("schedule.batch_size=15", (), "batch_size=15: must be a multiple of 2 processes"),
         ("seed=0,1", ("--multirun",), "torchrun=2 processes: allowed is one run"),
     ],
 )

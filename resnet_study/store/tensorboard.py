@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from resnet_study.system.errors import ConfigError
+from resnet_study.training.events import Row
 
 
 def check_logger(logger: str) -> None:
-    """Finds out whether the chosen logger is installed.
+    """Checks that the chosen logger is installed.
 
     Raises:
         ConfigError: It is not.
     """
     if logger == "tensorboard" and find_spec("tensorboard") is None:
-        raise ConfigError(
-            "logger", logger, "needs the extra: pip install -e '.[tensorboard]'; allowed is none"
-        )
+        raise ConfigError("logger", logger, "needs the extra: pip install -e '.[tensorboard]'")
 
 
 class EventLog:
@@ -44,16 +42,17 @@ class EventLog:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder), purge_step=0)
-        for row in csv.DictReader(io.StringIO(text)):
-            self.append({key: float(value) for key, value in row.items() if value})
+        for columns in csv.DictReader(io.StringIO(text)):
+            values = {name: float(value) for name, value in columns.items() if value}
+            self.append(Row(int(values.pop("iteration")), **values))
 
-    def append(self, row: Mapping[str, float | int | None]) -> None:
-        """Writes a row, each column as a scalar of its name at the row's iteration."""
+    def append(self, row: Row) -> None:
+        """Writes each column of a row as a scalar of its name at the row's iteration."""
         if self._writer is None:
             return
-        for name, value in row.items():
+        for name, value in vars(row).items():
             if name != "iteration" and value is not None:
-                self._writer.add_scalar(name, value, int(row["iteration"] or 0))
+                self._writer.add_scalar(name, value, row.iteration)
         self._writer.flush()
 
     def close(self) -> None:

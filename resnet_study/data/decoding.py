@@ -1,4 +1,4 @@
-"""Photographs of any size and mode, read from files and cut into squares."""
+"""Image files of any size and mode, decoded to RGB, and the squares that a network sees."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from resnet_study.config import StreamConfig
+
 Pixels = NDArray[np.uint8]
 
-# Of an image that is longer than this, as a multiple of its breadth, whole views show the
-# centre: a network's memory grows with what it sees.
+# A whole view of a longer image, as a multiple of its breadth, shows the centre: a network's
+# memory grows with what it sees.
 LONGEST = 4.0
+# Shorter sides of whole images, for "multi_scale".
 SCALES = (224, 256, 384, 480, 640)
 
 
 def quiet() -> None:
-    """Keeps Pillow from warning of odd metadata and large images; what is unreadable is named."""
+    """Silences Pillow's warnings of odd metadata and large images; unreadable files are named."""
     warnings.filterwarnings("ignore", module=r"PIL\b")
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -26,17 +29,17 @@ def quiet() -> None:
 def read_rgb(path: str, upright: bool, short: int | None = None) -> Image.Image:
     """Reads an image file as RGB.
 
-    Grey images and palettes are converted, 16-bit levels reduced to 8, what is transparent is
-    laid on white.
+    Grey images and palettes are converted, 16-bit levels are reduced to 8, and transparent
+    images are laid on white.
 
     Args:
         path: The file.
         upright: Whether to turn the image as its EXIF orientation says.
-        short: What its shorter side will be reduced to: a JPEG of twice the size and more is
+        short: What its shorter side will be reduced to. A JPEG of at least twice that size is
             then decoded at a half, a quarter or an eighth, which is several times as fast.
 
     Raises:
-        Exception: Of any kind, where the file is damaged or no image.
+        Exception: The file is damaged or no image. Decoders raise exceptions of any kind.
     """
     with Image.open(path) as image:
         if short is not None and short < min(image.size):
@@ -78,18 +81,18 @@ def resized(size: tuple[int, int], short: int) -> tuple[int, int]:
 def window(
     image: Image.Image, short: int, left: int, top: int, width: int, height: int
 ) -> Image.Image:
-    """A rectangle of the image that has been resized so that its shorter side is `short`.
+    """A rectangle of the image after resizing its shorter side to `short`.
 
-    Only what lies in the rectangle is computed, so it costs the same of an image of any size;
-    pixels are those of resizing, bilinear with antialiasing, and cropping.
+    The pixels are those of resizing (bilinear, with antialiasing) and then cropping. Only the
+    rectangle is computed, so large images take no longer.
 
     Args:
         image: The image at its own size.
         short: Shorter side after resizing, in pixels.
         left: First column, in pixels of the resized image.
         top: First row.
-        width: Of the rectangle.
-        height: Of the rectangle.
+        width: Width of the rectangle.
+        height: Height of the rectangle.
     """
     whole = resized(image.size, short)
     across, down = image.width / whole[0], image.height / whole[1]
@@ -102,42 +105,39 @@ def window(
     return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
-def drawn_crop(
-    path: str, upright: bool, crop: int, short: int, left: float, top: float, mirrored: bool
-) -> Pixels:
-    """A training view: uint8 `(crop, crop, 3)`.
+def training_view(
+    stream: StreamConfig, path: str, short: int, left: float, top: float, mirrored: bool
+) -> list[Pixels]:
+    """The drawn square of an image: one view, uint8 `(crop, crop, 3)`.
 
     Args:
+        stream: Side of the square, and whether images are turned upright.
         path: The file.
-        upright: As in `read_rgb`.
-        crop: Side of the square.
         short: Shorter side that the image is resized to.
-        left: Place of the square among those there are, 0 up to, but not including, 1.
+        left: Place of the square as a share of the possible places, from 0 to below 1.
         top: Likewise.
         mirrored: Whether to mirror it left to right.
     """
-    image = read_rgb(path, upright, short)
+    image, crop = read_rgb(path, stream.upright, short), stream.crop
     width, height = resized(image.size, short)
     square = window(
         image, short, int(left * (width - crop + 1)), int(top * (height - crop + 1)), crop, crop
     )
     pixels = np.asarray(square)
-    return pixels[:, ::-1] if mirrored else pixels
+    return [pixels[:, ::-1] if mirrored else pixels]
 
 
-def test_views(path: str, upright: bool, crop: int, short: int, kind: str) -> list[Pixels]:
-    """What a network is tested on, each view uint8 `(H, W, 3)`.
+def test_views(stream: StreamConfig, kind: str, path: str) -> list[Pixels]:
+    """Views of an image that a network is tested on, each uint8 `(H, W, 3)`.
 
     Args:
-        path: The file.
-        upright: As in `read_rgb`.
-        crop: Side of the square.
-        short: Shorter side that the image is resized to.
+        stream: Side of a square, the image's shorter side, and whether images are turned upright.
         kind: "single": the centre. "ten_crop": four corners and the centre, and all five
             mirrored (Krizhevsky et al. 2012, §4.1). "multi_scale": whole images whose shorter
             sides are `SCALES` (He et al. 2015, §3.4).
+        path: The file.
     """
-    image = read_rgb(path, upright)
+    image, crop, short = read_rgb(path, stream.upright), stream.crop, stream.test_scale
     if kind == "multi_scale":
         return [_whole(image, scale) for scale in SCALES]
     width, height = resized(image.size, short)

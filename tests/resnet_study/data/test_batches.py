@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_study.config import AugmentConfig
+from resnet_study.config import AugmentConfig, DataConfig, RunConfig, ScheduleConfig
 from resnet_study.data.augment import colour_components
+from resnet_study.data.batches import draw_epoch
+from resnet_study.data.dataset import PreparedData
 from resnet_study.data.images import ImageSet
-from resnet_study.data.loader import RunData, draw_epoch, to_device
 
 RNG = np.random.default_rng(0)
 
@@ -24,15 +25,17 @@ IMAGES = ImageSet(
 MEAN = IMAGES.train_images.mean(axis=0) / 255
 
 
-def loaded(seed: int = 0, eval_train_images: int | None = None, **augment) -> RunData:
-    cpu = torch.device("cpu")
-    return to_device(IMAGES, cpu, 16, seed, AugmentConfig(**augment), eval_train_images)
+def prepared(seed: int = 0, eval_train_images: int | None = None, **augment) -> PreparedData:
+    data = DataConfig(augment=AugmentConfig(**augment))
+    schedule = ScheduleConfig(batch_size=16, eval_train_images=eval_train_images)
+    config = RunConfig(data=data, schedule=schedule, seed=seed)
+    return IMAGES.prepare(config, torch.device("cpu"), workers=1)
 
 
 @pytest.mark.parametrize("colour", [0.0, 0.1])
 def test_augmented_batches_equal_a_per_image_reference(colour):
     """Shifting colours, padding, cropping and flipping one image at a time, with numpy."""
-    batches = loaded(seed=5, colour=colour).batches
+    batches = prepared(seed=5, colour=colour).batches
     components = colour_components(IMAGES.train_images).numpy()
     # Entered in mid-epoch, without a replay: images 32 to 111 of epochs of 50.
     for iteration, drawn in zip(range(2, 7), batches.starting_at(2), strict=False):
@@ -40,25 +43,24 @@ def test_augmented_batches_equal_a_per_image_reference(colour):
         assert inputs.is_contiguous(memory_format=torch.channels_last)
         for row in range(16):
             epoch, place = divmod(iteration * 16 + row, 50)
-            draws = draw_epoch(5, epoch, 50, AugmentConfig(colour=colour))
-            index = draws.order[place]
+            *drawn, shifts = draw_epoch(5, epoch, 50, AugmentConfig(colour=colour))
+            index, top, left, mirrored = (int(numbers[place]) for numbers in drawn)
             image = IMAGES.train_images[index] / 255 - MEAN
             if colour:
-                image += (draws.colour[place] @ components)[:, None, None]
-            top, left = draws.top[place], draws.left[place]
+                image += (shifts[place].numpy() @ components)[:, None, None]
             crop = np.pad(image, ((0, 0), (4, 4), (4, 4)))[:, top : top + 8, left : left + 8]
-            if draws.flip[place]:
+            if mirrored:
                 crop = crop[:, :, ::-1]
             np.testing.assert_allclose(inputs[row].numpy(), crop, atol=1e-6)
             assert labels[row] == IMAGES.train_labels[index]
 
 
 def test_without_flips_no_image_is_mirrored():
-    assert not draw_epoch(0, 3, 100, AugmentConfig(flip=False)).flip.any()
+    assert not draw_epoch(0, 3, 100, AugmentConfig(flip=False))[3].any()
 
 
 def test_evaluation_sees_images_whole_in_order_and_without_augmentation():
-    data = loaded(eval_train_images=20, colour=0.1)
+    data = prepared(eval_train_images=20, colour=0.1)
     images, labels = (torch.cat(parts) for parts in zip(*data.test.chunks(7), strict=True))
     np.testing.assert_allclose(images.numpy(), IMAGES.test_images / 255 - MEAN, atol=1e-6)
     assert labels.tolist() == IMAGES.test_labels.tolist()

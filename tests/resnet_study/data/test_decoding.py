@@ -5,7 +5,8 @@ import pytest
 import torchvision.transforms.functional as reference
 from PIL import Image
 
-from resnet_study.data import pictures
+from resnet_study.config import StreamConfig
+from resnet_study.data import decoding
 from resnet_study.data.folders import SUFFIXES
 from tests.pictures import BROKEN, KINDS
 
@@ -35,7 +36,7 @@ KEPT = ("jpeg", "progressive", "cmyk", "tiff", "webp", "turned")
 def test_every_kind_of_image_is_read_as_rgb(kind: str, tmp_path):
     path = KINDS[kind](scene(), tmp_path / "image")
     assert path.suffix.lower() in SUFFIXES
-    image = pictures.read_rgb(str(path), upright=True)
+    image = decoding.read_rgb(str(path), upright=True)
     assert image.mode == "RGB"
     if kind in KEPT:
         assert np.abs(levels(image) - levels(scene())).mean() < 12
@@ -44,7 +45,7 @@ def test_every_kind_of_image_is_read_as_rgb(kind: str, tmp_path):
 def test_levels_sides_and_transparency_are_those_of_the_file(tmp_path):
     def read(kind: str, image: Image.Image, upright: bool = True) -> np.ndarray:
         path = KINDS[kind](image, tmp_path / kind)
-        return levels(pictures.read_rgb(str(path), upright))
+        return levels(decoding.read_rgb(str(path), upright))
 
     grey = levels(scene().convert("L"))[:, :, None]
     assert np.abs(read("deep", scene()) - grey).max() == 0
@@ -60,7 +61,7 @@ def test_levels_sides_and_transparency_are_those_of_the_file(tmp_path):
 def test_a_broken_file_is_an_error(kind: str, tmp_path):
     path = BROKEN[kind](noise(200, 150), tmp_path / "image")
     with pytest.raises(OSError, match=r"."):
-        pictures.read_rgb(str(path), upright=True)
+        decoding.read_rgb(str(path), upright=True)
 
 
 @pytest.mark.parametrize("short", [256, 333])
@@ -72,7 +73,7 @@ def test_test_views_are_torchvisions(size: tuple[int, int], short: int, tmp_path
     five = [levels(crop) for crop in reference.five_crop(whole, [224, 224])]
     ten = [*five, *(crop[:, ::-1] for crop in five)]
     for kind, expected in (("single", five[4:]), ("ten_crop", ten)):
-        views = pictures.test_views(path, True, 224, short, kind)
+        views = decoding.test_views(StreamConfig(test_scale=short), kind, path)
         for view, crop in zip(views, expected, strict=True):
             # A level in each of two passes, where a place between pixels is rounded differently.
             assert np.abs(levels(view) - crop).max() <= 2
@@ -81,12 +82,12 @@ def test_test_views_are_torchvisions(size: tuple[int, int], short: int, tmp_path
 def test_multi_scale_views_are_whole_images(tmp_path):
     path = tmp_path / "image.png"
     noise(120, 100).save(path)
-    views = pictures.test_views(str(path), True, 224, 256, "multi_scale")
-    assert [min(view.shape[:2]) for view in views] == list(pictures.SCALES)
+    views = decoding.test_views(StreamConfig(), "multi_scale", str(path))
+    assert [min(view.shape[:2]) for view in views] == list(decoding.SCALES)
     assert np.abs(levels(views[1]) - levels(reference.resize(noise(120, 100), 256))).max() <= 1
     # Of an image that is very long, the centre.
     noise(900, 20).save(path)
-    widest = pictures.test_views(str(path), True, 224, 256, "multi_scale")[0]
+    widest = decoding.test_views(StreamConfig(), "multi_scale", str(path))[0]
     assert widest.shape == (224, 4 * 224, 3)
 
 
@@ -95,7 +96,7 @@ def test_a_drawn_crop_is_the_one_that_was_drawn(tmp_path):
     noise(400, 300).save(path)
     for left, top, column, row in [(0.999, 0.999, 176, 76), (0.5, 0.25, 88, 19)]:
         expected = levels(noise(400, 300))[row : row + 224, column : column + 224]
-        found = pictures.drawn_crop(path, True, 224, 300, left, top, mirrored=True)
+        (found,) = decoding.training_view(StreamConfig(), path, 300, left, top, mirrored=True)
         assert np.array_equal(found, expected[:, ::-1])
 
 
@@ -103,7 +104,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path):
     path = str(tmp_path / "image.jpg")
     picture = noise(20, 15).resize((2000, 1500), Image.Resampling.BICUBIC)
     picture.save(path, quality=95)
-    assert pictures.read_rgb(path, True, 300).size == (500, 375)
-    found = pictures.drawn_crop(path, True, 224, 300, 0.5, 0.5, mirrored=False)
-    whole = levels(reference.resize(pictures.read_rgb(path, True), 300))
+    assert decoding.read_rgb(path, True, 300).size == (500, 375)
+    (found,) = decoding.training_view(StreamConfig(), path, 300, 0.5, 0.5, mirrored=False)
+    whole = levels(reference.resize(decoding.read_rgb(path, True), 300))
     assert np.abs(found - whole[38:262, 88:312]).mean() < 1

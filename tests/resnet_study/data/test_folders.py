@@ -1,4 +1,4 @@
-"""What a streamed folder holds, and which settings it takes."""
+"""How folders are listed, and which settings a streamed folder takes."""
 
 import shutil
 from dataclasses import replace
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from resnet_study.config import RunConfig
-from resnet_study.data.stream import StreamedFolder
+from resnet_study.data.streamed import StreamedFolder
 from resnet_study.system.errors import ConfigError, DataError
-from tests.resnet_study.data.test_streams import config
+from tests.resnet_study.data.test_streamed import config
 
 
 @pytest.fixture
@@ -53,10 +53,13 @@ def test_subsets_are_balanced_and_validation_images_are_held_out(varied, cache):
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (shutil.rmtree, "is not there; allowed is a folder with train/<class>"),
-        (lambda root: shutil.rmtree(root / "val"), "has no val/; allowed is a folder with train/"),
+        (shutil.rmtree, "is not there; use a folder with train/<class>"),
+        (
+            lambda root: shutil.rmtree(root / "val"),
+            r"val: cannot be read \(.*\); use a",
+        ),
         (lambda root: shutil.rmtree(root / "val/ring"), "only one of them has ring"),
-        (lambda root: (root / "train/empty").mkdir(), "valid file for the classes empty"),
+        (lambda root: (root / "train/empty").mkdir(), "train/empty: holds no images"),
     ],
 )
 def test_a_folder_of_another_layout_is_one_clear_line(harm, words, photos, cache):
@@ -68,12 +71,12 @@ def test_a_folder_of_another_layout_is_one_clear_line(harm, words, photos, cache
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"root": None}, "data.root=null: allowed is a folder with train/<class>/ and val/"),
+        ({"root": None}, "data.root=null: must be a folder with train/<class>/ and val/"),
         ({"resolution": 16}, "data.stream.crop is what a network sees"),
-        ({"augment": {"padding": 4}}, "allowed for streamed images is 0"),
-        ({"stream": {"scale": [200, 480]}}, "from data.stream.crop=224 on"),
-        ({"stream": {"scale": [480, 256]}}, "the smaller first"),
-        ({"stream": {"test_scale": 200}}, "data.stream.crop=224 or more"),
+        ({"augment": {"padding": 4}}, "must be 0 for streamed images"),
+        ({"stream": {"scale": [200, 480]}}, "two sides of at least data.stream.crop=224"),
+        ({"stream": {"scale": [480, 256]}}, "smaller first"),
+        ({"stream": {"test_scale": 200}}, "must be at least data.stream.crop=224"),
     ],
 )
 def test_settings_are_checked(changes, words):

@@ -1,4 +1,4 @@
-"""The tables that a run writes as it goes: metrics.csv row by row, probes.csv whole."""
+"""The tables that a run writes: metrics.csv row by row, probes.csv whole each time."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from resnet_study.store.folder import METRICS, PROBES
 from resnet_study.system.errors import StorageError
 from resnet_study.system.files import reason, write_text
+from resnet_study.training.events import Row
 
 
-class MetricsLog:
+class MetricsTable:
     """metrics.csv, written row by row at full precision.
 
     Args:
-        path: The file; it is begun anew.
-        text: What it begins with, from a checkpoint; the header if empty.
+        path: The file; an older one is replaced.
+        text: Its first rows with the header, from a checkpoint; the header alone if empty.
     """
 
     def __init__(self, path: Path, text: str = "") -> None:
@@ -28,24 +29,23 @@ class MetricsLog:
         self.text = text or ",".join(METRICS) + "\n"
         write_text(path, self.text)
 
-    def append(self, row: Mapping[str, float | int | None]) -> None:
-        """Appends a row; columns that it lacks stay empty, what is no column is left out.
+    def append(self, row: Row) -> None:
+        """Appends a row; what it does not know stays empty.
 
         Raises:
             StorageError: The file cannot be written, or has been removed or changed.
         """
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, METRICS, extrasaction="ignore", lineterminator="\n")
-        writer.writerow(row)
+        csv.writer(stream, lineterminator="\n").writerow(getattr(row, name) for name in METRICS)
         line = stream.getvalue().encode()
         try:
-            # Not O_CREAT: a file that was removed under way must not come back without
-            # its first rows. One write per row: a reader sees a row whole or not at all.
+            # Not O_CREAT: a file that is removed meanwhile must not come back without its first
+            # rows. One write per row, so that a reader sees a row whole or not at all.
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
             try:
                 size = os.fstat(descriptor).st_size
                 if size != len(self.text):
-                    raise StorageError("metrics", self.path, "was changed by someone else")
+                    raise StorageError("metrics", self.path, "was changed by another program")
                 if os.write(descriptor, line) != len(line):
                     os.ftruncate(descriptor, size)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -58,20 +58,20 @@ class MetricsLog:
         self.text += line.decode()
 
     def seal(self) -> dict[str, int | str]:
-        """Length and checksum of what has been written, for the manifest."""
+        """Length in bytes and SHA-256 of the rows so far, for the manifest."""
         content = self.text.encode()
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-class ProbeLog:
-    """probes.csv, one row per number that a probe found; written whole each time.
+class ProbesTable:
+    """probes.csv, one row per measurement; written whole each time.
 
     Args:
         path: The file.
-        iteration: Rows of later iterations are left out: the run goes on from here.
+        iteration: Rows of later iterations are dropped, as the run resumes here.
 
     Attributes:
-        recorded: Iteration and measure of the rows there are.
+        recorded: Iteration and measure of the rows that there are.
 
     Raises:
         StorageError: The file is damaged.
@@ -92,15 +92,15 @@ class ProbeLog:
             pass
         except (OSError, ValueError) as error:
             raise StorageError(
-                "probes", path, "is damaged; delete the run's folder to train it anew"
+                "probes", path, "is damaged; delete the run's folder and train again"
             ) from error
 
     def write(self, iteration: int, rows: Iterable[tuple[str, int, str, float]]) -> None:
-        """Writes the rows of an iteration, in place of those it had.
+        """Writes the rows of an iteration, replacing earlier ones of the same iteration.
 
         Args:
             iteration: Iterations completed.
-            rows: Measure, position, name and value.
+            rows: Measure, position, name and value, as in `Measurement`.
         """
         stream = io.StringIO()
         csv.writer(stream, lineterminator="\n").writerows((iteration, *row) for row in rows)

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import time
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -13,13 +14,12 @@ import psutil
 import pytest
 import torch
 
-from resnet_study.config import AugmentConfig, DataConfig, StreamConfig
-from resnet_study.data import pictures, reader
+from resnet_study.config import AugmentConfig, DataConfig, RunConfig, ScheduleConfig, StreamConfig
+from resnet_study.data import decoding, workers
 from resnet_study.data.augment import colour_components
-from resnet_study.data.loader import RunData
-from resnet_study.data.normalization import normalization_of
-from resnet_study.data.stream import StreamedFolder
-from resnet_study.data.streaming import draw_epoch, stream_to_device
+from resnet_study.data.dataset import PreparedData
+from resnet_study.data.normalization import Normalization
+from resnet_study.data.streamed import StreamedFolder, draw_epoch
 from resnet_study.system.errors import ConfigError, DataError, StudyWarning
 from tests.pictures import make_folder
 
@@ -33,25 +33,30 @@ def config(root: Path, cache: Path, colour: float = 0.0, **stream) -> DataConfig
     )  # fmt: skip
 
 
-def opened(root: Path, cache: Path, workers: int = 0, **settings) -> RunData:
-    folder = StreamedFolder(config(root, cache, **settings))
-    return stream_to_device(folder, torch.device("cpu"), 16, 0, 40, workers)
+def opened(root: Path, cache: Path, count: int = 0, **settings) -> PreparedData:
+    data = config(root, cache, **settings)
+    run = RunConfig(data=data, schedule=ScheduleConfig(batch_size=16, eval_train_images=40))
+    return StreamedFolder(data).prepare(run, torch.device("cpu"), count)
 
 
-def batches(data: RunData, count: int):
+def normalization(data: PreparedData) -> Normalization:
+    return data.batches.normalization
+
+
+def batches(data: PreparedData, count: int):
     with closing(data.batches.starting_at(0)) as stream:
         return [data.batches.assemble(*tensors) for tensors in islice(stream, count)]
 
 
 @pytest.fixture(scope="module")
-def streamed(varied, cache) -> RunData:
+def streamed(varied, cache) -> PreparedData:
     """The folder, decoded in this process, with shifted colours."""
     return opened(varied, cache, colour=0.1)
 
 
 def test_batches_equal_a_per_image_reference(streamed, varied, cache):
     folder = StreamedFolder(config(varied, cache, colour=0.1))
-    normalization, components = normalization_of(folder, 0)
+    mean, components = normalization(streamed).mean, normalization(streamed).components
     # A second process's part of a batch.
     share = slice(8, 16)
     # Begun in mid-epoch: images 48 to 79 of epochs of 60.
@@ -65,8 +70,8 @@ def test_batches_equal_a_per_image_reference(streamed, varied, cache):
             draws = draw_epoch(0, epoch, 60, SMALL, folder.config.augment)
             index, *drawn, colour = (tensor[position] for tensor in draws)
             path = folder.train.path(int(index))
-            crop = pictures.drawn_crop(path, True, 32, *(value.item() for value in drawn))
-            levels = torch.from_numpy(crop / 255).float() - normalization.mean
+            (crop,) = decoding.training_view(SMALL, path, *(value.item() for value in drawn))
+            levels = torch.from_numpy(crop / 255).float() - mean
             torch.testing.assert_close(image.permute(1, 2, 0), levels + colour @ components)
             assert label == folder.train.labels[index]
 
@@ -80,8 +85,8 @@ def test_the_test_images_come_in_order_whole_and_in_views(streamed, varied, cach
     chunks = list(streamed.test.chunks(10))
     folder = StreamedFolder(config(varied, cache))
     assert torch.cat([labels for _, labels in chunks]).tolist() == folder.test.labels.tolist()
-    expected = pictures.test_views(folder.test.path(13), True, 32, 36, "single")[0]
-    mean = normalization_of(folder, 0)[0].mean
+    (expected,) = decoding.test_views(SMALL, "single", folder.test.path(13))
+    mean = normalization(streamed).mean
     found = chunks[1][0][3].permute(1, 2, 0)
     assert torch.allclose(found, torch.from_numpy(expected / 255).float() - mean, atol=1e-6)
     ten = list(streamed.views["ten_crop"](iter))
@@ -95,31 +100,29 @@ def test_the_test_images_come_in_order_whole_and_in_views(streamed, varied, cach
 def test_means_and_components_are_those_of_the_training_images(varied, tmp_path, monkeypatch):
     folder = StreamedFolder(config(varied, tmp_path, colour=0.1))
     paths = [folder.train.path(index) for index in range(60)]
-    views = [pictures.test_views(path, True, 32, 36, "single")[0] for path in paths]
+    views = [decoding.test_views(SMALL, "single", path)[0] for path in paths]
     levels = np.stack(views).transpose(0, 3, 1, 2)
-    normalization, components = normalization_of(folder, 0)
-    mean = normalization.mean.permute(2, 0, 1)
-    assert np.allclose(mean, levels.mean(axis=0) / 255, atol=1e-6)
-    assert torch.allclose(components, colour_components(levels), atol=1e-6)
+    measured = normalization(opened(varied, tmp_path, colour=0.1))
+    assert np.allclose(measured.mean.permute(2, 0, 1), levels.mean(axis=0) / 255, atol=1e-6)
+    assert torch.allclose(measured.components, colour_components(levels), atol=1e-6)
     # Measured once: another normalisation takes them from the cache.
-    monkeypatch.setattr(reader, "read", None)
-    channels = config(varied, tmp_path, normalization="per_channel_mean")
-    found, _ = normalization_of(StreamedFolder(channels), 0)
+    monkeypatch.setattr(workers.Workers, "read", None)
+    found = normalization(opened(varied, tmp_path, normalization="per_channel_mean"))
     assert np.allclose(found.mean, levels.mean(axis=(0, 2, 3)) / 255, atol=1e-6)
     white = found(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8))
-    assert torch.allclose(white, 1 - found.mean)
+    assert torch.allclose(white, 1 - found.mean[:, None, None])
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_broken_images_stop_a_run_or_are_left_out_and_named_once(workers, tmp_path):
+@pytest.mark.parametrize("count", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_broken_images_stop_a_run_or_are_left_out_and_named_once(count, tmp_path):
     root = tmp_path / "spoiled"
     broken = make_folder(root, 30, 12, broken=3, largest=60, classes=3)
     names = "|".join(path.name for path in broken)
     with pytest.raises(DataError, match=rf"({names}): .* data.stream.unreadable=skip.*\Z"):
-        opened(root, tmp_path, workers)
+        opened(root, tmp_path, count)
 
     def read():
-        data = opened(root, tmp_path, workers, unreadable="skip")
+        data = opened(root, tmp_path, count, unreadable="skip")
         return batches(data, 4), list(data.clean_train.chunks(8))
 
     with pytest.warns(StudyWarning, match="and is left out") as warned:
@@ -156,43 +159,55 @@ def started():
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_is_one_line(varied, cache, started):
-    stream = opened(varied, cache, workers=1).batches.starting_at(0)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_killed_worker_is_one_line_at_the_next_batch_and_nowhere_else(
+    count, varied, cache, started
+):
+    handler = signal.getsignal(signal.SIGCHLD)
+    stream = opened(varied, cache, count).batches.starting_at(0)
     next(stream)
-
-    def read_on():
-        with reader.naming_deaths(1):
-            started().pop().kill()
-            list(islice(stream, 50))
-
-    with pytest.raises(DataError, match=r"data.stream.workers=1: a process that decodes"):
-        read_on()
+    for worker in started():
+        worker.kill()
+    # The run is elsewhere, such as in the middle of a checkpoint: no error may come here.
+    for _ in range(50):
+        time.sleep(0.02)
+    assert signal.getsignal(signal.SIGCHLD) == handler
+    with pytest.raises(DataError, match=rf"data.stream.workers={count}: a process that decodes"):
+        list(islice(stream, 50))
 
 
 @pytest.mark.slow
 def test_workers_change_nothing_leave_signals_to_the_run_and_end_with_its_stream(
     streamed, varied, cache, started
 ):
-    together = opened(varied, cache, workers=2, colour=0.1)
+    together = opened(varied, cache, 2, colour=0.1)
     before = torch.get_rng_state()
     stream = together.batches.starting_at(0)
     # One from each: until it has begun, a worker hears signals as any process does.
     drawn = list(islice(stream, 2))
-    workers = started()
-    assert len(workers) == 2
-    for worker in workers:
+    processes = started()
+    assert len(processes) == 2
+    for worker in processes:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             worker.send_signal(number)
     drawn += islice(stream, 4)
     stream.close()
     assert torch.equal(before, torch.get_rng_state())
-    assert not psutil.wait_procs(workers, timeout=20)[1]
+    assert not psutil.wait_procs(processes, timeout=20)[1]
     found = [together.batches.assemble(*tensors) for tensors in drawn]
     torch.testing.assert_close(found, batches(streamed, 6), rtol=0, atol=0)
 
 
-def test_batches_that_do_not_fit_shared_memory_are_refused(monkeypatch):
-    full = SimpleNamespace(f_bavail=1000, f_frsize=4096)
-    monkeypatch.setattr(reader.os, "statvfs", lambda _: full)
-    with pytest.raises(ConfigError, match=r"data.stream.workers=4: they need 462 MB of shared"):
-        reader.check_shared_memory(StreamConfig(), 256, 4)
+def test_batches_that_do_not_fit_shared_memory_are_refused(varied, cache, monkeypatch):
+    def free(megabytes: float) -> None:
+        space = SimpleNamespace(f_bavail=megabytes * 1e6, f_frsize=1)
+        monkeypatch.setattr(workers.os, "statvfs", lambda _: space)
+
+    # Enough for an evaluation, but not for training beside it.
+    free(5)
+    stream = opened(varied, cache, 4).batches.starting_at(0)
+    with pytest.raises(ConfigError, match=r"data.stream.workers=4: they need 5 MB of shared"):
+        next(stream)
+    free(4)
+    with pytest.raises(ConfigError, match=r"has 4; use fewer, or 0"):
+        opened(varied, cache, 4)

@@ -1,0 +1,128 @@
+"""What a network is trained or evaluated with: device, images, kernels and threads of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from resnet_study.config import RunConfig
+from resnet_study.data import open_dataset
+from resnet_study.data.dataset import Dataset, PreparedData
+from resnet_study.models import build_network, describe_kernels, kernels_for, normalise_in_parts
+from resnet_study.models.staged import StagedNet
+from resnet_study.system import machine
+from resnet_study.training.evaluation import Batch, Scores, evaluate
+from resnet_study.training.world import World
+
+
+class Session:
+    """A run's config with all that it needs on this machine, shared by every use of a network.
+
+    Attributes:
+        config: The run.
+        world: The processes that train it together.
+        device: What this process trains on.
+        dataset: Its images, as they lie in memory or in a folder.
+        threads: CPU threads, once `prepare` has set them.
+        data: Batches and evaluation images, on the device once `prepare` has put them there.
+    """
+
+    threads: int
+    data: PreparedData
+
+    def __init__(
+        self, config: RunConfig, world: World, device: torch.device, dataset: Dataset
+    ) -> None:
+        self.config = config
+        self.world = world
+        self.device = device
+        self.dataset = dataset
+
+    @classmethod
+    def open(cls, config: RunConfig, world: World, train: bool = True) -> Session:
+        """Chooses the device and opens the data set; the device is not touched yet.
+
+        Args:
+            config: The run.
+            world: The processes that train it together.
+            train: Whether the training images are needed.
+
+        Raises:
+            StudyError: The device is not there, mini-batches cannot be shared out, or the data
+                are missing or unfit.
+        """
+        world.check(config.schedule.batch_size, config.batch_norm_parts)
+        device = machine.choose_device(world.device(config.device))
+        # Compiles the kernels where that is needed, before many processes would at once.
+        kernels_for(device, config.kernels)
+        return cls(config, world, device, open_dataset(config.data, train))
+
+    def prepare(self) -> None:
+        """Sets threads and reproducible kernels, and prepares the data on the device."""
+        self.threads = machine.set_up(self.config.threads, self.world.local_size, self.device)
+        machine.reset_peak_memory(self.device)
+        self.data = self.dataset.prepare(self.config, self.device, self.threads)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether batch norm sees this process's mini-batches in parts, or parts of others."""
+        return self.world.batch_norm_parts(self.config.batch_norm_parts) != (1, None)
+
+    @property
+    def kernels(self) -> str:
+        """Kernels of the run, "fused" or "torch"; its rounding depends on them."""
+        # Only torch's kernels normalise in parts.
+        return "torch" if self.in_parts else kernels_for(self.device, self.config.kernels)
+
+    def build(self, in_parts: bool = False) -> StagedNet:
+        """Builds the network with its initial weights, on the device.
+
+        Args:
+            in_parts: Whether batch norm is replaced by one that sees parts, where the config
+                says so.
+        """
+        config = self.config
+        network = build_network(
+            config.model,
+            self.data.classes,
+            config.seed,
+            config.activation_checkpointing,
+            fused=self.kernels == "fused",
+        )
+        if in_parts and self.in_parts:
+            normalise_in_parts(network, *self.world.batch_norm_parts(config.batch_norm_parts))
+        # Convolutions with few channels run faster with the channels innermost.
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def evaluate(self, network: StagedNet, batches: Iterable[Batch]) -> Scores:
+        """Evaluates a network on this rank's batches; all processes call this together."""
+        return evaluate(network, batches, self.config.precision, self.world)
+
+    def rounding(self) -> dict[str, str]:
+        """What the rounding of a curve depends on: versions, device, threads and the like."""
+        return machine.versions() | {
+            "device": machine.device_name(self.device),
+            "threads": str(self.threads),
+            "kernels": self.kernels,
+            "processes": str(self.world.size),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The manifest's entries on machine and data; all processes call this together."""
+        data = self.config.data
+        about = {
+            "title": data.title,
+            "fingerprint": self.dataset.fingerprint(),
+            "evaluated_on": "validation" if data.validation_images else "test",
+            **self.dataset.describe(),
+        }
+        return {
+            **machine.describe(self.device, self.threads),
+            **describe_kernels(self.kernels),
+            "processes": self.world.size,
+            "hosts": self.world.hosts(),
+            "data": about,
+        }
