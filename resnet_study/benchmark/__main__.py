@@ -106,8 +106,7 @@ def _benchmark(options: argparse.Namespace) -> None:
             stage = f"round {number} of {options.rounds}"
             for precision in sorted({trial.precision for trial in trials}):
                 status.update(f"{stage}: matrix product, {precision}")
-                arguments = (precision, device.type, cores)
-                ceilings[precision] += pool.run(matrix_product, [arguments])
+                ceilings[precision] += pool.run(matrix_product, (precision, device.type, cores))
             for trial in trials:
                 status.update(f"{stage}: {trial.name}")
                 trial.measure(pool, options.seconds)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,15 @@ import joblib
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2 import RandomShortestSize
 
-from resnet_study.config import AugmentConfig, DataConfig, RunConfig, ScheduleConfig, StreamConfig
-from resnet_study.data import open_dataset
+from resnet_study.config import RunConfig
 from resnet_study.data.batches import Batch
 from resnet_study.data.normalization import TORCHVISION_DEVIATION, TORCHVISION_MEAN
-from resnet_study.data.workers import PREFETCHED
+from resnet_study.data.streamed import StreamedFolder
 from resnet_study.system import machine
 from resnet_study.system.errors import StudyError
 
@@ -59,37 +57,37 @@ def sources(
 ) -> dict[str, Source]:
     """Returns what is measured: each starts batches on the device, normalised, in float32.
 
-    All are endless and read the same files through the same DataLoader with the same number of
+    All are endless and read the same files through torch's DataLoader with the same number of
     workers. Ours shifts colours, too.
     """
-    # Ours normalises as the others do, so that no means have to be measured before.
-    stream = StreamConfig(normalization="torchvision", workers=workers, statistics_images=200)
-    augment = AugmentConfig(padding=0, colour=0.1)
-    config = DataConfig(
-        "streamed_folder", root=str(root), cache=cache, stream=stream, augment=augment
-    )
-    run = RunConfig(data=config, schedule=ScheduleConfig(batch_size=batch_size))
-    data = open_dataset(config).prepare(run, device, workers)
+    data = {
+        "name": "streamed_folder",
+        "root": str(root),
+        "cache": cache,
+        "augment": {"padding": 0, "colour": 0.1},
+        # As the others normalise, so that no means have to be measured before.
+        "stream": {"normalization": "torchvision", "statistics_images": 200},
+    }
+    config = RunConfig.from_mapping({"data": data, "schedule": {"batch_size": batch_size}})
+    batches = StreamedFolder(config.data).prepare(config, device, workers).batches
     found: dict[str, Source] = {
-        OURS: lambda: (data.batches.assemble(*drawn) for drawn in data.batches.starting_at(0))
+        OURS: lambda: (batches.assemble(*drawn) for drawn in batches.starting_at(0))
     }
     for name, crop in REFERENCES.items():
         files = ImageFolder(str(root / "train"), transforms.Compose([*crop, *OTHER_STEPS]))
-        found[name] = partial(_read_reference, files, batch_size, workers, device)
+        sampler = RandomSampler(files, replacement=True, num_samples=10**7)
+        loader = DataLoader(
+            files,
+            batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+        )
+        found[name] = partial(_read, loader, device)
     return found
 
 
-def _read_reference(
-    files: ImageFolder, batch_size: int, workers: int, device: torch.device
-) -> Generator[Batch]:
-    loader = DataLoader(
-        files,
-        # Endless like ours, so that no epoch starts worker processes anew.
-        batch_sampler=(torch.randint(len(files), (batch_size,)).tolist() for _ in count()),
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        prefetch_factor=PREFETCHED if workers else None,
-    )
+def _read(loader: DataLoader[Any], device: torch.device) -> Generator[Batch]:
     for images, labels in loader:
         yield images.to(device, non_blocking=True), labels.to(device)
 
@@ -117,7 +115,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     options = parser.parse_args(arguments)
     try:
-        found = _measure(options)
+        device = machine.choose_device(options.device)
+        machine.set_up(None)
+        with tempfile.TemporaryDirectory() as cache:
+            measured = sources(options.folder, options.batch_size, options.workers, device, cache)
+            found: dict[str, list[float]] = {name: [] for name in measured}
+            for _ in range(options.rounds):
+                for name, start in measured.items():
+                    found[name].append(rate(start(), options.seconds, options.batch_size))
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -131,20 +136,6 @@ def main(arguments: list[str] | None = None) -> int:
         table.add_row(name, *(f"{number:.0f}" for number in numbers), f"{ratio:.2f}")
     Console().print(table)
     return 0
-
-
-def _measure(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Returns each source's images per second in each round."""
-    device = machine.choose_device(options.device)
-    machine.set_up(None)
-    batch_size = options.batch_size
-    with tempfile.TemporaryDirectory() as cache:
-        measured = sources(options.folder, batch_size, options.workers, device, cache)
-        found: dict[str, list[float]] = {name: [] for name in measured}
-        for _ in range(options.rounds):
-            for name, start in measured.items():
-                found[name].append(rate(start(), options.seconds, batch_size))
-    return found
 
 
 if __name__ == "__main__":

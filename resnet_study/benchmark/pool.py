@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
@@ -72,12 +72,11 @@ class WorkerPool(ProcessPoolExecutor):
 
     def __init__(self, size: int) -> None:
         context = get_context("spawn")
-        self.size = size
         self.finished = context.Value("i", 0)
         super().__init__(size, context, initializer=_start_worker, initargs=(self.finished,))
 
-    def run(self, task: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Calls a task in several processes at the same time, with a tuple of arguments in each.
+    def run(self, task: Callable[..., Any], *arguments: tuple[Any, ...]) -> list[Any]:
+        """Calls a task in several processes at the same time, one for each tuple of arguments.
 
         An error of a call, or Ctrl-C, kills all processes: they would wait for each other.
 

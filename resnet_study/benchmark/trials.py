@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from resnet_study.benchmark.conventional import conventional
-from resnet_study.benchmark.measure import evaluation, training
+from resnet_study.benchmark.measure import conventional, evaluation, training
 from resnet_study.benchmark.networks import run_of
 from resnet_study.benchmark.pool import Window, WorkerPool
 from resnet_study.config import ModelConfig, RunConfig
@@ -54,7 +53,7 @@ class Trial:
         with tempfile.TemporaryDirectory(dir=self.config.runs_dir, prefix=".scratch-") as folder:
             runs = [replace(self.config, runs_dir=folder, seed=n) for n in range(self.workers)]
             window = self.window(seconds)
-            found = pool.run(training, [(run, window) for run in runs])
+            found = pool.run(training, *((run, window) for run in runs))
         self.rates.append(sum(each["images_per_second"] for each in found))
         # What a process has done before may still be in its memory: the lowest peak is true.
         former = self.details.get("peak_memory_bytes", math.inf)
@@ -65,7 +64,7 @@ class Trial:
 
     def measure_evaluation(self, pool: WorkerPool) -> None:
         """Evaluates in all processes, for those who estimate how long a sweep will take."""
-        rates = pool.run(evaluation, [(self.config,)] * self.workers)
+        rates = pool.run(evaluation, *[(self.config,)] * self.workers)
         self.details["evaluation_images_per_second"] = sum(rates)
 
     def window(self, seconds: float) -> Window:
@@ -87,8 +86,8 @@ class ConventionalTrial(Trial):
     def measure(self, pool: WorkerPool, seconds: float) -> None:
         rates = {}
         for loaders in self.loaders:
-            arguments = (self.config, self.window(seconds), loaders)
-            [rates[loaders]] = pool.run(conventional, [arguments])
+            window = self.window(seconds)
+            [rates[loaders]] = pool.run(conventional, (self.config, window, loaders))
         self.loaders = sorted(rates, key=rates.__getitem__, reverse=True)[:2]
         self.rates.append(rates[self.loaders[0]])
         self.details["loader_processes"] = self.loaders[0]

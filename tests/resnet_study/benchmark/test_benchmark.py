@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from resnet_study.benchmark import loader, measure, pool
-from resnet_study.benchmark.conventional import conventional
 from resnet_study.benchmark.networks import DEFAULT, run_of
 from resnet_study.benchmark.pool import Window, WorkerPool
 from resnet_study.benchmark.trials import DELAY, training_operations, trials_of
@@ -99,8 +98,8 @@ def test_the_conventional_recipe_trains(config, monkeypatch):
         losses.append(cross_entropy(*arguments))
         return losses[-1]
 
-    monkeypatch.setattr("resnet_study.benchmark.conventional.F.cross_entropy", seen)
-    assert conventional(config, Window(0.0, 0.0), 0) > 0
+    monkeypatch.setattr("resnet_study.benchmark.measure.F.cross_entropy", seen)
+    assert measure.conventional(config, Window(0.0, 0.0), 0) > 0
     assert len(losses) == 40
     assert sum(losses[-10:]) < sum(losses[:10])
 
@@ -173,7 +172,7 @@ def fail_beside_one_that_waits(fails):
 @pytest.mark.slow
 def test_an_error_in_one_process_ends_the_others():
     with WorkerPool(2) as workers, pytest.raises(StudyError, match="benchmark=1: fails"):
-        workers.run(fail_beside_one_that_waits, [(False,), (True,)])
+        workers.run(fail_beside_one_that_waits, (False,), (True,))
     assert not multiprocessing.active_children()
 
 
