@@ -13,11 +13,11 @@ from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from resnet_study.config import RunConfig
+from resnet_study.config.fields import first_difference
 from resnet_study.progress import SweepReporter, duration
 from resnet_study.store.folder import COMPLETE, RunFolder
 from resnet_study.store.space import check_space
@@ -120,24 +120,15 @@ def distinct(configs: Iterable[RunConfig]) -> list[RunConfig]:
     for config in configs:
         first = by_folder.setdefault(folder_of(config), config)
         if first != config:
-            name, values = _difference(first.to_mapping(), config.to_mapping())
+            name, *values = first_difference(first.to_mapping(), config.to_mapping())
             allowed = f"describes one run, {config.run_id}; give each its own experiment_name"
-            raise ConfigError(name, values, allowed)
+            raise ConfigError(name, ",".join(map(str, values)), allowed)
 
     def place(config: RunConfig) -> tuple[bool, float, Path]:
         waits = config.start.depth is not None or config.start.run is not None
         return waits, -relative_cost(config), folder_of(config)
 
     return sorted(by_folder.values(), key=place)
-
-
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
-    """The first setting in which two descriptions differ, and its two values."""
-    key = next(key for key in one if one[key] != other[key])
-    if not isinstance(one[key], dict):
-        return key, f"{one[key]},{other[key]}"
-    name, values = _difference(one[key], other[key])
-    return f"{key}.{name}", values
 
 
 def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = False) -> int:

@@ -155,3 +155,18 @@ def differences(config: Any, default: Any) -> dict[str, Any]:
         elif value != usual:
             changed[f.name] = list(value) if isinstance(value, tuple) else value
     return changed
+
+
+def first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any]:
+    """The first setting in which two nested mappings differ, and its two values.
+
+    A setting that a mapping lacks has "the default" there.
+    """
+    pairs = {k: (one.get(k, "the default"), other.get(k, "the default")) for k in {**one, **other}}
+    key = min(key for key, (value, wanted) in pairs.items() if value != wanted)
+    value, wanted = pairs[key]
+    if not isinstance(value, Mapping) and not isinstance(wanted, Mapping):
+        return key, value, wanted
+    parts = (each if isinstance(each, Mapping) else {} for each in (value, wanted))
+    inner, value, wanted = first_difference(*parts)
+    return f"{key}.{inner}", value, wanted

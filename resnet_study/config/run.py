@@ -145,45 +145,39 @@ class RunConfig:
 
     def _differing_words(self) -> list[str]:
         """The differences that a reader looks for first; the hash covers the others."""
-        model, data, schedule = self.model, self.data, self.schedule
-        default = _defaults()
-        words = []
-        if model.bottleneck_stride != default.model.bottleneck_stride:
-            words.append(f"stride{model.bottleneck_stride}")
-        if model.layers_per_block != default.model.layers_per_block:
-            words.append(f"span{model.layers_per_block}")
-        if model.width != model.design.width:
-            words.append(f"w{model.width}")
-        if model.init != default.model.init:
-            words.append(model.init)
-        if model.norm != default.model.norm:
-            words.append("nonorm")
-        if self.start.depth is not None:
-            words.append(f"from{self.start.depth}")
-        elif self.start.run is not None:
-            words.append("from_run")
-        if data.name != default.data.name or data.label is not None:
-            name = data.title if data.in_folder else data.name
-            words.append(re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "data")
-        if data.resolution is not None:
-            words.append(f"r{data.resolution}")
-        if data.train_images is not None:
-            words.append(f"n{data.train_images}")
-        if data.augment.colour != default.data.augment.colour:
-            words.append("colour")
-        if schedule.name != default.schedule.name:
-            words.append(schedule.name)
-        elif schedule.iterations != default.schedule.iterations:
-            words.append(f"i{schedule.iterations}")
-        if self.batch_norm_parts != default.batch_norm_parts:
-            words.append(f"bn{self.batch_norm_parts}")
-        if self.precision != default.precision:
-            words.append(self.precision)
-        if model.architecture != default.model.architecture:
-            # Data and schedule have mostly the same name, which is then said once.
-            name = model.architecture
-            words = [name, *(word for word in words if word != name)]
-        return words
+        model, data, schedule, usual = self.model, self.data, self.schedule, _defaults()
+        name = data.title if data.in_folder else data.name
+        candidates = (
+            (f"stride{model.bottleneck_stride}", model.bottleneck_stride != "1x1"),
+            (f"span{model.layers_per_block}", model.layers_per_block != 2),
+            (f"w{model.width}", model.width != model.design.width),
+            (model.init, model.init != usual.model.init),
+            ("nonorm", model.norm == "none"),
+            (f"from{self.start.depth}", self.start.depth is not None),
+            ("from_run", self.start.run is not None),
+            (_word(name), data.name != usual.data.name or data.label is not None),
+            (f"r{data.resolution}", data.resolution is not None),
+            (f"n{data.train_images}", data.train_images is not None),
+            ("colour", data.augment.colour > 0),
+            (schedule.name, schedule.name != usual.schedule.name),
+            (
+                f"i{schedule.iterations}",
+                schedule.name == usual.schedule.name
+                and schedule.iterations != usual.schedule.iterations,
+            ),
+            (f"bn{self.batch_norm_parts}", self.batch_norm_parts > 1),
+            (self.precision, self.precision != usual.precision),
+        )
+        words = [word for word, differs in candidates if differs]
+        if model.architecture == usual.model.architecture:
+            return words
+        # Data and schedule mostly have the architecture's name, which is then said once.
+        return [model.architecture, *(word for word in words if word != model.architecture)]
+
+
+def _word(title: str) -> str:
+    """A title as a word of an id."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "data"
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from resnet_study.config import RunConfig
+from resnet_study.config.fields import first_difference
 from resnet_study.system.errors import CheckpointError, warn
 from resnet_study.system.files import reason, sync_folder, writing
 from resnet_study.training.state import TrainingState
@@ -183,14 +183,10 @@ class Checkpoints:
         return None
 
     def _check(self, path: Path, checkpoint: Checkpoint) -> None:
-        ours, theirs = (_flat(c) for c in (self.config.canonical(), checkpoint.config))
-        for field in sorted(ours | theirs):
-            if ours.get(field) != theirs.get(field):
-                values = [
-                    json.dumps(v[field]) if field in v else "the default" for v in (theirs, ours)
-                ]
-                allowed = f"was made with {field} {values[0]}; this run has {values[1]}"
-                raise CheckpointError("checkpoint", path, allowed)
+        if (ours := self.config.canonical()) != checkpoint.config:
+            field, *values = first_difference(checkpoint.config, ours)
+            allowed = "was made with {} {}; this run has {}".format(field, *values)
+            raise CheckpointError("checkpoint", path, allowed)
         if checkpoint.data != self.data:
             allowed = f"was made with other images (fingerprint {checkpoint.data}, now {self.data})"
             raise CheckpointError("checkpoint", path, allowed)
@@ -201,16 +197,6 @@ class Checkpoints:
                     f"{path} was made with {package} {former}, resuming with {version}: "
                     "the curve may differ in rounding"
                 )
-
-
-def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in mapping.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def restore(

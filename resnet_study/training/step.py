@@ -167,17 +167,7 @@ class CapturedStep(Step):
         return graph.replay
 
 
-def build_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    precision: str,
-    state: TrainingState,
-    assemble: Callable[..., Tensors] | None = None,
-    share: float = 1,
-    ahead: int | None = None,
-) -> Step:
-    """The step for the device that a network is on; arguments as in `Step`."""
-    on_gpu = next(network.parameters()).device.type == "cuda"
-    # What several processes tell each other is no part of a graph.
-    step = CapturedStep if on_gpu and share == 1 else Step
-    return step(network, optimizer, precision, state, assemble, share, ahead)
+def step_class(device: torch.device, processes: int = 1) -> type[Step]:
+    """The kind of step for a device and a number of processes that train together."""
+    # A graph holds no communication between processes.
+    return CapturedStep if device.type == "cuda" and processes == 1 else Step

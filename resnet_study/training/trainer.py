@@ -16,7 +16,7 @@ from resnet_study.training.events import Row
 from resnet_study.training.schedule import ended, learning_rate, row_pending
 from resnet_study.training.session import Session
 from resnet_study.training.state import TrainingState
-from resnet_study.training.step import AHEAD, Tensors, build_optimizer, build_step
+from resnet_study.training.step import AHEAD, Tensors, build_optimizer, step_class
 
 
 class Trainer:
@@ -42,7 +42,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.network, self.schedule)
         self.state = TrainingState.initial(self.schedule, config.model.depth, session.device)
         self.fresh = True
-        self.step = build_step(
+        self.step = step_class(session.device, world.size)(
             world.data_parallel(self.network),
             self.optimizer,
             config.precision,

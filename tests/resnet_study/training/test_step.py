@@ -13,7 +13,7 @@ from resnet_study.system.errors import StudyWarning
 from resnet_study.training import step as steps
 from resnet_study.training.checkpoint import Checkpoint, restore
 from resnet_study.training.state import TrainingState
-from resnet_study.training.step import CapturedStep, Step, build_optimizer, build_step
+from resnet_study.training.step import CapturedStep, Step, build_optimizer, step_class
 from tests.comparison import assert_same_end, curve, interrupted_at
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -108,9 +108,13 @@ def test_adamw_decays_weights_apart_from_the_gradient():
     torch.testing.assert_close(weight.detach(), before * (1 - 0.1 * 0.5))
 
 
+def test_one_process_on_a_gpu_captures_its_iterations():
+    kinds = [step_class(torch.device(name), size) for name in ("cpu", "cuda") for size in (1, 2)]
+    assert kinds == [Step, Step, CapturedStep, Step]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there a capture succeeds")
 def test_where_nothing_can_be_captured_training_goes_on_eagerly():
-    assert type(made(build_step)) is Step
     with pytest.warns(StudyWarning, match="no CUDA graph .*; training goes on eagerly"):
         assert_equal_after_training(made(Step), made(CapturedStep))
 
