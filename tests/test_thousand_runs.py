@@ -64,7 +64,7 @@ def test_a_thousand_runs_complete_when_restarted_and_none_is_trained_twice(
 ):
     cluster = Cluster()
     monkeypatch.setattr(experiment, "_train", cluster.train)
-    monkeypatch.setattr(experiment, "open_data", functools.cache(experiment.open_data))
+    monkeypatch.setattr(experiment, "open_dataset", functools.cache(experiment.open_dataset))
     jobs = [tiny(seed=seed) for seed in range(RUNS)]
     folders = [RunFolder.of(job) for job in jobs]
 
