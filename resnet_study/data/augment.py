@@ -11,10 +11,10 @@ from torch.nn import functional as F
 def crop_and_flip(
     images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor, padding: int
 ) -> torch.Tensor:
-    """Pads with zeros, crops every image at its own place, and mirrors some.
+    """Pads images with zeros, crops each at a place of its own, and mirrors some.
 
-    Zeros are padded after the mean is subtracted, so they stand for the mean image. The
-    channel axis lies innermost in memory, so the result is in channels-last format.
+    The mean has been subtracted, so zeros stand for the mean image. The channel axis lies
+    innermost in memory, so the result is in channels-last format.
 
     Args:
         images: Float `(N, H, W, C)`, mean subtracted.
@@ -32,8 +32,8 @@ def crop_and_flip(
     steps = torch.arange(width, device=images.device)
     rows = top[:, None] + torch.arange(height, device=images.device)
     columns = left[:, None] + torch.where(flip[:, None], width - 1 - steps, steps)
-    # All pixels of all images in one list: to select from it is more than twice as fast as
-    # to index image, row and column.
+    # Selecting from one list of all pixels is more than twice as fast as indexing by image,
+    # row and column.
     first = torch.arange(n, device=images.device)[:, None] * (height + 2 * padding)
     places = (first + rows)[:, :, None] * (width + 2 * padding) + columns[:, None, :]
     crops = images.reshape(-1, channels).index_select(0, places.flatten())
@@ -41,13 +41,13 @@ def crop_and_flip(
 
 
 class ColourMoments:
-    """Sums from which the principal components of RGB values are found."""
+    """Sums over pixels, from which the principal components of RGB values follow."""
 
     def __init__(self) -> None:
         self.total, self.products, self.pixels = np.zeros(3), np.zeros((3, 3)), 0
 
     def add(self, images: NDArray[np.uint8]) -> None:
-        """Adds images, uint8 `(N, 3, H, W)`."""
+        """Adds the pixels of images, uint8 `(N, 3, H, W)`."""
         part = images.transpose(1, 0, 2, 3).reshape(3, -1)
         values = part.astype(np.float64) / 255
         self.total += values.sum(axis=1)
@@ -55,12 +55,12 @@ class ColourMoments:
         self.pixels += values.shape[1]
 
     def components(self) -> torch.Tensor:
-        """As `colour_components` of all images that were added."""
+        """Principal components of all images that were added; see `colour_components`."""
         mean = self.total / self.pixels
         covariance = self.products / self.pixels - np.outer(mean, mean)
         variances, vectors = np.linalg.eigh(covariance)
         components = (vectors * np.sqrt(np.clip(variances, 0, None))).T[::-1]
-        # An eigenvector's sign is the solver's whim; machines must agree.
+        # The sign of an eigenvector depends on the solver, and machines must agree.
         largest = components[np.arange(3), np.abs(components).argmax(axis=1)]
         components = components * np.where(largest < 0, -1, 1)[:, None]
         return torch.from_numpy(components.copy()).float()
@@ -98,6 +98,6 @@ def shift_colour(
         components: As from `colour_components`.
     """
     n, height, width, channels = images.shape
-    # Row by row: to broadcast over three numbers takes three times as long.
+    # By rows: broadcasting over three numbers takes three times as long.
     shifts = (draws @ components).repeat(1, width)[:, None, :]
     return (images.view(n, height, width * channels) + shifts).view(images.shape)

@@ -45,7 +45,7 @@ class Files:
         return os.path.join(self.root, os.fsdecode(bytes(self.paths[index])))  # noqa: PTH118 - fast
 
     def status(self, index: int) -> tuple[int, int]:
-        """Size in bytes and modification time in nanoseconds, or twice -1 for a dead link."""
+        """Size in bytes and modification time in nanoseconds; -1 and -1 for a dead link."""
         try:
             found = os.stat(self.path(index))  # noqa: PTH116 - of a million files
         except OSError:
@@ -115,8 +115,8 @@ def _list_part(root: Path, part: str, layout: str) -> tuple[tuple[str, ...], Fil
     for name, paths in zip(classes, by_class, strict=True):
         if not paths:
             raise DataError("data.root", folder / name, "holds no images")
-    # They all begin with the root: of a million, a slice is faster than a relative path.
-    start = len(os.path.join(root, ""))  # noqa: PTH118
+    # All paths begin with the root. A million slices are faster than a million relative paths.
+    start = len(str(folder)) - len(part)
     names = [os.fsencode(path[start:]) for paths in by_class for path in paths]
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [*map(len, by_class)])
     return tuple(classes), Files(root, np.asarray(names), labels)
@@ -151,8 +151,8 @@ def decode(listing: Listing, resolution: int | None) -> ImageSet:
 
     Args:
         listing: The folder.
-        resolution: With a number, each image's central square is reduced to this side by
-            area, so images may differ in size. With None all must have one size, which is kept.
+        resolution: Each image's central square is reduced to this side by area, so images may
+            differ in size. With None all must have one size, which is kept.
 
     Raises:
         DataError: An image cannot be decoded or has another size than the others.

@@ -51,7 +51,7 @@ class Normalization:
         shape, mean = views.shape[1:], self.mean
         if mean.ndim == 3 and mean.shape != shape:
             mean = mean.mean(dim=(0, 1))
-        # Repeated for all pixels: broadcasting three numbers takes three times as long.
+        # Repeated for all pixels: broadcasting over three numbers takes three times as long.
         levels = views.float().div_(255).sub_(mean.expand(shape).contiguous())
         if colour is not None and self.components is not None:
             levels = shift_colour(levels, colour, self.components)

@@ -48,6 +48,14 @@ def test_a_folder_is_listed_as_torchvision_does(photos):
     assert listing.train.labels.tolist() == expected.targets
 
 
+def test_the_folder_may_be_the_current_one(photos, cache, monkeypatch):
+    expected = StreamedFolder(config(photos, cache))
+    monkeypatch.chdir(photos)
+    folder = StreamedFolder(replace(config(photos, cache), root=".", label="photos"))
+    assert folder.fingerprint() == expected.fingerprint()
+    assert Path(folder.train.path(0)).is_file()
+
+
 def test_a_fingerprint_changes_with_any_file(varied, cache, photos):
     def fingerprint(root: Path = photos) -> str:
         return StreamedFolder(config(root, cache)).fingerprint()
