@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
     from resnet_study.config import ScheduleConfig
 
-    # Parameters on one device; the learning rate, a number or a tensor beside them; settings.
-    Build = Callable[
-        [list[torch.nn.Parameter], float | torch.Tensor, ScheduleConfig], torch.optim.Optimizer
-    ]
+    Parameters = list[torch.nn.Parameter]
+    Rate = float | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -26,32 +24,30 @@ class Optimizer:
     """What the study asks of an optimiser.
 
     Attributes:
-        build: Makes it.
+        build: Makes it of parameters on one device, a learning rate, which is a number or a
+            tensor on that device, and the settings of the schedule.
         tensors: How many tensors of a parameter's size it keeps for each parameter. The size
             of checkpoints depends on it.
         momentum: Whether `schedule.momentum` has an effect.
     """
 
-    build: Build
+    build: Callable[[Parameters, Rate, ScheduleConfig], torch.optim.Optimizer]
     tensors: int
     momentum: bool = False
 
 
-def sgd(
-    parameters: list[torch.nn.Parameter], rate: float | torch.Tensor, schedule: ScheduleConfig
-) -> torch.optim.Optimizer:
-    """SGD with momentum, not Nesterov's, and weight decay on all parameters (§4.2)."""
+def sgd(parameters: Parameters, rate: Rate, schedule: ScheduleConfig) -> torch.optim.Optimizer:
+    """SGD with momentum, not Nesterov's, and weight decay on all parameters (He et al. 2015)."""
     from torch.optim import SGD
 
     return SGD(parameters, rate, schedule.momentum, weight_decay=schedule.weight_decay, fused=True)
 
 
-def adamw(
-    parameters: list[torch.nn.Parameter], rate: float | torch.Tensor, schedule: ScheduleConfig
-) -> torch.optim.Optimizer:
+def adamw(parameters: Parameters, rate: Rate, schedule: ScheduleConfig) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay on all parameters (Loshchilov & Hutter 2019)."""
     from torch.optim import AdamW
 
+    # Without `capturable` there is no CUDA graph.
     on_gpu = parameters[0].device.type == "cuda"
     return AdamW(
         parameters, rate, weight_decay=schedule.weight_decay, fused=True, capturable=on_gpu

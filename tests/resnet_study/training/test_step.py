@@ -98,16 +98,6 @@ def test_on_a_cpu_the_rate_stays_a_number():
         assert type(made(Step, **settings).optimizer.param_groups[0]["lr"]) is float
 
 
-def test_adamw_decays_weights_apart_from_the_gradient():
-    step = made(Step, optimizer="adamw", weight_decay=0.5)
-    weight = step.network.head.weight
-    before = weight.detach().clone()
-    weight.grad = torch.zeros_like(weight)
-    step._set(0.1)
-    step.optimizer.step()
-    torch.testing.assert_close(weight.detach(), before * (1 - 0.1 * 0.5))
-
-
 def test_one_process_on_a_gpu_captures_its_iterations():
     kinds = [step_class(torch.device(name), size) for name in ("cpu", "cuda") for size in (1, 2)]
     assert kinds == [Step, Step, CapturedStep, Step]
