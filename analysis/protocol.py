@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from resnet_study.config import RunConfig
-from resnet_study.config.model import WIDTHS
 
 
 def variant_of(config: RunConfig) -> str:
@@ -48,7 +47,7 @@ def settings_of(config: RunConfig) -> str:
         identity.pop(key, None)
     for key in _NETWORK:
         identity.get("model", {}).pop(key, None)
-    if config.model.width == WIDTHS[config.model.architecture]:
+    if config.model.width == config.model.design.width:
         identity.get("model", {}).pop("width", None)
     identity.get("data", {}).get("augment", {}).pop("colour", None)
     return " ".join(f"{key}={value}" for key, value in flat(identity).items())

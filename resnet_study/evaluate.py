@@ -1,4 +1,22 @@
-"""Command line: `python -m resnet_study.evaluate`. What a file's weights score on a data set."""
+"""What the weights in a file score on the test images of a data set.
+
+  python -m resnet_study.evaluate weights=FILE [OVERRIDES] [--json] [--record]
+
+weights=FILE  a run's checkpoint.pt, or a state dict as torch.save writes it, such as
+              torchvision's published weights; no code in it is run
+OVERRIDES     what python -m resnet_study takes: model=residual_imagenet model.depth=50
+              data=imagenet data.root=FOLDER precision=bf16; for a streamed folder, name the
+              views with data.stream.views=[single,ten_crop,multi_scale]
+--json        print the scores as JSON
+--record      add them to the manifest of the run that the checkpoint is from
+
+A run's checkpoint holds the settings of its network and of its images: name the data, and
+whatever differs. Published weights of ImageNet's family are evaluated with torchvision's
+strides and normalisation, unless you set model.bottleneck_stride or
+data.stream.normalization; the data then need no train/.
+  python -m resnet_study.evaluate weights=resnet50.pth model=residual_imagenet model.depth=50
+      data=imagenet
+"""
 
 from __future__ import annotations
 
@@ -17,34 +35,16 @@ from resnet_study import cli
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
 from resnet_study.data.batches import Shard, Views
 from resnet_study.data.dataset import PreparedData
-from resnet_study.models import StagedNet, build_network, count_parameters
+from resnet_study.models import build_network
+from resnet_study.models.architectures import ARCHITECTURES
+from resnet_study.models.counting import count_parameters
+from resnet_study.models.staged import StagedNet
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError, StudyError, reader_has_left, warn
 from resnet_study.training.evaluation import Scores
 from resnet_study.training.session import Session
 from resnet_study.training.weights import Weights, read_weights
 from resnet_study.training.world import World
-
-HELP = """\
-What a file's weights score on the test images of a data set.
-
-  python -m resnet_study.evaluate weights=FILE [OVERRIDES] [--json] [--record]
-
-weights=FILE  a checkpoint.pt of a run, or a state dict as torch.save writes it, such as
-              torchvision's published weights; nothing in it is run
-OVERRIDES     what python -m resnet_study takes: model=residual_imagenet model.depth=50
-              data=imagenet data.root=FOLDER precision=bf16; of a streamed folder
-              data.stream.views=[single,ten_crop,multi_scale] are the views
---json        print the scores as JSON
---record      add them to the run that a checkpoint lies in, for its report
-
-A run's checkpoint knows its network, and how images were shown to it: name the data, and
-what shall be otherwise. Of published weights of ImageNet's family the strides
-and the normalisation are torchvision's, unless model.bottleneck_stride or
-data.stream.normalization say otherwise; the data need no train/ then.
-  python -m resnet_study.evaluate weights=resnet50.pth model=residual_imagenet model.depth=50
-      data=imagenet
-"""
 
 
 def rewrite(arguments: Sequence[str]) -> tuple[Path, list[str]]:
@@ -76,7 +76,8 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
         ConfigError: A value is not allowed, or not that of the weights' network.
     """
     if weights.checkpoint is None:
-        if composed.model.architecture == "imagenet":
+        design = ARCHITECTURES.get(str(composed.model.architecture))
+        if design is not None and design.torchvision:
             if "model.shortcut" not in typed and weights.projects:
                 composed.model.shortcut = "B"
             if "model.bottleneck_stride" not in typed:
@@ -254,7 +255,7 @@ def main() -> None:
     """Entry point; reads the command line."""
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
-        print(HELP, end="")
+        print(__doc__, end="")
         return
     flags = {word for word in arguments if word.startswith("--")}
     typed = {word.partition("=")[0].lstrip("+~") for word in arguments}

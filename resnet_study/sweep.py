@@ -62,14 +62,10 @@ def job_folder(overrides: Sequence[str]) -> Path:
 
 def relative_cost(config: RunConfig) -> float:
     """Training cost in arbitrary units, exact enough to order runs and to guess the time left."""
-    side: float = config.data.resolution or 32
-    if config.model.architecture == "imagenet":
-        # What its stages see: stem and pooling have reduced it.
-        side = (config.data.stream.crop if config.data.streamed else side) / 4
-    images = config.schedule.iterations * config.schedule.batch_size
-    # CIFAR's networks are bound by memory traffic, which grows with width, not its square; and
-    # within ImageNet's family all are of one width.
-    return float(images * config.model.depth * config.model.width * side**2)
+    model, data, schedule = config.model, config.data, config.schedule
+    side = data.stream.crop if data.streamed else data.resolution or 32
+    images = schedule.iterations * schedule.batch_size
+    return images * model.depth * model.design.layer_cost(model.width, side)
 
 
 def workers_and_threads(
@@ -108,9 +104,8 @@ def workers_and_threads(
 
 
 def runs_per_gpu(configs: Iterable[RunConfig]) -> int:
-    """How many of these runs share a GPU."""
-    filling = any(config.model.architecture == "imagenet" for config in configs)
-    return 1 if filling else RUNS_PER_GPU
+    """How many of these runs share a GPU: one where a network alone keeps it busy."""
+    return 1 if any(config.model.design.fills_gpu for config in configs) else RUNS_PER_GPU
 
 
 def distinct(configs: Iterable[RunConfig]) -> list[RunConfig]:

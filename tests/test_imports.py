@@ -1,6 +1,8 @@
 """Who may import whom: downwards only, as CONTRIBUTING says."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +24,13 @@ ORDER = [
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 SIBLINGS = {"models", "data", "probes"}
-# Tables that config reads, although they lie in a higher part, and what they consist of.
-TABLES = {"data.sets": ("data/__init__.py", "data/source.py", "data/sets/*.py")}
+# Tables that config reads, although they lie in higher parts, and the files that they run.
+TABLES = {
+    "data.sets": ("data/__init__.py", "data/source.py", "data/sets/*.py"),
+    "models.architectures": ("models/__init__.py", "models/architectures.py"),
+    "training.optimizers": ("training/__init__.py", "training/optimizers.py"),
+    "training.schedule": ("training/__init__.py", "training/schedule.py"),
+}
 # What the analysis may use, and what therefore needs no torch.
 LIGHT = {"config", "system.errors", "system.files", "store.folder"}
 
@@ -89,15 +96,20 @@ def test_what_the_analysis_uses_needs_no_torch():
 
 @pytest.mark.parametrize("table", TABLES)
 def test_tables_that_config_reads_import_nothing_heavy_at_the_top(table):
-    allowed = {"__future__", "collections", "contextlib", "dataclasses", "importlib", "pathlib"}
-    allowed |= {"pkgutil", "typing"}
     own = ("resnet_study.system.errors", f"resnet_study.{table}", "resnet_study.data.source")
     files = [file for glob in TABLES[table] for file in (CHECKOUT / "resnet_study").glob(glob)]
-    assert len(files) > len(TABLES[table])
+    assert len(files) > 1
     for file in files:
         # What stands in functions, or is for types alone, is not imported with the module.
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 name = getattr(node, "module", None) or node.names[0].name
                 mine = any(within(name, module) for module in own)
-                assert mine or name.split(".")[0] in allowed, f"{file} imports {name}"
+                standard = name.split(".")[0] in sys.stdlib_module_names
+                assert mine or standard, f"{file} imports {name}"
+
+
+@pytest.mark.slow
+def test_a_config_loads_without_torch():
+    line = "import sys, resnet_study.config; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", line], cwd=CHECKOUT, check=True)

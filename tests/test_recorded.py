@@ -5,14 +5,12 @@ import re
 from importlib import metadata
 
 import pytest
-import yaml
 
 from analysis.readme import RECORD, RECORDED, recorded
 from analysis.report import tables_of
 from analysis.statistics import add_family
 from analysis.tables import markdown, rates
 from analysis.verdict import verdict
-from resnet_study.cli import CONF
 
 NAMES = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark")
 COMMANDS = dict(RECORD.findall((RECORDED.parent / "README.md").read_text("utf-8")))
@@ -64,10 +62,11 @@ def test_records_name_no_folder_of_the_machine_that_made_them():
     assert not [f for f, text in texts.items() if re.search(r"[\"' ](/|~|[A-Z]:\\)", text)]
 
 
-def test_the_learning_rate_of_the_short_schedule_is_the_one_with_the_lowest_held_out_error():
+def test_the_rate_of_the_short_schedule_is_the_one_with_the_lowest_held_out_error(
+    composed,
+):
     study = recorded("short_rate")
     assert {m["data"]["evaluated_on"] for m in study.manifests.values()} == {"validation"}
     table = rates(study)
     best = table.loc[table["mean"].astype(float).idxmin(), "learning rate"]
-    chosen = yaml.safe_load((CONF / "schedule" / "short.yaml").read_text("utf-8"))
-    assert float(best) == chosen["learning_rate"]
+    assert float(best) == composed("schedule=short").schedule.learning_rate

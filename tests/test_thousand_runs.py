@@ -14,6 +14,7 @@ from resnet_study import experiment
 from resnet_study.store.folder import RunFolder
 from resnet_study.sweep import execute
 from resnet_study.system.interruption import Interrupted, StopRequest
+from resnet_study.training import session
 
 RUNS, WORKERS, ITERATIONS = 1000, 64, 10
 # The same runs fail and are preempted whenever this is tested.
@@ -28,8 +29,9 @@ class Cluster:
     def __init__(self) -> None:
         self.trained: list[int] = []
 
-    def train(self, config, device, images, folder, *_):
+    def train(self, session, journal, *_):
         """Stands in for training: writes a line for each iteration."""
+        config, folder = session.config, journal.folder
         self.trained.append(config.seed)
         first = self.trained.count(config.seed) == 1
         with folder.metrics_file.open("a+") as stream:
@@ -44,7 +46,7 @@ class Cluster:
                     self.again.submit(self.work, config)
                     time.sleep(0.1)
                     raise Interrupted(signal.SIGUSR2, iteration + 1, ITERATIONS)
-        return "finished"
+        journal.manifest["state"] = "finished"
 
     def work(self, config) -> None:
         with suppress(Interrupted, MemoryError):
@@ -64,7 +66,7 @@ def test_a_thousand_runs_complete_when_restarted_and_none_is_trained_twice(
 ):
     cluster = Cluster()
     monkeypatch.setattr(experiment, "_train", cluster.train)
-    monkeypatch.setattr(experiment, "open_data", functools.cache(experiment.open_data))
+    monkeypatch.setattr(session, "open_dataset", functools.cache(session.open_dataset))
     jobs = [tiny(seed=seed) for seed in range(RUNS)]
     folders = [RunFolder.of(job) for job in jobs]
 

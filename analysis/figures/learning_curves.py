@@ -29,7 +29,8 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
             drawn, where there are any.
 
     Returns:
-        A figure with one panel per family, depth by colour, milestones as vertical lines.
+        A figure with one panel per family, depth by colour, and vertical lines where the rate
+        fell by a step.
         Several seeds are thin lines, with their mean and a band of one standard deviation.
         Networks whose training loss is at chance are grey.
         Where the runs are of CIFAR-10 at the paper's schedule, the paper's own curves lie
@@ -74,8 +75,11 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         handles += [
             Line2D([], [], color="#444444", linestyle="--", linewidth=1.0, label="training"),
             Line2D([], [], color="#444444", linewidth=1.6, label="test"),
-            Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered"),
         ]
+        if any(milestones(part) for _, part in runs.groupby("family")):
+            handles.append(
+                Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered")
+            )
         if stuck:
             handles.append(Line2D([], [], color=style.NOT_STARTED, label="did not start"))
         if published is not None:
@@ -161,10 +165,13 @@ def error_window(runs: pd.DataFrame) -> tuple[float, float]:
 
 
 def milestones(runs: pd.DataFrame) -> list[int]:
-    """Iterations after which the rate was lower than before, in each run that got there."""
-    rows = runs.loc[runs["learning_rate"].notna(), ["run_id", "iteration", "learning_rate"]]
+    """Iterations after which the rate fell by a step, in each run that got there.
+
+    A rate that changes in every iteration has none.
+    """
+    rows = runs.loc[runs["learning_rate"].notna(), ["run_id", "iteration", "phase"]]
     former = rows.groupby("run_id", sort=False).shift()
-    lowered = rows["learning_rate"] < former["learning_rate"]
+    lowered = rows["phase"] > former["phase"]
     counts = former.loc[lowered, "iteration"].astype(int).value_counts()
     lasts = rows.groupby("run_id")["iteration"].max()
     iterations = sorted(int(at) for at in counts.index)

@@ -26,7 +26,7 @@ from resnet_study.benchmark.measure import matrix_product
 from resnet_study.benchmark.networks import DEFAULT
 from resnet_study.benchmark.pool import WorkerPool
 from resnet_study.benchmark.trials import DELAY, summary, trials_of
-from resnet_study.models import kernels_for
+from resnet_study.models.kernels import kernels_for
 from resnet_study.sweep import RUNS_PER_GPU
 from resnet_study.system import machine
 from resnet_study.system.errors import ConfigError, StudyError

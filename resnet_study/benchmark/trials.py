@@ -14,7 +14,8 @@ from resnet_study.benchmark.measure import conventional, evaluation, training
 from resnet_study.benchmark.networks import run_of
 from resnet_study.benchmark.pool import Window, WorkerPool
 from resnet_study.config import ModelConfig, RunConfig
-from resnet_study.models import build_network, count_multiply_adds
+from resnet_study.models import build_network
+from resnet_study.models.counting import count_multiply_adds
 
 # Seconds until a process has loaded, allocated and, on a GPU, captured, by type of device.
 DELAY = {"cpu": 1.0, "cuda": 6.0}

@@ -117,7 +117,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         check(self, "data.")
         if (layout := SOURCES[self.name].layout) and self.root is None:
-            raise ConfigError("data.root", None, f"must be {layout}")
+            raise ConfigError("data.root", None, f"must be a folder with {layout}")
         if not self.streamed:
             object.__setattr__(self, "stream", _NO_STREAM)
         elif self.resolution is not None:

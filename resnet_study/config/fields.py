@@ -107,6 +107,17 @@ def check(config: Any, prefix: str = "") -> None:
             object.__setattr__(config, f.name, rule.accept(prefix + f.name, value))
 
 
+def reset(config: Any, *names: str) -> None:
+    """Sets fields that have no effect back to their defaults, so that they make no new run id.
+
+    Args:
+        config: A frozen dataclass instance, in its `__post_init__`.
+        names: The fields.
+    """
+    for name in names:
+        object.__setattr__(config, name, getattr(type(config), name))
+
+
 def nested_type(f: Field[Any]) -> type | None:
     """The dataclass that a field holds, or None for a plain value."""
     factory = f.default_factory

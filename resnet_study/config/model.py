@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnet_study.config.fields import check, setting
+from resnet_study.config.fields import check, reset, setting
+from resnet_study.models.architectures import ARCHITECTURES, Architecture
 from resnet_study.system.errors import ConfigError
 
-# Blocks of each of the four stages (He et al. 2015, Table 1).
-IMAGENET_BLOCKS = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-}
-BOTTLENECK_DEPTHS = (50, 101, 152)
 KINDS = ("plain", "residual")
 SHORTCUTS = ("A", "B", "C")
-# Filters of the first stage, by architecture.
-WIDTHS = {"cifar": 16, "imagenet": 64}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A network of one of the paper's two families.
+    """A network of one of the families in `models/architectures.py`.
 
     Attributes:
         kind: "plain" or "residual".
@@ -48,7 +38,7 @@ class ModelConfig:
     layers_per_block: int = setting(2, int, minimum=1)
     init: str = setting("he", str, choices=("he", "xavier"))
     norm: str = setting("batch", str, choices=("batch", "none"))
-    architecture: str = setting("cifar", str, choices=tuple(WIDTHS))
+    architecture: str = setting("cifar", str, choices=tuple(ARCHITECTURES))
     bottleneck_stride: str = setting("1x1", str, choices=("1x1", "3x3"))
 
     def __post_init__(self) -> None:
@@ -56,65 +46,38 @@ class ModelConfig:
         if self.kind == "plain":
             # Without shortcuts neither option nor span exists: all such runs are one.
             object.__setattr__(self, "shortcut", None)
-            object.__setattr__(self, "layers_per_block", 2)
+            reset(self, "layers_per_block")
         elif self.shortcut is None:
             raise ConfigError("model.shortcut", None, "a residual network needs one of A, B, C")
         if not self.bottlenecks:
-            object.__setattr__(self, "bottleneck_stride", "1x1")
-        if self.architecture == "imagenet":
-            self._check_imagenet()
-        else:
-            self._check_cifar()
+            reset(self, "bottleneck_stride")
+        self.design.check(self)
 
-    def _check_cifar(self) -> None:
-        n, rest = divmod(self.depth - 2, 6)
-        if rest:
-            allowed = "allowed is 6n+2 with n >= 1, such as 20, 32, 44, 56 or 110"
-            if self.depth in IMAGENET_BLOCKS:
-                allowed += f"; {self.depth} is of model={self.kind}_imagenet"
-            raise ConfigError("model.depth", self.depth, allowed)
-        if 2 * n % self.layers_per_block:
-            divisors = [str(d) for d in range(1, 2 * n + 1) if 2 * n % d == 0]
-            raise ConfigError(
-                "model.layers_per_block",
-                self.layers_per_block,
-                f"at depth {self.depth} a stage has {2 * n} layers; allowed are its "
-                f"divisors {', '.join(divisors)}",
-            )
-
-    def _check_imagenet(self) -> None:
-        if self.depth not in IMAGENET_BLOCKS:
-            raise ConfigError(
-                "model.depth",
-                self.depth,
-                "allowed with model.architecture=imagenet are "
-                + ", ".join(map(str, IMAGENET_BLOCKS)),
-            )
-        if self.layers_per_block != 2:
-            allowed = "allowed with model.architecture=imagenet is 2: its blocks are given"
-            raise ConfigError("model.layers_per_block", self.layers_per_block, allowed)
+    @property
+    def design(self) -> Architecture:
+        """The entry of its architecture in the table."""
+        return ARCHITECTURES[self.architecture]
 
     @property
     def bottlenecks(self) -> bool:
         """Whether it consists of bottleneck blocks."""
-        return self.architecture == "imagenet" and self.depth in BOTTLENECK_DEPTHS
+        return self.depth in self.design.bottlenecks
 
     def check_deepening(self, depth: int) -> None:
         """Finds out whether a network of another depth can be deepened to this one.
 
+        Args:
+            depth: One that the family has.
+
         Raises:
             ConfigError: It cannot; the field named is `start.depth`.
         """
-        if self.architecture == "cifar":
-            return
-        family = BOTTLENECK_DEPTHS if self.bottlenecks else (18, 34)
-        if depth not in family:
-            raise ConfigError(
-                "start.depth",
-                depth,
-                f"it has other blocks than {self.depth} layers; allowed are "
-                + ", ".join(str(known) for known in family if known <= self.depth),
-            )
+        design = self.design
+        if (depth in design.bottlenecks) != self.bottlenecks:
+            known = [d for d in design.depths if d <= self.depth]
+            same = [str(d) for d in known if (d in design.bottlenecks) == self.bottlenecks]
+            allowed = f"must be one of {', '.join(same)}, with the blocks of {self.depth} layers"
+            raise ConfigError("start.depth", depth, allowed)
         if self.bottlenecks and self.kind == "plain" and depth != self.depth:
             raise ConfigError("start.depth", depth, "a plain bottleneck cannot be an identity")
 

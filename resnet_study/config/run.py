@@ -19,7 +19,7 @@ from typing import Any
 
 from resnet_study.config.data import DataConfig
 from resnet_study.config.fields import check, differences, from_mapping, setting
-from resnet_study.config.model import WIDTHS, ModelConfig
+from resnet_study.config.model import ModelConfig
 from resnet_study.config.probes import ProbesConfig
 from resnet_study.config.schedule import CheckpointConfig, ScheduleConfig
 from resnet_study.config.start import StartConfig
@@ -152,7 +152,7 @@ class RunConfig:
             words.append(f"stride{model.bottleneck_stride}")
         if model.layers_per_block != default.model.layers_per_block:
             words.append(f"span{model.layers_per_block}")
-        if model.width != WIDTHS[model.architecture]:
+        if model.width != model.design.width:
             words.append(f"w{model.width}")
         if model.init != default.model.init:
             words.append(model.init)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from resnet_study.config.fields import check, setting
+from resnet_study.config.fields import check, reset, setting
 from resnet_study.system.errors import ConfigError
+from resnet_study.training.optimizers import OPTIMIZERS
+from resnet_study.training.schedule import DECAYS
 
 
 @dataclass(frozen=True)
@@ -15,15 +18,19 @@ class WarmupConfig:
 
     It ends, for good, at `iterations` or at the first logged row whose training error is
     below `until_error`, whichever comes first, and at the first milestone at the latest.
+    With `start_rate` it is a linear ramp over `iterations` instead (Goyal et al. 2017, §2.2).
 
     Attributes:
-        learning_rate: Rate during the warm-up.
+        learning_rate: Rate during the warm-up; of no effect in a ramp.
+        start_rate: Rate of the first iteration of a ramp, which rises to the full rate; null
+            for a constant rate.
         iterations: Its length; null for no limit of this kind.
         until_error: Training error in percent that ends it; null for no such end.
         min_depth: Networks with fewer layers have no warm-up.
     """
 
     learning_rate: float = setting(0.01, float, minimum=0, exclusive=True)
+    start_rate: float | None = setting(None, float, minimum=0, optional=True)
     iterations: int | None = setting(None, int, minimum=1, optional=True)
     until_error: float | None = setting(
         80.0, float, minimum=0, maximum=100, exclusive=True, optional=True
@@ -32,6 +39,15 @@ class WarmupConfig:
 
     def __post_init__(self) -> None:
         check(self, "schedule.warmup.")
+        if self.start_rate is None:
+            return
+        if self.iterations is None:
+            allowed = "must be set where schedule.warmup.start_rate is"
+            raise ConfigError("schedule.warmup.iterations", None, allowed)
+        if self.until_error is not None:
+            allowed = "must be null where schedule.warmup.start_rate is set"
+            raise ConfigError("schedule.warmup.until_error", self.until_error, allowed)
+        reset(self, "learning_rate")
 
     def applies_to(self, depth: int) -> bool:
         """Whether a network of this depth starts with the warm-up."""
@@ -71,11 +87,14 @@ class ScheduleConfig:
         name: What figures call it.
         iterations: Mini-batches in all; fewer with `plateau.stop_early`.
         batch_size: Images of a mini-batch.
-        learning_rate: Rate before the first milestone.
+        learning_rate: The full rate, from which it falls.
+        decay: How it falls: "steps", at milestones or plateaus, or "cosine", in every
+            iteration; see `training/schedule.py`.
         milestones: Iterations after which the rate is multiplied by `gamma`.
         gamma: Factor at a milestone, or at a plateau.
+        optimizer: "sgd" or "adamw"; see `training/optimizers.py`.
         momentum: Of SGD, not Nesterov's.
-        weight_decay: On all parameters, as in the paper.
+        weight_decay: On all parameters, as in the paper; AdamW's is decoupled.
         eval_every: Iterations between evaluations; the last iteration always has one.
         eval_train_images: Training images in an evaluation, class-balanced; null for all.
         log_every: Iterations between logged rows.
@@ -87,8 +106,10 @@ class ScheduleConfig:
     iterations: int = setting(64_000, int, minimum=1, maximum=10**9)
     batch_size: int = setting(128, int, minimum=2, maximum=10**7)
     learning_rate: float = setting(0.1, float, minimum=0, exclusive=True)
+    decay: str = setting("steps", str, choices=tuple(DECAYS))
     milestones: tuple[int, ...] = setting((32_000, 48_000), int, minimum=1, many=True)
     gamma: float = setting(0.1, float, minimum=1e-6, maximum=1)
+    optimizer: str = setting("sgd", str, choices=tuple(OPTIMIZERS))
     momentum: float = setting(0.9, float, minimum=0, maximum=1)
     weight_decay: float = setting(1e-4, float, minimum=0)
     eval_every: int = setting(500, int, minimum=1)
@@ -100,25 +121,46 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         check(self, "schedule.")
         if not re.fullmatch(r"[\w-]+", self.name):
-            raise ConfigError("schedule.name", self.name, "allowed are letters, digits, - and _")
+            raise ConfigError("schedule.name", self.name, "must be letters, digits, - and _")
         if self.plateau.patience is None:
             # Without a plateau there is nothing that its other settings could move.
             object.__setattr__(self, "plateau", PlateauConfig())
-        elif self.milestones:
-            allowed = f"allowed with schedule.plateau.patience={self.plateau.patience} is []"
-            raise ConfigError("schedule.milestones", list(self.milestones), allowed)
-        previous = 0
-        for milestone in self.milestones:
-            if not previous < milestone < self.iterations:
-                allowed = (
-                    "allowed are increasing iterations before the end at "
-                    f"schedule.iterations={self.iterations}"
-                )
-                raise ConfigError("schedule.milestones", list(self.milestones), allowed)
-            previous = milestone
-        if self.warmup.iterations is not None and self.warmup.iterations >= self.iterations:
-            allowed = f"allowed is less than schedule.iterations={self.iterations}"
-            raise ConfigError("schedule.warmup.iterations", self.warmup.iterations, allowed)
+        if not OPTIMIZERS[self.optimizer].momentum:
+            reset(self, "momentum")
+        self._check_decay()
+        self._check_warmup()
+
+    def _check_decay(self) -> None:
+        milestones, patience = list(self.milestones), self.plateau.patience
+        other = None if patience is None else f"schedule.plateau.patience={patience}"
+        if self.decay != "steps":
+            reset(self, "gamma")
+            other = f"schedule.decay={self.decay}"
+            if patience is not None:
+                allowed = f"must be null with {other}"
+                raise ConfigError("schedule.plateau.patience", patience, allowed)
+        if milestones and other:
+            raise ConfigError("schedule.milestones", milestones, f"must be [] with {other}")
+        if any(one >= two for one, two in pairwise((0, *milestones, self.iterations))):
+            allowed = (
+                "must be increasing iterations before the end at "
+                f"schedule.iterations={self.iterations}"
+            )
+            raise ConfigError("schedule.milestones", milestones, allowed)
+
+    def _check_warmup(self) -> None:
+        iterations, rate = self.warmup.iterations, self.warmup.start_rate
+        if iterations is not None and iterations >= self.iterations:
+            allowed = f"must be less than schedule.iterations={self.iterations}"
+            raise ConfigError("schedule.warmup.iterations", iterations, allowed)
+        if rate is not None and rate > self.learning_rate:
+            allowed = f"must be at most schedule.learning_rate={self.learning_rate}"
+            raise ConfigError("schedule.warmup.start_rate", rate, allowed)
+
+    @property
+    def changes_each_iteration(self) -> bool:
+        """Whether the rate changes in every iteration, and not in a few steps alone."""
+        return self.decay != "steps" or self.warmup.start_rate is not None
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,7 @@ def size_of(config: DataConfig) -> tuple[int, int, int]:
         DataError: A folder is missing, or has another layout.
     """
     train, test, side = SOURCES[config.name].size(config)
-    return (
-        config.train_images or train,
-        config.validation_images or test,
-        config.resolution or side,
-    )
+    return config.train_images or train, config.validation_images or test, config.resolution or side
 
 
 __all__ = ["load_images", "open_dataset", "size_of"]

@@ -48,21 +48,15 @@ class Normalization:
             Float `(N, 3, H, W)` in channels-last format, in units of 255 levels, or of the
             deviation.
         """
-        mean = self.mean
-        if mean.ndim == 3 and mean.shape != views.shape[1:]:
+        shape, mean = views.shape[1:], self.mean
+        if mean.ndim == 3 and mean.shape != shape:
             mean = mean.mean(dim=(0, 1))
-        levels = views.float().div_(255)
-        # Broadcasting over rows of three numbers each is three times as fast as over pixels.
-        rows, width = levels.view(*levels.shape[:2], -1), views.shape[2]
-        if mean.ndim == 3:
-            levels.sub_(mean)
-        else:
-            rows.sub_(mean.repeat(width))
+        # Repeated for all pixels: broadcasting three numbers takes three times as long.
+        levels = views.float().div_(255).sub_(mean.expand(shape).contiguous())
         if colour is not None and self.components is not None:
             levels = shift_colour(levels, colour, self.components)
-            rows = levels.view(rows.shape)
         if self.deviation is not None:
-            rows.div_(self.deviation.repeat(width))
+            levels.div_(self.deviation.expand(shape).contiguous())
         return levels.permute(0, 3, 1, 2)
 
 

@@ -26,7 +26,7 @@ class Source:
         size: Numbers of training and test images, and the side in pixels of what a network
             sees; found without decoding any.
         title: What figures call the data; None for the name of the user's folder.
-        layout: What the folder `data.root` must hold, where the user has to name one.
+        layout: What the folder `data.root` must hold; None where the user need not name one.
         streamed: Whether images are read from disk while a network trains.
     """
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from resnet_study.config import ModelConfig
 from resnet_study.models import fused
-from resnet_study.models.shortcuts import build_shortcut
+from resnet_study.models.shortcuts import ProjectionShortcut, build_shortcut
 
 
 class ConvBN(nn.Module):
@@ -83,92 +84,67 @@ class Block(nn.Module):
     added after the last batch norm and before the last ReLU (He et al. 2015, Eqn. 1).
 
     Args:
-        layers: In the order in which they follow one another.
-        shortcut: From the block's input to its output, or None.
+        model: The network's description; its architecture says which layers a block has.
+        in_channels: Channels of the input.
+        filters: Filters of the stage; a bottleneck has four times as many outputs.
+        stride: Of the block. The first layer has it, as in the paper's own models, or, with
+            `model.bottleneck_stride` "3x3", a bottleneck's second, as in torchvision's.
+
+    Attributes:
+        layer: What the block consists of; a family of other blocks has its own.
+        out_channels: Channels of the output.
     """
 
-    def __init__(self, layers: Iterable[ConvBN], shortcut: nn.Module | None) -> None:
+    layer: type[ConvBN] = ConvBN
+
+    def __init__(self, model: ModelConfig, in_channels: int, filters: int, stride: int = 1) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.shortcut = shortcut
+        strided = 1 if model.bottleneck_stride == "3x3" else 0
+        self.layers = nn.ModuleList()
+        self.out_channels = in_channels
+        for number, (kernel, expansion) in enumerate(model.design.layers(model)):
+            channels, self.out_channels = self.out_channels, expansion * filters
+            layer_stride = stride if number == strided else 1
+            self.layers.append(
+                self.layer(channels, self.out_channels, layer_stride, model.norm, kernel)
+            )
+        self.shortcut = build_shortcut(
+            model.shortcut, in_channels, self.out_channels, stride, model.norm
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps `(N, in_channels, H, W)` to `(N, out_channels, H/stride, W/stride)`."""
         out = x
-        for layer in list(self.layers)[:-1]:
-            assert isinstance(layer, ConvBN)
+        *former, last = cast(list[ConvBN], list(self.layers))
+        for layer in former:
             out = layer.activated(out)
-        last = self.layers[-1]
-        assert isinstance(last, ConvBN)
         return last.activated(out, None if self.shortcut is None else self.shortcut(x))
 
-
-class BasicBlock(Block):
-    """A stack of 3×3 convolutions (He et al. 2015, Figure 5, left).
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        stride: Stride of the first convolution.
-        layers: Number of 3×3 convolutions that the shortcut spans; the paper has 2.
-        shortcut: "A", "B", "C", or None for a plain block.
-        norm: As in `ConvBN`, of the projection too.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        stride: int = 1,
-        layers: int = 2,
-        shortcut: str | None = None,
-        norm: str = "batch",
-    ) -> None:
-        super().__init__(
-            (
-                ConvBN(
-                    in_channels if i == 0 else out_channels,
-                    out_channels,
-                    stride if i == 0 else 1,
-                    norm,
-                )
-                for i in range(layers)
-            ),
-            build_shortcut(shortcut, in_channels, out_channels, stride, norm),
-        )
+    @torch.no_grad()
+    def become_identity(self) -> None:
+        """Makes the block pass inputs that are not negative, in evaluation mode; see `deepen`."""
+        layers = cast(list[ConvBN], list(self.layers))
+        if self.shortcut is None:
+            for layer in layers:
+                _pass(layer.conv, layer.bn)
+            return
+        last = layers[-1]
+        if isinstance(last.bn, nn.BatchNorm2d):
+            last.bn.weight.zero_()
+            last.bn.bias.zero_()
+        else:
+            last.conv.weight.zero_()
+        if isinstance(self.shortcut, ProjectionShortcut):
+            _pass(*self.shortcut)
 
 
-class BottleneckBlock(Block):
-    """1×1, 3×3 and 1×1 convolutions, the last widening (He et al. 2015, Figure 5, right).
-
-    Args:
-        in_channels: Channels of the input.
-        channels: Channels of the first two layers; the last has `EXPANSION` times as many.
-        stride: Of the block.
-        shortcut: "A", "B", "C", or None for a plain block.
-        norm: As in `ConvBN`, of the projection too.
-        stride_on: The layer that has the stride: "1x1", the first, as in the paper's own
-            models, or "3x3", as in torchvision's.
-    """
-
-    EXPANSION = 4
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        shortcut: str | None = None,
-        norm: str = "batch",
-        stride_on: str = "1x1",
-    ) -> None:
-        first, second = (stride, 1) if stride_on == "1x1" else (1, stride)
-        out_channels = self.EXPANSION * channels
-        super().__init__(
-            (
-                ConvBN(in_channels, channels, first, norm, kernel=1),
-                ConvBN(channels, channels, second, norm),
-                ConvBN(channels, out_channels, 1, norm, kernel=1),
-            ),
-            build_shortcut(shortcut, in_channels, out_channels, stride, norm),
-        )
+def _pass(conv: nn.Module, norm: nn.Module) -> None:
+    """Makes a convolution and what follows it pass their input, in evaluation mode."""
+    assert isinstance(conv, nn.Conv2d)
+    nn.init.dirac_(conv.weight)
+    if conv.bias is not None:
+        conv.bias.zero_()
+    if isinstance(norm, nn.BatchNorm2d):
+        norm.reset_running_stats()
+        norm.bias.zero_()
+        norm.weight.fill_((1 + norm.eps) ** 0.5)

@@ -7,10 +7,8 @@ worse, namely the shallow one with identity layers added. Here it is built.
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from resnet_study.models.blocks import Block, ConvBN
-from resnet_study.models.shortcuts import ProjectionShortcut
+from resnet_study.models.blocks import Block
 from resnet_study.models.staged import StagedNet
 
 
@@ -52,32 +50,4 @@ def deepen(shallow: StagedNet, deep: StagedNet) -> None:
     for shallow_stage, deep_stage in zip(shallow.stages, deep.stages, strict=True):
         for block in list(deep_stage.children())[len(list(shallow_stage.children())) :]:
             assert isinstance(block, Block)
-            _make_identity(block)
-
-
-def _make_identity(block: Block) -> None:
-    layers = [layer for layer in block.layers if isinstance(layer, ConvBN)]
-    if block.shortcut is None:
-        for layer in layers:
-            _pass(layer.conv, layer.bn)
-        return
-    last = layers[-1]
-    if isinstance(last.bn, nn.BatchNorm2d):
-        last.bn.weight.zero_()
-        last.bn.bias.zero_()
-    else:
-        last.conv.weight.zero_()
-    if isinstance(block.shortcut, ProjectionShortcut):
-        _pass(*block.shortcut)
-
-
-def _pass(conv: nn.Module, norm: nn.Module) -> None:
-    """Makes a convolution and what follows it pass their input, in evaluation mode."""
-    assert isinstance(conv, nn.Conv2d)
-    nn.init.dirac_(conv.weight)
-    if conv.bias is not None:
-        conv.bias.zero_()
-    if isinstance(norm, nn.BatchNorm2d):
-        norm.reset_running_stats()
-        norm.bias.zero_()
-        norm.weight.fill_((1 + norm.eps) ** 0.5)
+            block.become_identity()

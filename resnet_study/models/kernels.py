@@ -14,6 +14,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+
 from resnet_study.system.errors import warn
 from resnet_study.system.processor import processor_model
 
@@ -53,6 +55,22 @@ def load() -> ctypes.CDLL | None:
             f"the kernels cannot be compiled ({words.strip().splitlines()[-1]}); torch's are slower"
         )
         return None
+
+
+def kernels_for(device: torch.device, setting: str) -> str:
+    """Which kernels a run has, "fused" or "torch": its rounding depends on them.
+
+    Args:
+        device: What it trains on.
+        setting: A config's "auto" or "torch".
+    """
+    available = setting == "auto" and device.type == "cpu" and load() is not None
+    return "fused" if available else "torch"
+
+
+def describe_kernels(used: str) -> dict[str, str | None]:
+    """What a manifest says of a run's kernels: which, and the compiler that made them."""
+    return {"kernels": used, "compiler": compiler_version() if used == "fused" else None}
 
 
 def compiler_version() -> str | None:

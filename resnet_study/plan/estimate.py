@@ -114,13 +114,9 @@ def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) ->
         DataError: An image folder is not there, or has another layout.
     """
     train, test, side = _size_of(config.data)
-    schedule, width = config.schedule, config.model.width
+    schedule = config.schedule
     threads = config.threads or place.threads
-    layer: float = width * side**2
-    if config.model.architecture == "imagenet":
-        # Stem and pooling divide the side by 4. These wider layers are bound by arithmetic, which
-        # grows with the square of the width, and CIFAR's, of width 16, by memory traffic.
-        layer *= width / 16 / 4**2
+    layer = config.model.design.layer_cost(config.model.width, side)
     wanted = {"threads": threads, "workers": place.workers, "layer": layer}
     if place.gpus:
         sharing = 1 if place.cluster else math.ceil(place.workers / place.gpus)

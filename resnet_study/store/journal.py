@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from resnet_study.config import RunConfig
-from resnet_study.models import count_multiply_adds, count_parameters
+from resnet_study.models.counting import count_multiply_adds, count_parameters
 from resnet_study.probes import measures
 from resnet_study.store.folder import RunFolder, RunRecord
 from resnet_study.store.tables import MetricsTable, ProbesTable

@@ -7,25 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_study.config import RunConfig
-from resnet_study.config.model import IMAGENET_BLOCKS
 from resnet_study.system.errors import StorageError
+from resnet_study.training.optimizers import OPTIMIZERS
 
 
 def checkpoint_bytes(config: RunConfig) -> int:
-    """Disk that one checkpoint takes at most: a weight and its momentum per parameter."""
+    """Disk that one checkpoint takes at most: weights and what the optimiser keeps for each."""
     model = config.model
-    if model.architecture == "imagenet":
-        # Projections of option C included.
-        per_block, last = (33, 32) if model.bottlenecks else (19, 8)
-        blocks = IMAGENET_BLOCKS[model.depth]
-        filters = sum(count * (1, 4, 16, 64)[stage] for stage, count in enumerate(blocks))
-        stem, per_class = 147 * model.width, last * model.width
-        parameters = per_block * filters * model.width**2 + stem
-    else:
-        per_stage = (model.depth - 2) // 3 * 9 * model.width**2
-        parameters, per_class = per_stage * (1 + 4 + 16) + 27 * model.width, 4 * model.width
-    tensors = 8 * model.depth * 1000
-    return 8 * (parameters + per_class * 1000) + tensors + _rows_bytes(config)
+    # The data's classes are not known here. These are enough for ImageNet.
+    parameters = model.design.parameters(model, classes=1000)
+    copies = 1 + OPTIMIZERS[config.schedule.optimizer].tensors
+    # Names and statistics of a layer take less than so many numbers.
+    return 4 * copies * (parameters + 1000 * model.depth) + _rows_bytes(config)
 
 
 def kept_bytes(config: RunConfig) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_study.config import RunConfig
-from resnet_study.models import build_network, deepen
+from resnet_study.models import build_network
+from resnet_study.models.deepen import deepen
 from resnet_study.models.staged import StagedNet
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError

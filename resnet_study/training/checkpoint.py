@@ -219,9 +219,12 @@ def restore(
     optimizer: torch.optim.Optimizer,
     device: torch.device,
 ) -> TrainingState:
-    """Puts weights and momentum back in place; returns the loop's state."""
+    """Puts weights and the optimiser's tensors back in place; returns the loop's state."""
     network.load_state_dict(checkpoint.network)
-    optimizer.load_state_dict(checkpoint.optimizer)
+    # Rates and other settings are this run's own: on another device the rate may be a tensor
+    # that was a number, and older versions of torch had fewer settings.
+    own = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict(checkpoint.optimizer | {"param_groups": own})
     state = TrainingState(**checkpoint.state)
     state.loss_sum = state.loss_sum.to(device)
     state.wrong = state.wrong.to(device)

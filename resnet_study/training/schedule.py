@@ -1,9 +1,45 @@
-"""The learning rate as a function of iteration and warm-up (He et al. 2015, §4.2)."""
+"""The learning rate as a function of iteration and warm-up, and when a run is looked at.
+
+A config reads the table of decays, so the top of this file imports neither torch nor the rest
+of the study.
+"""
 
 from __future__ import annotations
 
-from resnet_study.config import ScheduleConfig
-from resnet_study.training.state import TrainingState
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resnet_study.config import ScheduleConfig
+    from resnet_study.training.state import TrainingState
+
+
+def steps(schedule: ScheduleConfig, iteration: int, drops: int) -> float:
+    """Falls to a tenth, or `gamma`, at milestones and plateaus (He et al. 2015, §3.4, §4.2)."""
+    passed = drops + sum(iteration >= milestone for milestone in schedule.milestones)
+    # Division keeps 0.1/10 at 0.01 exactly, where multiplying by 0.1 would not.
+    return schedule.learning_rate / (1 / schedule.gamma) ** passed
+
+
+def cosine(schedule: ScheduleConfig, iteration: int, _: int) -> float:
+    """Falls to 0 along half a cosine (Loshchilov & Hutter 2017, Eqn. 5, without restarts)."""
+    return schedule.learning_rate * (1 + math.cos(math.pi * progress(schedule, iteration))) / 2
+
+
+def progress(schedule: ScheduleConfig, iteration: int) -> float:
+    """How much of the iterations after `warmup.iterations` is completed, from 0 to 1.
+
+    Where `warmup.min_depth` spares a network the warm-up, the fall begins at the same
+    iteration, so that networks of all depths have the same rate from there on.
+    """
+    begin = schedule.warmup.iterations or 0
+    return max(0, iteration - begin) / (schedule.iterations - begin)
+
+
+# How the rate falls after the warm-up. Each function takes the schedule, the iteration, counted
+# from 0, and how often the rate has fallen at a plateau.
+DECAYS: dict[str, Callable[[ScheduleConfig, int, int], float]] = {"steps": steps, "cosine": cosine}
 
 
 def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool, drops: int = 0) -> float:
@@ -19,11 +55,13 @@ def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool, drops
         warming: Whether the warm-up has not ended yet.
         drops: How often the rate has fallen at a plateau.
     """
-    if warming:
-        return schedule.warmup.learning_rate
-    passed = drops + sum(iteration >= milestone for milestone in schedule.milestones)
-    # Division keeps 0.1/10 at 0.01 exactly, where multiplying by 0.1 would not.
-    return schedule.learning_rate / (1 / schedule.gamma) ** passed
+    if not warming:
+        return DECAYS[schedule.decay](schedule, iteration, drops)
+    warmup = schedule.warmup
+    if warmup.start_rate is None or warmup.iterations is None:
+        return warmup.learning_rate
+    rise = schedule.learning_rate - warmup.start_rate
+    return warmup.start_rate + rise * iteration / warmup.iterations
 
 
 def still_warming(schedule: ScheduleConfig, completed: int, train_error: float | None) -> bool:

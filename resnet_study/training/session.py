@@ -10,7 +10,9 @@ import torch
 from resnet_study.config import RunConfig
 from resnet_study.data import open_dataset
 from resnet_study.data.dataset import Dataset, PreparedData
-from resnet_study.models import build_network, describe_kernels, kernels_for, normalise_in_parts
+from resnet_study.models import build_network
+from resnet_study.models.kernels import describe_kernels, kernels_for
+from resnet_study.models.parts import normalise_in_parts
 from resnet_study.models.staged import StagedNet
 from resnet_study.system import machine
 from resnet_study.training.evaluation import Batch, Scores, evaluate

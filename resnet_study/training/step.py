@@ -11,24 +11,29 @@ from torch.nn import functional as F
 
 from resnet_study.config import ScheduleConfig
 from resnet_study.system.errors import warn
+from resnet_study.training.optimizers import OPTIMIZERS
 from resnet_study.training.state import TrainingState
 
 Tensors = tuple[torch.Tensor, ...]
 # Iterations that a GPU may lie behind where batches are streamed.
 AHEAD = 2
-# Before a capture libraries must have set themselves up and momentum must exist.
+# Before a capture libraries must have set themselves up, and the optimiser its tensors.
 EAGER_ITERATIONS = 3
 
 
-def build_optimizer(network: nn.Module, schedule: ScheduleConfig) -> torch.optim.SGD:
-    """SGD with momentum, not Nesterov's, and weight decay on all parameters (§4.2)."""
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=schedule.learning_rate,
-        momentum=schedule.momentum,
-        weight_decay=schedule.weight_decay,
-        fused=True,
-    )
+def build_optimizer(network: nn.Module, schedule: ScheduleConfig) -> torch.optim.Optimizer:
+    """The schedule's optimiser, for a network that is on its device.
+
+    A CUDA graph holds a rate that is a number, and reads one that is a tensor. So on a GPU a
+    rate that changes in every iteration is a tensor, in float32, which is what torch's fused
+    kernels take. Elsewhere a number loses nothing to rounding.
+    """
+    parameters = list(network.parameters())
+    device = parameters[0].device
+    rate: float | torch.Tensor = schedule.learning_rate
+    if schedule.changes_each_iteration and device.type == "cuda":
+        rate = torch.tensor(rate, device=device)
+    return OPTIMIZERS[schedule.optimizer].build(parameters, rate, schedule)
 
 
 def forward(network: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
@@ -90,7 +95,10 @@ class Step:
 
     def _set(self, rate: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def _iterate(self, batch: Tensors) -> None:
         images, labels = self.assemble(*batch) if self.assemble else batch
@@ -108,13 +116,14 @@ class CapturedStep(Step):
 
     These networks are hundreds of small kernels, and a GPU finishes one before the CPU has
     launched the next; a graph launches them all at once. The kernels are the eager ones, so
-    is the curve. A graph holds its learning rate: a schedule's few changes capture anew.
-    Where a capture fails, training goes on eagerly and a warning says so.
+    is the curve. A graph holds a learning rate that is a number, and a schedule's few changes
+    capture anew; a rate that is a tensor is filled before each replay. Where a capture fails,
+    training goes on eagerly and a warning says so.
     """
 
     eager_left: float = EAGER_ITERATIONS
     inputs: Tensors | None = None
-    rate: float | None = None
+    held: float | torch.Tensor | None = None
     replay: Callable[[], None] | None = None
 
     def __call__(self, batch: Tensors, rate: float) -> None:
@@ -127,9 +136,10 @@ class CapturedStep(Step):
             self.inputs = tuple(tensor.clone() for tensor in batch)
         for place, tensor in zip(self.inputs, batch, strict=True):
             place.copy_(tensor)
-        if rate != self.rate:
-            self._set(rate)
-            self.replay, self.rate = None, rate
+        self._set(rate)
+        rate_now = self.optimizer.param_groups[0]["lr"]
+        if rate_now is not self.held and rate_now != self.held:
+            self.replay, self.held = None, rate_now
             try:
                 self.replay = self._capture()
             except RuntimeError as error:

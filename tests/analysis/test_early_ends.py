@@ -5,8 +5,10 @@ import pandas as pd
 
 from analysis.figures.learning_curves import learning_curves, milestones
 from analysis.figures.style import provenance
+from analysis.load import phases
 from analysis.page.curve_charts import learning_curves as chart
 from analysis.statistics import final_errors
+from resnet_study.config import RunConfig, ScheduleConfig
 from tests.analysis.made import study
 
 
@@ -14,7 +16,8 @@ def made(*ends: int, lowered: int = 30) -> pd.DataFrame:
     """A run per end, of which every row's errors are 30, 40, 50 … by its seed."""
     seeds = [[30.0 + 10 * seed] * (end // 10) for seed, end in enumerate(ends)]
     runs = study({("plain", 20): seeds}, test=0, settings="schedule.plateau.stop_early=true")
-    return runs.assign(learning_rate=np.where(runs["iteration"] > lowered, 0.01, 0.1))
+    fell = runs["iteration"] > lowered
+    return runs.assign(learning_rate=np.where(fell, 0.01, 0.1), phase=fell.astype(int))
 
 
 EARLY = made(60, 80, 40)
@@ -41,3 +44,14 @@ def test_the_rate_is_marked_where_it_falls_in_all_runs_and_the_caption_says_when
     assert milestones(pd.concat([EARLY, later])) == []
     assert "Schedule: short, up to 80 iterations." in provenance(EARLY)
     assert "Schedule: short, 60 iterations." in provenance(EARLY[EARLY["seed"] == 0])
+
+
+def test_a_rate_that_falls_in_every_iteration_is_marked_nowhere():
+    config = RunConfig(schedule=ScheduleConfig(decay="cosine", milestones=()))
+    falling = EARLY.assign(learning_rate=1 / EARLY["iteration"], phase=phases(config, EARLY))
+    assert milestones(falling) == []
+    for runs, marked in ((EARLY, True), (falling, False)):
+        figure = learning_curves(runs)
+        dotted = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"]
+        named = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert bool(dotted) == ("rate lowered" in named) == marked

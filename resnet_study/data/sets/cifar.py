@@ -38,13 +38,9 @@ def _load(config: DataConfig) -> ImageSet:
             f"use a folder with {archive.filename} or a connection to fetch it"
         )
         raise DataError("data.root", root, allowed) from error
-    return ImageSet(
-        train.data.transpose(0, 3, 1, 2),
-        np.asarray(train.targets, dtype=np.int64),
-        test.data.transpose(0, 3, 1, 2),
-        np.asarray(test.targets, dtype=np.int64),
-        tuple(train.classes),
-    )
+    images = (part.data.transpose(0, 3, 1, 2) for part in (train, test))
+    labels = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
+    return ImageSet(next(images), next(labels), next(images), next(labels), tuple(train.classes))
 
 
 SOURCES = tuple(

@@ -38,29 +38,19 @@ def _size(config: DataConfig) -> tuple[int, int, int]:
     return len(train), len(test), side
 
 
-def _list(config: DataConfig, train: bool = True) -> StreamedFolder:
+def _stream(config: DataConfig, train: bool = True) -> StreamedFolder:
     from resnet_study.data.streamed import StreamedFolder
 
     return StreamedFolder(config, train)
 
 
-def _listed_size(config: DataConfig) -> tuple[int, int, int]:
-    folder = _list(config)
+def _streamed_size(config: DataConfig) -> tuple[int, int, int]:
+    folder = _stream(config)
     return len(folder.train), len(folder.test), config.stream.crop
 
 
+DECODED, STREAMED = "train/<class>/ and test/<class>/", "train/<class>/ and val/<class>/"
 SOURCES = (
-    Source(
-        "image_folder",
-        in_memory(_load),
-        _size,
-        layout="a folder with train/<class>/ and test/<class>/",
-    ),
-    Source(
-        "streamed_folder",
-        _list,
-        _listed_size,
-        layout="a folder with train/<class>/ and val/<class>/",
-        streamed=True,
-    ),
+    Source("image_folder", in_memory(_load), _size, layout=DECODED),
+    Source("streamed_folder", _stream, _streamed_size, layout=STREAMED, streamed=True),
 )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision.datasets import ImageFolder
 
 from resnet_study.config import RunConfig
+from resnet_study.data.folders import list_folder
 from resnet_study.data.streamed import StreamedFolder
 from resnet_study.system.errors import ConfigError, DataError
 from tests.resnet_study.data.test_streamed import config
@@ -29,6 +31,21 @@ def test_what_is_listed(varied, cache, photos):
     # The second part may be called test.
     (photos / "val").rename(photos / "test")
     assert len(StreamedFolder(config(photos, cache)).test) == len(folder.test)
+
+
+def test_a_folder_is_listed_as_torchvision_does(photos):
+    (nested := photos / "train/disc/more").mkdir()
+    for file in sorted(photos.glob("train/disc/*.*"))[:3]:
+        file.rename(nested / file.name.upper())
+    (photos / "train/disc/notes.txt").touch()
+    expected = ImageFolder(str(photos / "train"))
+    # Hidden folders are no classes, though torchvision takes them for some.
+    for part in ("train", "val"):
+        shutil.copytree(photos / "val/disc", photos / part / ".thumbnails")
+    listing = list_folder(photos, "test")
+    assert list(listing.classes) == expected.classes
+    assert [listing.train.path(i) for i in range(60)] == [path for path, _ in expected.samples]
+    assert listing.train.labels.tolist() == expected.targets
 
 
 def test_a_fingerprint_changes_with_any_file(varied, cache, photos):

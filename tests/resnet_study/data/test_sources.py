@@ -54,6 +54,16 @@ def test_folders_are_decoded_in_order_and_reduced_where_that_is_asked(folder, lo
     assert np.abs(load(folder, resolution=4).train_images - blocks).max() <= 0.5
 
 
+def test_a_folder_in_memory_is_decoded_as_a_streamed_one(folder, load):
+    clear = np.zeros((8, 8, 4), np.uint8)
+    Image.fromarray(clear).save(folder / "train/cat/0000.png")
+    deep = np.full((8, 8), 0x80FF, np.uint16)
+    Image.fromarray(deep).save(folder / "train/cat/0001.png")
+    images = load(folder).train_images
+    # What is transparent lies on white; of 16 bits the upper eight are kept.
+    assert (images[0].min(), images[1].min(), images[1].max()) == (255, 0x80, 0x80)
+
+
 def test_the_cache_serves_the_second_time_and_notices_changes(folder, load, monkeypatch):
     first = load(folder)
     with monkeypatch.context() as patch:

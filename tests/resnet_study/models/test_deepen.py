@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from resnet_study.config import ModelConfig
-from resnet_study.models import StagedNet, build_network, deepen
+from resnet_study.models import build_network
+from resnet_study.models.deepen import deepen
+from resnet_study.models.staged import StagedNet
 
 IMAGES = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 IMAGENET = {"architecture": "imagenet", "width": 8}

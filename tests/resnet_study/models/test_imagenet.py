@@ -6,9 +6,10 @@ import pytest
 import torch
 import torchvision
 
-from resnet_study.config import ModelConfig, RunConfig
-from resnet_study.config.model import BOTTLENECK_DEPTHS, IMAGENET_BLOCKS
-from resnet_study.models import build_network, count_multiply_adds, count_parameters
+from resnet_study.config import ModelConfig, RunConfig, ScheduleConfig
+from resnet_study.models import build_network
+from resnet_study.models.architectures import ARCHITECTURES
+from resnet_study.models.counting import count_multiply_adds, count_parameters
 from resnet_study.models.imagenet import ImageNetNet
 from resnet_study.store.space import checkpoint_bytes
 from resnet_study.system.errors import ConfigError
@@ -27,7 +28,7 @@ def model(depth: int, shortcut: str | None = "B", **changes) -> ModelConfig:
 @pytest.mark.parametrize("depth", TABLE1)
 def test_multiply_adds_are_those_of_table_1_and_names_torchvisions(depth: int):
     with torch.device("meta"):
-        ours = ImageNetNet(depth, 1000, "B")
+        ours = ImageNetNet(model(depth), 1000)
         theirs = getattr(torchvision.models, f"resnet{depth}")()
     assert count_multiply_adds(ours, 224, 224) / 1e9 == pytest.approx(TABLE1[depth], rel=0.03)
     shapes, others = (
@@ -61,9 +62,10 @@ def test_with_torchvisions_stride_it_is_torchvisions_network(depth: int):
 
 @pytest.mark.parametrize("depth", TABLE1)
 def test_plain_and_residual_networks_differ_in_their_projections_alone(depth: int):
-    changing = 4 if depth in BOTTLENECK_DEPTHS else 3
+    changing = 4 if model(depth).bottlenecks else 3
+    blocks = sum(ARCHITECTURES["imagenet"].blocks(model(depth)))
     plain = build_network(model(depth, None, width=4), 10, seed=3).state_dict()
-    for option, count in {None: 0, "A": 0, "B": changing, "C": sum(IMAGENET_BLOCKS[depth])}.items():
+    for option, count in {None: 0, "A": 0, "B": changing, "C": blocks}.items():
         network = build_network(model(depth, option, width=4), 10, seed=3)
         weights = network.state_dict()
         assert sum(name.endswith("downsample.0.weight") for name in weights) == count
@@ -84,10 +86,16 @@ def test_without_bottlenecks_there_is_no_choice_of_stride():
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda: model(20), "model.depth=20: allowed with model.architecture=imagenet are 18, 34"),
+        (
+            lambda: model(20),
+            "must be one of 18, 34, 50, 101, 152 with model.architecture=imagenet",
+        ),
         (lambda: ModelConfig(depth=34), "34 is of model=residual_imagenet"),
-        (lambda: model(34, layers_per_block=3), "allowed with model.architecture=imagenet is 2"),
-        (lambda: start(34, 50, "residual"), "other blocks than 50 layers; allowed are 50"),
+        (lambda: model(34, layers_per_block=3), "must be 2 with model.architecture=imagenet"),
+        (
+            lambda: start(34, 50, "residual"),
+            "must be one of 50, with the blocks of 50 layers",
+        ),
         (lambda: start(50, 101, "plain"), "a plain bottleneck cannot be an identity"),
     ],
 )
@@ -96,10 +104,12 @@ def test_what_there_is_not_is_said_in_one_line(wrong, words: str):
         wrong()
 
 
+@pytest.mark.parametrize(("optimizer", "kept"), [("sgd", 1), ("adamw", 2)])
 @pytest.mark.parametrize("depth", TABLE1)
-def test_the_disk_that_a_checkpoint_needs_is_not_underestimated(depth):
+def test_the_disk_that_a_checkpoint_needs_is_not_underestimated(depth, optimizer, kept):
     with torch.device("meta"):
-        network = ImageNetNet(depth, 1000, "C")
-    # Weights, their momentum, and statistics, of four bytes each.
-    numbers = 2 * count_parameters(network) + sum(buffer.numel() for buffer in network.buffers())
-    assert 0.5 < 4 * numbers / checkpoint_bytes(RunConfig(model=model(depth, "C"))) < 1
+        network = ImageNetNet(model(depth, "C"), 1000)
+    # Weights, what the optimiser keeps of each, and statistics, of four bytes each.
+    numbers = (1 + kept) * count_parameters(network) + sum(b.numel() for b in network.buffers())
+    config = RunConfig(model=model(depth, "C"), schedule=ScheduleConfig(optimizer=optimizer))
+    assert 0.9 < 4 * numbers / checkpoint_bytes(config) < 1

@@ -6,10 +6,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from resnet_study.config import ModelConfig
-from resnet_study.models import build_network, count_multiply_adds, count_parameters
-from resnet_study.models.blocks import BasicBlock
-from resnet_study.models.cifar import CifarNet
+from resnet_study.models import build_network
+from resnet_study.models.blocks import Block
+from resnet_study.models.counting import count_multiply_adds, count_parameters
 from resnet_study.models.shortcuts import PadShortcut, ProjectionShortcut
+from resnet_study.models.staged import StagedNet
 
 # He et al. 2015, §4.2, worked out for 10 classes, without and with projections; the paper
 # prints 0.27M to 19.4M.
@@ -22,6 +23,13 @@ PARAMETERS = {
     1202: (19_421_274, 19_424_026),
 }
 
+IMAGENET = [(depth, {"architecture": "imagenet"}) for depth in (18, 34, 50, 101, 152)]
+
+
+def described(depth, shortcut, **options):
+    kind = "residual" if shortcut else "plain"
+    return ModelConfig(kind=kind, depth=depth, shortcut=shortcut, **options)
+
 
 def build(kind="residual", depth=20, seed=0, **options):
     return build_network(ModelConfig(kind=kind, depth=depth, **options), classes=10, seed=seed)
@@ -31,11 +39,22 @@ def build(kind="residual", depth=20, seed=0, **options):
 def test_parameters_and_layers_are_as_many_as_in_the_paper(depth):
     without_projection, with_projection = PARAMETERS[depth]
     with torch.device("meta"):
-        plain, a, b = (CifarNet(depth, 10, shortcut) for shortcut in (None, "A", "B"))
+        plain, a, b = (StagedNet(described(depth, shortcut), 10) for shortcut in (None, "A", "B"))
     assert count_parameters(plain) == count_parameters(a) == without_projection
     assert count_parameters(b) == with_projection
     layers = [m for m in plain.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(layers) == depth
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("shortcut", [None, "A", "B", "C"])
+@pytest.mark.parametrize("shape", [(20, {}), (20, {"layers_per_block": 3}), *IMAGENET])
+def test_the_table_counts_the_parameters_of_what_is_built(shape, shortcut, norm):
+    depth, options = shape
+    model = described(depth, shortcut, norm=norm, **({"width": 5} | options))
+    with torch.device("meta"):
+        network = model.design.build(model, 7, activation_checkpointing=False)
+    assert model.design.parameters(model, 7) == count_parameters(network)
 
 
 def test_multiply_adds_equal_the_count_by_hand():
@@ -72,7 +91,7 @@ def test_a_block_whose_last_batch_norm_is_zero_is_its_shortcut(layers):
     x = torch.randn(2, 8, 5, 5)
     # The ReLU comes after the addition: without it, negative input would pass.
     for shortcut, expected in (("A", F.relu(x)), (None, torch.zeros_like(x))):
-        block = BasicBlock(8, 8, layers=layers, shortcut=shortcut)
+        block = Block(described(20, shortcut, layers_per_block=layers), 8, 8)
         nn.init.zeros_(block.layers[-1].bn.weight)
         assert torch.equal(block(x), expected)
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from resnet_study.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig
 from resnet_study.plan import estimate
@@ -81,16 +80,6 @@ def test_runs_on_record_took_what_the_benchmark_of_their_machine_says(depth, pla
     # Other work only makes a run longer; of three seeds the shortest was disturbed least.
     shortest = min(run.read_manifest()["seconds"] for run in runs)
     assert found.seconds - START == pytest.approx(shortest, rel=0.1)
-
-
-def test_images_are_counted_without_being_loaded(tmp_path):
-    for part in ("train/a", "train/b", "test/a", "test/b"):
-        (tmp_path / part).mkdir(parents=True)
-        Image.new("RGB", (24, 24)).save(tmp_path / part / "one.png")
-    (tmp_path / "train/b/two.png").touch()
-    folder = DataConfig(name="image_folder", root=str(tmp_path), label="pets")
-    assert estimate.images(folder) == (3, 2, 24)
-    assert estimate.images(DataConfig(validation_images=5000, train_images=800))[:2] == (800, 5000)
 
 
 def test_the_file_that_is_named_comes_first_then_this_machines(benchmark_file, place, monkeypatch):

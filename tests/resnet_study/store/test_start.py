@@ -74,7 +74,7 @@ def test_an_interrupted_deepened_run_ends_as_if_nothing_had_happened(made, tmp_p
 def test_starts_that_cannot_be_are_one_line(made, tmp_path):
     with pytest.raises(ConfigError, match=r"null where start.depth is set"):
         StartConfig(depth=8, run="x")
-    with pytest.raises(ConfigError, match=r"start.depth=9: allowed is 6n\+2"):
+    with pytest.raises(ConfigError, match=r"start.depth=9: must be 6n\+2"):
         made("plain", 14, depth=9)
     with pytest.raises(ConfigError, match=r"start.depth=20: must be at most model.depth=14"):
         run(made("plain", 14, depth=20))

@@ -12,7 +12,8 @@ import torch
 
 from resnet_study.config import ModelConfig, RunConfig
 from resnet_study.experiment import run
-from resnet_study.models import describe_kernels, kernels
+from resnet_study.models import kernels
+from resnet_study.models.kernels import describe_kernels
 from resnet_study.system import machine, processor
 from resnet_study.system.errors import ConfigError, DeviceError
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from resnet_study.config import PlateauConfig, ScheduleConfig, WarmupConfig
+from resnet_study.config import PlateauConfig, RunConfig, ScheduleConfig, WarmupConfig
 from resnet_study.system.errors import ConfigError
 from resnet_study.training.schedule import ended, follow_plateau, learning_rate, still_warming
 from resnet_study.training.state import TrainingState
@@ -90,5 +90,54 @@ def test_without_patience_milestones_alone_act_and_a_warm_up_is_no_plateau():
     state = TrainingState.initial(schedule, 20, torch.device("cpu"))
     rates(schedule, state, [90.0] * 5)
     assert (state.drops, state.stale) == (0, 0)
-    with pytest.raises(ConfigError, match=r"allowed with schedule.plateau.patience=2 is \[\]"):
+    with pytest.raises(ConfigError, match=r"must be \[\] with schedule.plateau.patience=2"):
         ScheduleConfig(plateau=PlateauConfig(patience=2))
+
+
+COSINE = ScheduleConfig(iterations=100, decay="cosine", milestones=())
+RAMP = WarmupConfig(start_rate=0.02, iterations=20, until_error=None, min_depth=0)
+
+
+@pytest.mark.parametrize(
+    "iteration, share",
+    # A quarter of the way is at (1 + cos 45°) / 2. The rate would be 0 after the last iteration.
+    [(0, 1.0), (25, 0.853553), (50, 0.5), (75, 0.146447), (99, 0.00024672)],
+)
+def test_a_cosine_falls_from_the_full_rate_to_zero(iteration, share):
+    assert learning_rate(COSINE, iteration, False) == pytest.approx(0.1 * share, rel=1e-3)
+
+
+def test_a_ramp_rises_to_the_full_rate_where_the_cosine_begins():
+    schedule = replace(COSINE, warmup=RAMP)
+    state = TrainingState.initial(schedule, 8, torch.device("cpu"))
+    found = []
+    for iteration in range(100):
+        found.append(learning_rate(schedule, iteration, state.warming))
+        state.warming = state.warming and still_warming(schedule, iteration + 1, None)
+    assert found[:3] == pytest.approx([0.02, 0.024, 0.028])
+    assert found[20] == 0.1 == max(found)
+    assert found[60] == pytest.approx(0.05)
+    # A network that is spared the warm-up has the same rate from there on, and the full one before.
+    assert [learning_rate(schedule, at, False) for at in range(100)] == [0.1] * 20 + found[20:]
+
+
+def test_a_ramp_with_milestones_comes_before_them():
+    schedule = ScheduleConfig(iterations=100, milestones=(50,), warmup=RAMP)
+    assert learning_rate(schedule, 10, True) == pytest.approx(0.06)
+    assert [learning_rate(schedule, at, False) for at in (20, 49, 50)] == [0.1, 0.1, 0.01]
+
+
+def test_what_has_no_effect_makes_no_new_id():
+    assert replace(COSINE, gamma=0.5) == COSINE
+    assert replace(PAPER, optimizer="adamw", momentum=0.5) == replace(PAPER, optimizer="adamw")
+    assert replace(RAMP, learning_rate=0.5) == RAMP
+    schedules = [PAPER, replace(PAPER, milestones=()), replace(PAPER, optimizer="adamw")]
+    schedules += [replace(PAPER, decay="cosine", milestones=()), replace(PAPER, warmup=RAMP)]
+    assert len({RunConfig(schedule=schedule).run_id for schedule in schedules}) == 5
+
+
+def test_only_a_rate_that_changes_in_every_iteration_is_called_so():
+    steady = [PAPER, replace(PAPER, optimizer="adamw"), plateau()[0], COUNTED]
+    assert not any(schedule.changes_each_iteration for schedule in steady)
+    assert COSINE.changes_each_iteration
+    assert replace(PAPER, warmup=RAMP).changes_each_iteration

@@ -15,7 +15,8 @@ from torch import nn
 
 from resnet_study.config import ModelConfig, ProbesConfig, StartConfig
 from resnet_study.experiment import run
-from resnet_study.models import build_network, normalise_in_parts
+from resnet_study.models import build_network
+from resnet_study.models.parts import normalise_in_parts
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError, StorageError
 from resnet_study.system.interruption import Interrupted
