@@ -1,10 +1,11 @@
-"""What a user sees while a run or a sweep goes on."""
+"""What a user sees while a run or a sweep is in progress."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -16,11 +17,16 @@ from resnet_study.system.errors import StorageError
 from resnet_study.training.events import Row
 
 
+def say(line: str) -> None:
+    """Prints a line for the user, which is no part of a command's output."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class Reporter:
-    """Told of a run's course; this one keeps quiet."""
+    """Is told of a run's progress; this one says nothing."""
 
     def start(self, config: RunConfig, completed: int) -> None:
-        """A run begins, or goes on after `completed` iterations."""
+        """A run begins, or is resumed after `completed` iterations."""
 
     def waiting(self) -> None:
         """Another process trains this run; called each second until it has ended."""
@@ -36,18 +42,18 @@ class Reporter:
 
 
 class RunReporter(Reporter):
-    """One run's progress: a bar on a terminal, a line per evaluation elsewhere."""
+    """Shows one run's progress: a bar on a terminal, a line per evaluation elsewhere."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.progress: Progress | None = None
         self.total = 0
-        self.told = False
+        self.said_waiting = False
 
     def waiting(self) -> None:
-        if not self.told:
-            print("another process trains this run; waiting for it", file=sys.stderr, flush=True)
-        self.told = True
+        if not self.said_waiting:
+            say("another process trains this run; waiting for it")
+        self.said_waiting = True
 
     def start(self, config: RunConfig, completed: int) -> None:
         self.close()
@@ -67,7 +73,7 @@ class RunReporter(Reporter):
             )
             self.progress.start()
         else:
-            print(f"{config.run_id}: {self.total} iterations", file=sys.stderr, flush=True)
+            say(f"{config.run_id}: {self.total} iterations")
 
     def iteration(self, completed: int) -> None:
         if self.progress is not None:
@@ -85,11 +91,7 @@ class RunReporter(Reporter):
         if self.progress is not None:
             self.progress.update(self.task, rate=rate, errors=errors)
         elif row.test_error is not None:
-            print(
-                f"  iteration {row.iteration} of {self.total}: {errors}, {rate}",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"  iteration {row.iteration} of {self.total}: {errors}, {rate}")
 
     def close(self) -> None:
         if self.progress is not None:
@@ -97,7 +99,7 @@ class RunReporter(Reporter):
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a reader says them: "42 s", "7 min", "3 h 20 min"."""
+    """Returns seconds as a reader says them: "42 s", "7 min", "3 h 20 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -107,7 +109,7 @@ def duration(seconds: float) -> str:
 
 
 class SweepReporter:
-    """One line for a whole sweep: finished, running, left, time left.
+    """Shows a whole sweep in one line: finished, running, left, time left.
 
     It reads the run folders, so it needs nothing of the processes that train.
 
@@ -120,10 +122,10 @@ class SweepReporter:
     def __init__(
         self, runs: Sequence[RunConfig], costs: Sequence[float], interval: float = 30.0
     ) -> None:
-        self.runs = [(RunFolder.of(c), c.schedule.iterations) for c in runs]
-        self.costs = list(costs)
-        self.interval = interval
+        self.runs = runs
+        self.costs = costs
         self.console = Console(stderr=True)
+        self.interval = 1.0 if self.console.is_terminal else interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -137,44 +139,47 @@ class SweepReporter:
         self._stop.set()
         self._thread.join()
 
-    def _observe(self) -> tuple[dict[str, int], float]:
-        """Counts by state, and the cost of the work done so far."""
-        counts = {"finished": 0, "diverged": 0, "failed": 0, "running": 0, "left": 0}
-        done = 0.0
-        for (folder, iterations), cost in zip(self.runs, self.costs, strict=True):
-            try:
-                manifest = folder.read_manifest()
-            except StorageError:
-                manifest = None
-            state = manifest["state"] if manifest else "left"
-            counts[state] += 1
-            if state in (*COMPLETE, "failed"):
-                done += cost
-            elif state == "running" and (row := folder.last_row()):
-                digits = row.get("iteration", "")
-                done += cost * (int(digits) if digits.isdigit() else 0) / iterations
-        return counts, done
-
     def line(self) -> str:
-        """The line as it stands now."""
+        """Returns the line as of now."""
         counts, done = self._observe()
-        words = [
-            f"{count} {state}"
-            for state, count in counts.items()
-            if count or state in ("finished", "running", "left")
-        ]
+        states = (*COMPLETE, "failed", "running", "left")
+        rare = ("diverged", "failed")
+        words = [f"{counts[s]} {s}" for s in states if counts[s] or s not in rare]
         elapsed = time.monotonic() - self.began
-        progress = done - self.done_before
-        if progress > 0:
-            words.append(f"about {duration((sum(self.costs) - done) * elapsed / progress)} to go")
+        if (gained := done - self.done_before) > 0:
+            words.append(f"about {duration((sum(self.costs) - done) * elapsed / gained)} to go")
         return ", ".join(words)
 
+    def _observe(self) -> tuple[Counter[str], float]:
+        """Counts runs by state, and sums up the cost of the work that is done."""
+        counts: Counter[str] = Counter()
+        done = 0.0
+        for config, cost in zip(self.runs, self.costs, strict=True):
+            state, share = _progress(config)
+            counts[state] += 1
+            done += cost * share
+        return counts, done
+
     def _watch(self) -> None:
-        if self.console.is_terminal:
-            with self.console.status("") as status:
-                while not self._stop.is_set():
-                    status.update(self.line())
-                    self._stop.wait(1)
-        else:
+        # Elsewhere than on a terminal, the status shows nothing.
+        with self.console.status("") as status:
             while not self._stop.wait(self.interval):
-                print(self.line(), file=sys.stderr, flush=True)
+                if self.console.is_terminal:
+                    status.update(self.line())
+                else:
+                    say(self.line())
+
+
+def _progress(config: RunConfig) -> tuple[str, float]:
+    """Returns the state of a run, and the share of its iterations that it has no longer to do."""
+    folder = RunFolder.of(config)
+    try:
+        manifest = folder.read_manifest()
+    except StorageError:
+        manifest = None
+    if manifest is None:
+        return "left", 0.0
+    if manifest["state"] != "running":
+        return manifest["state"], 1.0
+    iteration = (folder.last_row() or {}).get("iteration", "")
+    return "running", int(iteration) / config.schedule.iterations if iteration.isdigit() else 0.0

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from resnet_study.system.errors import warn
+from resnet_study.system.processor import processor_model
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 _COMPILERS = ("c++", "g++", "clang++")
@@ -112,7 +113,7 @@ def _compiled(compiler: list[str]) -> Path:
         # Compilers hold back from the widest registers, which pays only for other code.
         flags.append("-mprefer-vector-width=512")
     version = _output([*compiler, "--version"])
-    identity = "\n".join([SOURCE.read_text(), version, *compiler, *flags, _processor()])
+    identity = "\n".join([SOURCE.read_text(), version, *compiler, *flags, processor_model()])
     name = f"kernels-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(home) / "resnet_study" / name
@@ -129,11 +130,3 @@ def _compiled(compiler: list[str]) -> Path:
 def _output(command: list[str]) -> str:
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     return done.stdout
-
-
-def _processor() -> str:
-    """What -march=native depends on: a cache folder may be shared by many machines."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags"))}))
-    return platform.processor()

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-# What Linux calls the numbers that makers give, on x86 and on ARM.
+# Linux's names of the numbers that makers give, on x86 and on ARM.
 _NUMBERS = {
     "cpu family": "family",
     "model": "model",
@@ -16,31 +16,36 @@ _NUMBERS = {
     "CPU part": "part",
     "CPU variant": "variant",
 }
-_FEATURES = ("flags", "Features")
 
 
 def processor_name() -> str:
-    """The processor's own name, such as "AMD EPYC"."""
-    return _facts().get("model name") or platform.processor() or platform.machine()
+    """Returns the processor's own name, such as "AMD EPYC"."""
+    return read_facts().get("model name") or platform.processor() or platform.machine()
 
 
 def processor_model() -> str:
-    """The processor as its maker numbers it, which its name may not tell from others.
+    """Returns the processor's name and its maker's numbers, since several processors share a name.
 
-    With a digest of its instructions, of which a virtual machine may show only some: "AMD EPYC,
-    family 26, model 2, stepping 1, instructions 3f9c21". Elsewhere than on Linux the name.
+    A digest of its instructions comes last, because a virtual machine may show only some of
+    them: "AMD EPYC, family 26, model 2, stepping 1, instructions 3f9c21". On other systems than
+    Linux it is the name alone.
     """
-    facts = _facts()
+    facts = read_facts()
     known = [f"{word} {facts[key]}" for key, word in _NUMBERS.items() if key in facts]
-    for key in _FEATURES:
-        if key in facts:
-            words = " ".join(sorted(facts[key].split()))
-            known.append(f"instructions {hashlib.sha256(words.encode()).hexdigest()[:6]}")
+    if known_instructions := instructions():
+        words = " ".join(sorted(known_instructions))
+        known.append(f"instructions {hashlib.sha256(words.encode()).hexdigest()[:6]}")
     return ", ".join([processor_name(), *known])
 
 
-def _facts() -> dict[str, str]:
-    """What Linux says of the first core."""
+def instructions() -> list[str]:
+    """Returns the sets of instructions that it has, such as "avx2"; none on other systems."""
+    facts = read_facts()
+    return facts.get("flags", facts.get("Features", "")).split()
+
+
+def read_facts() -> dict[str, str]:
+    """Returns what Linux says of the first core, by its own keys; nothing on other systems."""
     try:
         text = CPUINFO.read_text(encoding="utf-8")
     except OSError:
