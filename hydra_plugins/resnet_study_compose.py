@@ -7,8 +7,6 @@ per choice of files and set of settings, each of which every combination sets an
 in which anything else stands goes to Hydra whole.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from contextlib import suppress

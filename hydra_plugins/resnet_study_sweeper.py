@@ -5,8 +5,6 @@ adapter turns override lists into runs; what is done with them stands in
 `resnet_study/sweep.py`.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ Hydra's scan executes plugins in the order of their names, again where they are 
 already. This one must come after the sweeper that it builds upon.
 """
 
-from __future__ import annotations
-
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 

@@ -1,7 +1,5 @@
 """Command line: from Hydra's config to a run, and to exit statuses. Hydra ends here."""
 
-from __future__ import annotations
-
 import functools
 import io
 import os

@@ -18,8 +18,6 @@ data.stream.normalization; the data then need no train/.
       data=imagenet
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import sys

@@ -1,7 +1,5 @@
 """One run, from its description to its finished folder."""
 
-from __future__ import annotations
-
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path

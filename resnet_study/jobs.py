@@ -1,7 +1,5 @@
 """A run as a job of a sweep, in whatever worker process a launcher has started."""
 
-from __future__ import annotations
-
 import csv
 import functools
 import math

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, RunFolder
-from resnet_study.system.errors import StorageError
 from resnet_study.training.events import Row
 
 
@@ -173,13 +172,8 @@ class SweepReporter:
 def _progress(config: RunConfig) -> tuple[str, float]:
     """Returns the state of a run, and the share of its iterations that it has no longer to do."""
     folder = RunFolder.of(config)
-    try:
-        manifest = folder.read_manifest()
-    except StorageError:
-        manifest = None
-    if manifest is None:
+    state = folder.state()
+    if state is None or state == "damaged":
         return "left", 0.0
-    if manifest["state"] != "running":
-        return manifest["state"], 1.0
-    iteration = (folder.last_row() or {}).get("iteration", "")
-    return "running", int(iteration) / config.schedule.iterations if iteration.isdigit() else 0.0
+    done = folder.last_iteration() if state == "running" else config.schedule.iterations
+    return state, done / config.schedule.iterations

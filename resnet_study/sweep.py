@@ -1,7 +1,5 @@
 """Many runs: distinct, ordered, launched, and summed up."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys
@@ -21,7 +19,7 @@ from resnet_study.config.fields import first_difference
 from resnet_study.progress import SweepReporter, duration
 from resnet_study.store.folder import COMPLETE, RunFolder
 from resnet_study.store.space import check_space
-from resnet_study.system.errors import ConfigError, StudyError
+from resnet_study.system.errors import ConfigError
 from resnet_study.system.interruption import StopRequest
 from resnet_study.training.world import World
 
@@ -148,7 +146,7 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
         StudyError: A run cannot be trained here; none has been started.
     """
     runs = distinct(configs)
-    left = [config for config in runs if _state(config) not in COMPLETE]
+    left = [config for config in runs if RunFolder.of(config).state() not in COMPLETE]
     folders = sorted({str(RunFolder.of(config).path.parent) for config in runs})
     print(
         f"{len(runs)} runs in {', '.join(folders)}: {len(runs) - len(left)} finished, "
@@ -166,7 +164,7 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
         ):
             failures = _launch_until_done(left, launch, stop, elsewhere)
         if stop.signal_number is not None:
-            done = sum(_state(config) in COMPLETE for config in runs)
+            done = sum(RunFolder.of(config).state() in COMPLETE for config in runs)
             print(
                 f"interrupted: {done} of {len(runs)} runs are finished; the same command goes on "
                 "with the others where they were saved",
@@ -184,15 +182,6 @@ def _tell_workers(_: int) -> None:
             # A submission cut short would leave jobs in the queue that nobody knows of.
             if child.name() not in ("sbatch", "squeue"):
                 child.send_signal(signal.SIGTERM)
-
-
-def _state(config: RunConfig) -> str | None:
-    """The state of a run, "damaged" where its manifest cannot be read, None before it."""
-    try:
-        manifest = RunFolder.of(config).read_manifest()
-    except StudyError:
-        return "damaged"
-    return None if manifest is None else str(manifest["state"])
 
 
 def _prepare(configs: Sequence[RunConfig], elsewhere: bool) -> None:
@@ -248,7 +237,7 @@ def _launch_until_done(
             print("warning: a worker process died; its runs go on", file=sys.stderr)
 
         touched = {path for path in free if _fingerprint(path) != before[path]}
-        states = {path: _state(config) for path, config in left.items()}
+        states = {path: RunFolder.of(config).state() for path, config in left.items()}
         ended = {path for path, state in states.items() if state in (*COMPLETE, "damaged")}
         ended |= {path for path in touched if states[path] == "failed"} | failures.keys()
         # Of a broken pool, only some runs have begun; where none has, count them all, since the
@@ -273,7 +262,7 @@ def _fingerprint(folder: Path) -> bytes:
 def _summarise(runs: Sequence[RunConfig], failures: dict[Path, str]) -> int:
     failed = 0
     for config in runs:
-        folder, state = RunFolder.of(config), _state(config) or "not started"
+        folder, state = RunFolder.of(config), RunFolder.of(config).state() or "not started"
         if state == "finished":
             continue
         message = failures.get(folder_of(config), "")

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from resnet_study.config import DataConfig
-from resnet_study.data import load_images
+from resnet_study.data import open_dataset
 from resnet_study.data.cache import cached
 from resnet_study.data.shapes import generate
 from resnet_study.experiment import run
@@ -102,7 +102,7 @@ def test_a_file_removed_under_way_is_named(config, undisturbed):
 @pytest.mark.slow
 def test_two_processes_may_build_one_cache(tmp_path):
     config = DataConfig(name="shapes", resolution=8, cache=str(tmp_path / "cache"))
-    children = [in_child(load_images, config) for _ in range(2)]
+    children = [in_child(open_dataset, config) for _ in range(2)]
     for child in children:
         child.join()
         assert child.exitcode == 0

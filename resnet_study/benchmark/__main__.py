@@ -4,8 +4,6 @@ Each measurement takes some seconds, in turns with the conventional recipe and w
 product that is the machine's ceiling. Nothing else should run meanwhile.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import signal

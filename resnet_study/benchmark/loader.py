@@ -4,8 +4,6 @@ Prints how many images per second that makes ready, measured in turns with torch
 in the same DataLoader. Nothing else should run meanwhile.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import sys

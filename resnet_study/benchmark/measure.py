@@ -1,7 +1,5 @@
 """What a process measures: the study's training, conventional training, evaluation, the ceiling."""
 
-from __future__ import annotations
-
 import signal
 import statistics
 import time
@@ -18,7 +16,8 @@ from torchvision import transforms
 from resnet_study.benchmark.networks import NEVER
 from resnet_study.benchmark.pool import Window
 from resnet_study.config import CheckpointConfig, RunConfig
-from resnet_study.data import load_images
+from resnet_study.data import open_dataset
+from resnet_study.data.images import ImageSet
 from resnet_study.experiment import run
 from resnet_study.models import build_network
 from resnet_study.progress import Reporter
@@ -142,7 +141,8 @@ def conventional(config: RunConfig, window: Window, loader_processes: int) -> fl
     # torch's own defaults.
     torch.backends.cudnn.deterministic = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = on_gpu
-    images = load_images(config.data)
+    images = open_dataset(config.data)
+    assert isinstance(images, ImageSet)
     batch_size = config.schedule.batch_size
     dataset = Images(images.train_images, images.train_labels, config.data.augment.padding)
     # An endless epoch: with a small data set the loader processes would start again and again.

@@ -1,7 +1,5 @@
 """The networks that the benchmark trains, at the paper's scale and at the quick one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from resnet_study.config import RunConfig

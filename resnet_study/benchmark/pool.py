@@ -1,7 +1,5 @@
 """Processes that measure at the same time, and the window of time in which all of them train."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

@@ -1,7 +1,5 @@
 """Every recipe on every network, and what was measured of it."""
 
-from __future__ import annotations
-
 import math
 import statistics
 import tempfile

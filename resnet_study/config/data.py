@@ -1,7 +1,5 @@
 """Settings of a run's data set, of its augmentation and of a streamed folder."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import PurePath
 

@@ -1,7 +1,5 @@
 """Fields of config dataclasses with rules, and what users are told when one is broken."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass

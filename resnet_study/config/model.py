@@ -1,7 +1,5 @@
 """The network of a run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from resnet_study.config.fields import check, reset, setting

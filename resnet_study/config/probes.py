@@ -1,7 +1,5 @@
 """Which probes look into the network, and when."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from resnet_study.config.fields import check, setting

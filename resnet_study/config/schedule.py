@@ -1,7 +1,5 @@
 """How long and how fast a run is trained, and when it is saved."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """What a run starts from in place of initial weights."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from resnet_study.config.fields import check, setting

@@ -8,12 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resnet_study.data.sets import SOURCES
-from resnet_study.system.errors import ConfigError
 
 if TYPE_CHECKING:
     from resnet_study.config import DataConfig
     from resnet_study.data.dataset import Dataset
-    from resnet_study.data.images import ImageSet
 
 
 def open_dataset(config: DataConfig, train: bool = True) -> Dataset:
@@ -33,20 +31,6 @@ def open_dataset(config: DataConfig, train: bool = True) -> Dataset:
     return SOURCES[config.name].open(config, train)
 
 
-def load_images(config: DataConfig) -> ImageSet:
-    """Opens a data set whose images are in memory; arguments and errors as `open_dataset`.
-
-    Raises:
-        ConfigError: The data set is a streamed folder.
-    """
-    from resnet_study.data.images import ImageSet
-
-    images = open_dataset(config)
-    if not isinstance(images, ImageSet):
-        raise ConfigError("data.name", config.name, "must be a data set that fits in memory")
-    return images
-
-
 def size_of(config: DataConfig) -> tuple[int, int, int]:
     """Numbers of training and test images, and their side in pixels; no image is decoded.
 
@@ -57,4 +41,4 @@ def size_of(config: DataConfig) -> tuple[int, int, int]:
     return config.train_images or train, config.validation_images or test, config.resolution or side
 
 
-__all__ = ["load_images", "open_dataset", "size_of"]
+__all__ = ["open_dataset", "size_of"]

@@ -1,7 +1,5 @@
 """Batched training augmentation on the device (He et al. 2015, §4.2)."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Seeded mini-batches, and those of images that live on the device as uint8 tensors."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from abc import ABC, abstractmethod

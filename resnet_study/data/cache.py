@@ -1,7 +1,5 @@
 """Arrays on disk: decoded, drawn or measured once, and checked when they are read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

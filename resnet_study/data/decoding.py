@@ -1,7 +1,5 @@
 """Image files of any size and mode, decoded to RGB, and the squares that a network sees."""
 
-from __future__ import annotations
-
 import warnings
 from contextlib import suppress
 

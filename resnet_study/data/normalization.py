@@ -1,7 +1,5 @@
 """Normalisation of decoded views by means of the training images, which are measured once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path

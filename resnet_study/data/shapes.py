@@ -6,8 +6,6 @@ that a network soon has something to learn from; its outline decides. The set is
 of `VERSION` alone, up to the last digit of the machine's sine and cosine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A folder too large for memory, listed at first and read while a network trains (§3.4)."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os

@@ -1,7 +1,5 @@
 """The building blocks of plain and residual networks (He et al. 2015, §3.2, Figures 2 and 5)."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

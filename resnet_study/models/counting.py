@@ -1,7 +1,5 @@
 """Sizes of networks: trainable parameters and multiply-adds."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

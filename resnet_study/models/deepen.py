@@ -4,8 +4,6 @@ He et al. 2015, §1: if a shallow network has been trained, a deeper one exists 
 worse, namely the shallow one with identity layers added. Here it is built.
 """
 
-from __future__ import annotations
-
 import torch
 
 from resnet_study.models.blocks import Block

@@ -6,8 +6,6 @@ rounding; under bf16 they are rounded once where torch rounds three times. There
 derivative.
 """
 
-from __future__ import annotations
-
 import ctypes
 from typing import Any
 

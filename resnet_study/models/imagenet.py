@@ -40,49 +40,36 @@ class ImageNetNet(StagedNet):
         return logits
 
 
-# What our names become in torchvision's state dicts, and back; theirs count from 1.
-_TO = {
+# Patterns of our names, and what they become in torchvision's state dicts.
+_RENAMED = {
     r"^stem\.(?P<kind>conv|bn)\.": "{kind}1.",
-    r"^stages\.(?P<stage>\d+)\.": "layer{stage}.",
-    r"\.layers\.(?P<layer>\d+)\.(?P<kind>conv|bn)\.": ".{kind}{layer}.",
+    r"^stages\.(?P<number>\d+)\.": "layer{number}.",
+    r"\.layers\.(?P<number>\d+)\.(?P<kind>conv|bn)\.": ".{kind}{number}.",
     r"\.shortcut\.": ".downsample.",
     r"^head\.": "fc.",
 }
-_FROM = {
-    r"^(?P<kind>conv|bn)1\.": "stem.{kind}.",
-    r"^layer(?P<stage>\d+)\.": "stages.{stage}.",
-    r"(?<=\d)\.(?P<kind>conv|bn)(?P<layer>\d)\.": ".layers.{layer}.{kind}.",
-    r"\.downsample\.": ".shortcut.",
-    r"^fc\.": "head.",
-}
 
 
-def _rename(state: dict[str, Any], prefix: str, rules: dict[str, str], step: int) -> None:
-    """Renames a state dict's entries in place; their order stays.
-
-    Args:
-        state: The state dict.
-        prefix: What stands before the network's own names.
-        rules: Patterns and what they become.
-        step: Added to each number.
-    """
-    for key in list(state):
-        name = key
-        if key.startswith(prefix):
-            name = key[len(prefix) :]
-            for pattern, new in rules.items():
-                if found := re.search(pattern, name):
-                    groups = {
-                        k: int(v) + step if v.isdigit() else v for k, v in found.groupdict().items()
-                    }
-                    name = name[: found.start()] + new.format(**groups) + name[found.end() :]
-            name = prefix + name
-        state[name] = state.pop(key)
+def torchvision_name(name: str) -> str:
+    """What torchvision calls a tensor of this network; it counts from 1."""
+    for pattern, new in _RENAMED.items():
+        if found := re.search(pattern, name):
+            groups = found.groupdict()
+            if "number" in groups:
+                groups["number"] = str(int(groups["number"]) + 1)
+            name = name[: found.start()] + new.format(**groups) + name[found.end() :]
+    return name
 
 
 def _as_torchvision(_: nn.Module, state: dict[str, Any], prefix: str, __: Any) -> None:
-    _rename(state, prefix, _TO, 1)
+    """Renames the entries of a state dict in place; their order stays."""
+    for key in list(state):
+        known = key.startswith(prefix)
+        state[prefix + torchvision_name(key[len(prefix) :]) if known else key] = state.pop(key)
 
 
-def _from_torchvision(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
-    _rename(state, prefix, _FROM, -1)
+def _from_torchvision(network: nn.Module, state: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ARG001 - of the hook
+    """Gives the entries of a state dict our names before they are loaded."""
+    for name, _ in (*network.named_parameters(), *network.named_buffers()):
+        if (theirs := prefix + torchvision_name(name)) in state:
+            state[prefix + name] = state.pop(theirs)

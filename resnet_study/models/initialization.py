@@ -1,7 +1,5 @@
 """Initial weights, drawn layer by layer so that networks can be compared in pairs."""
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

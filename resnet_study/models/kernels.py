@@ -1,7 +1,5 @@
 """The kernels in C++, compiled once per machine where there is a compiler."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import hashlib

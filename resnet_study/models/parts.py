@@ -4,8 +4,6 @@ The paper's CIFAR networks were trained with 128 images on two GPUs (§4.2), whe
 saw 64 each. How many parts there are moves the curve; how many processes share them does not.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Activation checkpointing: activations computed again rather than kept."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 

@@ -1,7 +1,5 @@
 """The three shortcut options of He et al. 2015, §3.3 and §4.1."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F

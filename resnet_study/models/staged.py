@@ -1,7 +1,5 @@
 """The network of all families: a stem, stages of blocks, and a head."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -14,8 +14,6 @@ waiting in a cluster's queue.
   python -m resnet_study.plan experiment=figure6 launcher=slurm benchmark=node/benchmark.json
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from typing import Any, NoReturn

@@ -1,7 +1,5 @@
 """Seconds that a run takes, from finished runs or from a benchmark. Nothing is measured here."""
 
-from __future__ import annotations
-
 import functools
 import json
 import math

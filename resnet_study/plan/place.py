@@ -1,7 +1,5 @@
 """Where the runs of a sweep would train, as its launcher's settings say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

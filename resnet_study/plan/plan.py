@@ -1,7 +1,5 @@
 """The plan of a sweep: state and time of each run, and what all of them need."""
 
-from __future__ import annotations
-
 import functools
 import heapq
 from collections.abc import Sequence
@@ -14,7 +12,6 @@ from resnet_study.plan.place import Place
 from resnet_study.store.folder import COMPLETE, RunFolder
 from resnet_study.store.space import estimated_bytes, free_bytes, kept_bytes
 from resnet_study.sweep import distinct
-from resnet_study.system.errors import StorageError
 
 
 @dataclass(frozen=True)
@@ -103,16 +100,12 @@ def progress(config: RunConfig) -> tuple[str, int]:
     The last logged iteration stands for that of the checkpoint, which may be a little older.
     """
     folder = RunFolder.of(config)
-    try:
-        manifest = folder.read_manifest()
-    except StorageError:
-        return "damaged", 0
-    if manifest is None:
-        return "not begun", 0
+    state = folder.state()
+    if state is None or state == "damaged":
+        return state or "not begun", 0
     saved = folder.checkpoint_file.exists() or folder.previous_checkpoint_file.exists()
-    digits = (folder.last_row() or {}).get("iteration", "")
-    iteration = int(digits) if saved and digits.isdecimal() else 0
-    state = "finished" if manifest["state"] in COMPLETE else "begun"
+    iteration = folder.last_iteration() if saved else 0
+    state = "finished" if state in COMPLETE else "begun"
     return state, min(iteration, config.schedule.iterations)
 
 

@@ -1,7 +1,5 @@
 """A plan as text for readers, or as JSON for programs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from itertools import groupby

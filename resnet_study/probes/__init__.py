@@ -1,7 +1,5 @@
 """Probes: measurements of a copy of a network while it trains, which leave the run as it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 He et al. 2015, §4.1, argue that with batch norm it does not, even in plain networks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The weighted layers of a network, in the order in which a signal passes them."""
 
-from __future__ import annotations
-
 import copy
 
 from torch import nn

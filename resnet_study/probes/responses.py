@@ -1,7 +1,5 @@
 """Layer responses: how strongly each layer acts (He et al. 2015, §4.2, Figure 7)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import torch

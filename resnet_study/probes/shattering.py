@@ -5,8 +5,6 @@ the answer, then what is the question?": in plain networks the correlation betwe
 at neighbouring inputs decays with depth as in white noise; in residual ones far more slowly.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

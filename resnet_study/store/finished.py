@@ -1,7 +1,5 @@
 """Whether a finished run is the one that is asked for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from resnet_study.config import RunConfig
@@ -26,8 +24,8 @@ def check_finished(config: RunConfig) -> None:
     record = folder.completed()
     if record is not None and record.state == "finished":
         end = config.schedule.iterations
-        if config.schedule.plateau.stop_early and (row := folder.last_row()):
-            end = int(row["iteration"]) if row["iteration"].isdigit() else end
+        if config.schedule.plateau.stop_early:
+            end = folder.last_iteration() or end
         check_probes(config, folder, ProbesTable(folder.probes_file, end), end)
         _check_views(config, record)
     if record is None or not config.data.in_folder:

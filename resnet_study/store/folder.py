@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -176,6 +175,14 @@ class RunFolder:
             )
         return manifest
 
+    def state(self) -> str | None:
+        """The run's state, "damaged" where its manifest cannot be read, None before it begins."""
+        try:
+            manifest = self.read_manifest()
+        except StorageError:
+            return "damaged"
+        return None if manifest is None else str(manifest["state"])
+
     def completed(self) -> RunRecord | None:
         """The record of a finished or diverged run, else None; a folder alone is neither."""
         manifest = self.read_manifest()
@@ -238,24 +245,13 @@ class RunFolder:
         except UnicodeDecodeError as error:
             raise StorageError("metrics", self.metrics_file, "is damaged") from error
 
-    def last_row(self) -> dict[str, str] | None:
-        """The last whole row of metrics.csv as texts; None where there is none."""
+    def last_iteration(self) -> int:
+        """The iteration of the last whole row of metrics.csv; 0 where there is none."""
         try:
-            with self.metrics_file.open("rb") as stream:
-                header = stream.readline()
-                size = stream.seek(0, os.SEEK_END)
-                stream.seek(max(len(header), size - 2000))
-                tail = stream.read()
+            text = self.metrics_file.read_text(encoding="ascii", errors="replace")
         except OSError:
-            return None
+            return 0
         # Whole lines only: a row may be in the middle of being written.
-        lines = tail[: tail.rfind(b"\n") + 1].decode(errors="replace").splitlines()
-        if not lines:
-            return None
-        return dict(
-            zip(
-                header.decode(errors="replace").strip().split(","),
-                lines[-1].split(","),
-                strict=False,
-            )
-        )
+        *_, row = text[: text.rfind("\n") + 1].splitlines() or [""]
+        first = row.partition(",")[0]
+        return int(first) if first.isdecimal() else 0

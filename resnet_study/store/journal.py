@@ -1,12 +1,10 @@
 """All that a run writes: manifest, metrics, probes, checkpoints, TensorBoard's events."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import astuple
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -31,27 +29,29 @@ from resnet_study.training.trainer import Trainer
 _KEPT = ("start", "probe_seconds", "unreadable_images")
 
 
+@dataclass
 class Journal:
     """Writes a run's folder as the run goes on; in all processes but rank 0 it writes nothing.
 
     All processes call its methods together, for what is written is gathered from all of them.
 
-    Args:
+    Attributes:
         folder: The run's folder, whose lock rank 0 holds.
         session: The run's; to be prepared before the first call.
         manifest: The manifest so far.
     """
 
-    metrics: MetricsTable
-    probes: ProbesTable
-    events: EventLog
+    folder: RunFolder
+    session: Session
+    manifest: dict[str, Any]
+    metrics: MetricsTable = field(init=False)
+    probes: ProbesTable = field(init=False)
+    events: EventLog = field(init=False)
 
-    def __init__(self, folder: RunFolder, session: Session, manifest: dict[str, Any]) -> None:
-        self.folder = folder
-        self.session = session
-        self.config = session.config
-        self.manifest = manifest
-        self.silent = not session.world.first
+    @property
+    def silent(self) -> bool:
+        """Whether this process writes nothing."""
+        return not self.session.world.first
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -60,7 +60,7 @@ class Journal:
         return Checkpoints(
             folder.checkpoint_file,
             folder.previous_checkpoint_file,
-            self.config,
+            session.config,
             session.dataset.fingerprint(),
             session.rounding(),
         )
@@ -117,8 +117,8 @@ class Journal:
             # Also of a run that has nothing left to train.
             self.manifest["seconds"] = trainer.state.seconds
             self.manifest["waiting_seconds"] = trainer.state.waited
-            check_probes(self.config, self.folder, self.probes, trainer.reported)
-        self.events = EventLog(self.config.logger, self.folder.path, self.metrics.text)
+            check_probes(self.session.config, self.folder, self.probes, trainer.reported)
+        self.events = EventLog(self.session.config.logger, self.folder.path, self.metrics.text)
         self.folder.write_manifest(self.manifest)
 
     def row(self, row: Row) -> None:

@@ -1,7 +1,5 @@
 """Disk space that runs need, and that is free."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

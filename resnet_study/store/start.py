@@ -1,7 +1,5 @@
 """Starting a run from another run's trained weights, deepened if that run was shallower."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,10 +40,9 @@ def _source(config: RunConfig) -> tuple[RunFolder, RunConfig]:
     assert folder is not None
     field = "start.run" if config.start.run is not None else "start.depth"
     value = getattr(config.start, field.rpartition(".")[2])
-    manifest = folder.read_manifest()
-    if manifest is None or manifest["state"] != "finished":
-        state = "has not begun" if manifest is None else f"is {manifest['state']}"
-        raise ConfigError(field, value, f"{folder.path} {state}; it must be finished")
+    if (state := folder.state()) != "finished":
+        why = "has not begun" if state is None else f"is {state}"
+        raise ConfigError(field, value, f"{folder.path} {why}; it must be finished")
     source = folder.read_config()
     if source.run_id != folder.path.name:
         # In this run's id, the folder's name stands for the weights.

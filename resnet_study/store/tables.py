@@ -1,7 +1,5 @@
 """The tables that a run writes: metrics.csv row by row, probes.csv whole each time."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import hashlib

@@ -1,7 +1,5 @@
 """Metrics as TensorBoard event files beside metrics.csv (the extra `tensorboard`)."""
 
-from __future__ import annotations
-
 import csv
 import io
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """Errors for users: each names the field, the value and what to do."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

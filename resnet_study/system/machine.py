@@ -1,7 +1,5 @@
 """The machine that trains a run: device, threads, memory, versions."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import platform

@@ -1,7 +1,5 @@
 """Which processor this is; needs no torch."""
 
-from __future__ import annotations
-
 import hashlib
 import platform
 from pathlib import Path

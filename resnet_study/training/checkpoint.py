@@ -1,7 +1,5 @@
 """Checkpoints: whole or absent, checked when read, and unable to run code."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import pickle
@@ -101,10 +99,11 @@ def is_checkpoint(path: Path) -> bool:
         return stream.read(len(_MAGIC)) == _MAGIC
 
 
+@dataclass
 class Checkpoints:
     """The last two checkpoints of a run.
 
-    Args:
+    Attributes:
         last: Path of the last checkpoint.
         before: Path of the one before.
         config: The run.
@@ -112,15 +111,16 @@ class Checkpoints:
         versions: What rounding depends on, from `Session.rounding`.
     """
 
-    def __init__(
-        self, last: Path, before: Path, config: RunConfig, data: str, versions: dict[str, str]
-    ) -> None:
-        self.last = last
-        self.fresh = last.with_suffix(".new")
-        self.before = before
-        self.config = config
-        self.data = data
-        self.versions = versions
+    last: Path
+    before: Path
+    config: RunConfig
+    data: str
+    versions: dict[str, str]
+
+    @property
+    def fresh(self) -> Path:
+        """Path of a new checkpoint before it becomes the last one."""
+        return self.last.with_suffix(".new")
 
     def save(
         self,

@@ -1,7 +1,5 @@
 """Loss and errors of a network in evaluation mode."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the training loop reports while it trains."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

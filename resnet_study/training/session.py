@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from resnet_study.training.evaluation import Batch, Scores, evaluate
 from resnet_study.training.world import World
 
 
+@dataclass
 class Session:
     """A run's config with all that it needs on this machine, shared by every use of a network.
 
@@ -31,16 +33,12 @@ class Session:
         data: Batches and evaluation images, on the device once `prepare` has put them there.
     """
 
-    threads: int
-    data: PreparedData
-
-    def __init__(
-        self, config: RunConfig, world: World, device: torch.device, dataset: Dataset
-    ) -> None:
-        self.config = config
-        self.world = world
-        self.device = device
-        self.dataset = dataset
+    config: RunConfig
+    world: World
+    device: torch.device
+    dataset: Dataset
+    threads: int = field(init=False)
+    data: PreparedData = field(init=False)
 
     @classmethod
     def open(cls, config: RunConfig, world: World, train: bool = True) -> Session:

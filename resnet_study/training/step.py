@@ -1,9 +1,8 @@
 """One iteration: forwards, backwards, update; on a GPU as one captured graph."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -43,40 +42,31 @@ def forward(network: nn.Module, images: torch.Tensor, precision: str) -> torch.T
     return logits.float()
 
 
+@dataclass(eq=False)
 class Step:
     """An iteration, operation by operation.
 
-    Args:
+    Attributes:
         network: In training mode, on the device.
-        optimizer: Its learning rate is set here.
+        optimizer: Its learning rate is set in each iteration.
         precision: "fp32" or "bf16".
-        state: Its sums of losses and errors grow, on the device: nothing waits for it.
-        assemble: Makes images `(N, 3, H, W)` and labels `(N,)` of the tensors that a batch
-            consists of; by default they are these two.
-        share: Of the mini-batch, where several processes have one each.
-        ahead: How many iterations may wait for a GPU at most; None for any number. What is read
-            while a network trains takes memory until it is used, and only with a limit does
-            the time until a next batch is there say whether the GPU waits for it.
+        state: Its sums of losses and errors grow on the device, so that nothing waits for it.
+        assemble: Makes images `(N, 3, H, W)` and labels `(N,)` from the tensors of a batch; by
+            default the batch consists of these two.
+        share: This process's share of a mini-batch, 1 over the number of processes.
+        ahead: Largest number of iterations that may wait for a GPU; None for no limit. Streamed
+            batches take memory until they are used, and only with a limit does the time until
+            the next batch say whether the GPU waits for it.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        precision: str,
-        state: TrainingState,
-        assemble: Callable[..., Tensors] | None = None,
-        share: float = 1,
-        ahead: int | None = None,
-    ) -> None:
-        self.network = network
-        self.optimizer = optimizer
-        self.precision = precision
-        self.state = state
-        self.assemble = assemble
-        self.share = share
-        self.ahead = ahead
-        self._launched: deque[torch.cuda.Event] = deque()
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    precision: str
+    state: TrainingState
+    assemble: Callable[..., Tensors] | None = None
+    share: float = 1
+    ahead: int | None = None
+    _launched: deque[torch.cuda.Event] = field(default_factory=deque, init=False)
 
     def __call__(self, batch: Tensors, rate: float) -> None:
         """Trains on one batch at a learning rate."""
@@ -84,7 +74,7 @@ class Step:
         self._iterate(batch)
 
     def hold_back(self) -> None:
-        """Waits for the iteration that is `ahead` iterations back, where a GPU has not done it."""
+        """Waits until at most `ahead` iterations are left for a GPU to do."""
         if self.ahead is None or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             return
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -1,7 +1,5 @@
 """A network in training: weights, momentum, the loop's state, and the step that moves them."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace

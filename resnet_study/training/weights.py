@@ -1,7 +1,5 @@
 """Weights from a file, a checkpoint or a published state dict; no code in it is run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The table of data sets: each module of this package defines `SOURCES`, its entries."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resnet_study.config import DataConfig
-from resnet_study.data import load_images
+from resnet_study.data import open_dataset
 from resnet_study.data.cache import cached
 from resnet_study.data.images import reduce_area
 from resnet_study.data.selection import balanced_indices
@@ -64,7 +64,7 @@ def test_validation_images_leave_the_training_set(shapes):
 
 def test_a_configured_set_is_reduced_split_and_cut(cache):
     chosen = {"resolution": 16, "train_images": 100, "validation_images": 50, "classes": 5}
-    images = load_images(DataConfig(name="shapes", cache=str(cache), **chosen))
+    images = open_dataset(DataConfig(name="shapes", cache=str(cache), **chosen))
     assert images.train_images.shape == (100, 3, 16, 16)
     assert np.bincount(images.train_labels).tolist() == [20] * 5
     assert np.bincount(images.test_labels).tolist() == [10] * 5

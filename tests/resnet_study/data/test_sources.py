@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from resnet_study.config import DataConfig
-from resnet_study.data import load_images
+from resnet_study.data import open_dataset
 from resnet_study.system.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def load(tmp_path):
 
     def call(root, **options):
         cache = str(tmp_path / "cache")
-        return load_images(DataConfig(name="image_folder", root=str(root), cache=cache, **options))
+        return open_dataset(DataConfig(name="image_folder", root=str(root), cache=cache, **options))
 
     return call
 
@@ -131,12 +131,12 @@ def stand_in(tmp_path, monkeypatch):
 
 def test_cifar_is_verified_unpacked_and_read(stand_in, tmp_path):
     cifar = DataConfig(name="cifar10", root=str(tmp_path / "data"))
-    images = load_images(cifar)
+    images = open_dataset(cifar)
     assert images.train_images.shape == (100, 3, 32, 32)
     assert images.train_labels[:12].tolist() == [*range(10), 0, 1]
     assert images.classes[3] == "class 3"
     stand_in.unlink()
-    assert load_images(cifar).fingerprint() == images.fingerprint()
+    assert open_dataset(cifar).fingerprint() == images.fingerprint()
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda archive: archive.write_text("corrupt")])
@@ -144,4 +144,4 @@ def test_cifar_that_cannot_be_fetched_is_one_line(harm, stand_in, tmp_path):
     harm(stand_in)
     words = r"cifar10 is not there and cannot be downloaded \(.*\); .* or a connection to fetch it$"
     with pytest.raises(DataError, match=words):
-        load_images(DataConfig(name="cifar10", root=str(tmp_path / "data")))
+        open_dataset(DataConfig(name="cifar10", root=str(tmp_path / "data")))

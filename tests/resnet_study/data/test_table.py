@@ -8,9 +8,8 @@ from PIL import Image
 
 from resnet_study.cli import CONF
 from resnet_study.config import AugmentConfig, DataConfig, RunConfig, ScheduleConfig
-from resnet_study.data import load_images, open_dataset, size_of
+from resnet_study.data import open_dataset, size_of
 from resnet_study.data.sets import SOURCES
-from resnet_study.system.errors import ConfigError
 from tests.resnet_study.data.test_streamed import config
 
 
@@ -52,8 +51,6 @@ def test_a_streamed_folder_may_lack_training_images_that_are_not_needed(varied, 
     shutil.rmtree(photos / "train")
     folder = open_dataset(config(photos, cache), train=False)
     assert folder.describe()["test_images"] == 24
-    with pytest.raises(ConfigError, match=r"data.name=streamed_folder: must be a data set that"):
-        load_images(config(varied, cache))
 
 
 def test_images_are_counted_without_being_loaded(tmp_path):
