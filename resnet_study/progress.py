@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -171,15 +172,11 @@ class SweepReporter:
 
 
 def _progress(config: RunConfig) -> tuple[str, float]:
-    """Returns the state of a run, and the share of its iterations that it has no longer to do."""
-    folder = RunFolder.of(config)
-    try:
-        manifest = folder.read_manifest()
-    except StorageError:
-        manifest = None
-    if manifest is None:
-        return "left", 0.0
-    if manifest["state"] != "running":
-        return manifest["state"], 1.0
+    """Returns the state of a run, and the share of its work that is done."""
+    folder, state = RunFolder.of(config), "left"
+    with suppress(StorageError):
+        state = (folder.read_manifest() or {}).get("state", "left")
+    if state != "running":
+        return state, float(state != "left")
     iteration = (folder.last_row() or {}).get("iteration", "")
-    return "running", int(iteration) / config.schedule.iterations if iteration.isdigit() else 0.0
+    return state, int(iteration) / config.schedule.iterations if iteration.isdigit() else 0.0
