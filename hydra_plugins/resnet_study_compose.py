@@ -1,10 +1,10 @@
-"""A sweep's configs, composed once per choice of files and not once per run.
+"""Composes a sweep's configs once per choice of files, not once per run.
 
-Hydra reads and merges every file anew for each combination, which takes 50 to 100 ms. Most
-combinations differ in settings alone, `model.depth=20` and `model.depth=32`, and Hydra itself
-puts those into a composed config last of all, in their order. So does `Composer`, into one config
-per choice of files and set of settings, each of which every combination sets anew. A combination
-in which anything else stands goes to Hydra whole.
+Hydra reads and merges every file again for each combination, which takes 50 to 100 ms. Most
+combinations differ in settings alone, as in `model.depth=20` and `model.depth=32`, which Hydra
+puts into the composed config last, in their order. `Composer` does the same with one config for
+each choice of files and set of settings; every combination sets all of these settings. Hydra
+composes a combination that holds anything else.
 """
 
 import functools
@@ -34,15 +34,15 @@ class Composer:
         self._base = functools.cache(self._compose_base)
 
     def compose(self, combination: Sequence[str]) -> DictConfig:
-        """The config of a combination, as Hydra's `load_sweep_config` has it.
+        """Composes the config of a combination, as Hydra's `load_sweep_config` does.
 
         Returns:
-            All settings, with or without the node `hydra`. The next call may change it.
+            All settings, with or without the node `hydra`. The next call may change them.
         """
         settings = [o for text in combination if self._is_setting(o := self._parse(text))]
         files = tuple(t for t in combination if not self._is_setting(self._parse(t)))
         if (composed := self._base(files, tuple(o.key_or_group for o in settings))) is not None:
-            # What is wrong with a setting is for Hydra to say.
+            # Hydra reports what is wrong with a setting.
             with suppress(OmegaConfBaseException):
                 for override in settings:
                     OmegaConf.update(composed, override.key_or_group, override.value())
@@ -50,7 +50,7 @@ class Composer:
         return self.loader.load_sweep_config(self.master, list(combination))
 
     def _is_setting(self, override: Override) -> bool:
-        """Whether an override does no more than give a setting a value."""
+        """Whether an override only gives a setting a value."""
         return (
             override.type == OverrideType.CHANGE
             and override.package is None
@@ -58,7 +58,7 @@ class Composer:
             and not override.is_sweep_override()
             and not isinstance(override.value(), dict)
             and "${hydra:" not in str(override.value())
-            # Hydra takes 70 ms to look for a group, whose name has no dot.
+            # Hydra takes 70 ms to look for a group; the name of a group has no dot.
             and ("." in override.key_or_group or not self._is_group(override.key_or_group))
         )
 
@@ -67,7 +67,7 @@ class Composer:
         return bool(self.loader.get_group_options(key, None, name, list(overrides)))
 
     def _compose_base(self, files: tuple[str, ...], _keys: tuple[str, ...]) -> DictConfig | None:
-        """The config to put settings into; None where that might not be what Hydra does."""
+        """Returns the config to put settings into; None where Hydra might do something else."""
         for override in map(self._parse, files):
             chooses = override.type == OverrideType.CHANGE and isinstance(override.value(), str)
             if not chooses or not self._is_group(override.key_or_group):
@@ -75,5 +75,5 @@ class Composer:
         composed = self.loader.load_sweep_config(self.master, list(files))
         with open_dict(composed):
             del composed["hydra"]
-        # What refers to Hydra's own settings needs those of its combination.
+        # A value that refers to Hydra's own settings needs those of its combination.
         return None if "${hydra:" in OmegaConf.to_yaml(composed) else composed

@@ -1,8 +1,8 @@
-"""Launcher of a Slurm cluster, on submitit's: each run is a job of an array.
+"""Launcher for a Slurm cluster, built on submitit's: each run is a job of an array.
 
-It differs from submitit's own in what a long sweep needs: one dead job does not end the others,
-jobs that are in the queue already are waited for rather than submitted again, and a run that is
-asked to stop has saved its state before its job is requeued.
+It differs from submitit's own in what a long sweep needs. One dead job does not end the others.
+Jobs that are in the queue already are waited for, not submitted again. A run that is asked to
+stop saves its state before its job is requeued.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from resnet_study.cli import as_result, error_of, register
+from resnet_study.progress import say
 from resnet_study.sweep import job_folder
 from resnet_study.system import slurm
 from resnet_study.system.errors import StudyError
@@ -32,19 +32,25 @@ from resnet_study.system.slurm import Submitted
 if TYPE_CHECKING:
     from submitit import Job
 
-_POLL, _LOOK = 0.5, 0.005
-# Seconds between two questions to Slurm: seldom, where jobs take long.
-_SOONEST, _LATEST = 2.0, 30.0
+# Seconds between two looks for results: at least, and for each job that is waited for, since
+# each look is a question to the file system, perhaps over a network.
+_POLL, _POLL_PER_JOB = 0.5, 0.005
+# Seconds between two questions to Slurm: at first, and where jobs take long.
+_ASK_FIRST, _ASK_LATER = 2.0, 30.0
+# Seconds without a running job after which the user is told why.
 _PATIENCE = 60.0
+# Slurm is asked so often whether a job without a result has left the queue: where the file system
+# is a network's, a result may be seen late.
+_ABSENCES = 3
 
 
 class SlurmJobs:
-    """Submits runs and waits for them; mixed into submitit's launcher, which sets the attributes.
+    """Submits runs and waits for them; a mixin for submitit's launcher, which sets `params`.
 
     Attributes:
         params: Settings, as in conf/hydra/launcher/slurm.yaml.
         config: Hydra's whole config.
-        elsewhere: Whether runs are trained on other machines than this one.
+        elsewhere: Whether other machines than this one train the runs.
     """
 
     params: dict[str, Any]
@@ -52,21 +58,21 @@ class SlurmJobs:
     elsewhere = True
 
     def __call__(self, *arguments: Any) -> Any:
-        """Carries out a run, in its job; requeues the job if it was asked to stop."""
-        # The run takes the signals over until its state is saved.
+        """Trains a run inside its job; requeues the job if it was asked to stop."""
+        # submitit's handler. The run handles the signals itself until its state is saved.
         requeue = signal.getsignal(signal.SIGUSR2)
         result = super().__call__(*arguments)  # type: ignore[misc]
         error = error_of(result)
         if isinstance(error, NotDone) and error.signal_number:
             number = signal.Signals(error.signal_number)
-            # A job that Slurm is ending has left the state RUNNING. Where it is preempted Slurm
-            # requeues it; where the user cancels it nobody must.
+            # A job that Slurm is ending has left the state RUNNING. If it is preempted, Slurm
+            # requeues it. If the user cancels it, nobody may requeue it.
             if number == signal.SIGUSR2 or slurm.state(os.environ["SLURM_JOB_ID"]) == "RUNNING":
                 assert callable(requeue)
                 requeue(number, None)
-            # Without a result: a preempted job comes back, and what it then returns counts.
+            # There is no result yet: a preempted job comes back and returns one then.
             raise SystemExit(128 + number)
-        # The configs of a result are large, and nobody reads them.
+        # These are large, and nobody reads them.
         result.cfg = result.hydra_cfg = None
         return result
 
@@ -75,22 +81,24 @@ class SlurmJobs:
         job_overrides: Sequence[Sequence[str]],
         initial_job_idx: int,  # noqa: ARG002 - Hydra's
     ) -> Sequence[JobReturn]:
-        """Runs the jobs and returns when all have ended, or a stop was requested."""
+        """Runs the jobs; returns when all have ended, or when a stop is requested."""
         self._check()
         self._largest = slurm.largest_array()
         self._began = self._asked = time.monotonic()
-        # How often a job was not in the queue, of those without a result.
-        self._absent: Counter[str] = Counter()
+        # How often in a row a job without a result was absent from the queue.
+        self._absences: Counter[str] = Counter()
+        # Runs whose jobs were ending when this sweep began.
         self._leaving: set[str] = set()
-        self._idle, self._said = self._began, set[str]()
-        # Jobs that may run at the same time, of each array.
-        self._throttles: dict[str, int] = {}
+        # When a job was running or the queue was empty, and the reasons that the user was told.
+        self._active, self._said = self._began, set[str]()
+        # Arrays of which fewer jobs than `_cap` may run at the same time.
+        self._throttled: set[str] = set()
         runs = {str(job_folder(words)): list(words) for words in job_overrides}
         outcomes: dict[str, Any] = {}
         waiting = self._joined(runs)
         left = [run for run in runs if run not in waiting]
         while waiting or left:
-            # A second array begins with a good part of what both may have.
+            # A further array is submitted once at least half of `_cap` is free for it.
             while left and self._cap - len(waiting) >= min(len(left), max(1, self._cap // 2)):
                 if _stopped():
                     break
@@ -102,35 +110,30 @@ class SlurmJobs:
             if _stopped():
                 break
             if waiting:
-                # A look at a job is a question to the file system, perhaps over a network.
-                time.sleep(max(_POLL, _LOOK * len(waiting)))
+                time.sleep(max(_POLL, _POLL_PER_JOB * len(waiting)))
         if waiting:
-            print(
+            say(
                 f"{len(waiting)} runs stay in Slurm's queue; the same command waits for them "
-                f"again, scancel {' '.join(_arrays(waiting))} ends them",
-                file=sys.stderr,
+                f"again, scancel {' '.join(_arrays(waiting))} ends them"
             )
         return [as_result(outcomes.get(run, NotDone(None))) for run in runs]
 
     def _check(self) -> None:
         if missing := [name for name in ("sbatch", "squeue") if shutil.which(name) is None]:
-            raise StudyError(
-                "hydra/launcher",
-                "slurm",
-                f"{missing[0]} is not found here; allowed are local, or a machine that submits "
-                "to Slurm",
-            )
+            told = f"{missing[0]} is not found here; use local, or a machine that submits to Slurm"
+            raise StudyError("hydra/launcher", "slurm", told)
         minutes, delay = int(self.params["timeout_min"]), int(self.params["signal_delay_s"])
-        for name, value, allowed in (
-            ("array_parallelism", self._cap, "allowed is 1 or more"),
-            ("timeout_min", minutes, "allowed is 1 minute or more"),
-            ("signal_delay_s", max(0, 60 * minutes - delay), "allowed is less than timeout_min"),
+        for name, value, rule in (
+            ("array_parallelism", self._cap, "must be 1 or more"),
+            ("timeout_min", minutes, "must be 1 minute or more"),
+            ("signal_delay_s", 60 * minutes - delay, "must be less than timeout_min"),
         ):
             if value < 1:
-                raise StudyError(f"hydra.launcher.{name}", self.params[name], allowed)
+                raise StudyError(f"hydra.launcher.{name}", self.params[name], rule)
 
     @property
     def _cap(self) -> int:
+        """The number of jobs that may run at the same time."""
         return int(self.params["array_parallelism"])
 
     @property
@@ -138,7 +141,7 @@ class SlurmJobs:
         return Submitted(Path(str(self.config.hydra.sweep.dir)))
 
     def _joined(self, runs: dict[str, list[str]]) -> dict[str, Job[Any]]:
-        """Jobs of an earlier sweep that are in the queue, by run."""
+        """Returns jobs of an earlier sweep that are still in the queue, by run."""
         submitted = {run: job for run, job in self._submitted.read().items() if run in runs}
         if not submitted:
             return {}
@@ -152,21 +155,21 @@ class SlurmJobs:
             for run, job in submitted.items()
             if job in queue
         }
-        # They were cancelled, or will come back: who knows.
+        # Either they were cancelled, or they will come back; Slurm does not say.
         self._leaving = {run for run in joined if queue[submitted[run]].state == "COMPLETING"}
         if joined:
-            print(f"{len(joined)} runs are in Slurm's queue already", file=sys.stderr)
+            say(f"{len(joined)} runs are in Slurm's queue already")
         return joined
 
     def _submit(self, runs: dict[str, list[str]], waiting: int) -> dict[str, Job[Any]]:
-        """Submits an array, where so many jobs have not ended."""
+        """Submits an array, while `waiting` other jobs have not ended; returns jobs by run."""
         import submitit
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
         settings = {key: value for key, value in self.params.items() if value is not None}
         settings["array_parallelism"] = self._cap - waiting
         if cpus := settings.get("cpus_per_task"):
-            # Which srun takes over from sbatch in some versions of Slurm, and not in others.
+            # Only in some versions of Slurm does srun take this over from sbatch.
             settings["srun_args"] = [f"--cpus-per-task={cpus}"]
         shared = set(OmegaConf.structured(BaseQueueConf))
         state = [Singleton.get_state()] * len(runs)
@@ -182,21 +185,21 @@ class SlurmJobs:
             columns = (["hydra.sweep.dir"] * len(runs), range(len(runs)), list(runs), state)
             jobs = executor.map_array(self, list(runs.values()), *columns)
         except Exception as error:
-            # submitit hands on in many lines what sbatch says, or what it finds in settings.
+            # submitit passes on in many lines what sbatch says, or what is wrong with settings.
             words = [w for w in str(error).splitlines() if w.strip()] or [type(error).__name__]
             told = [w for w in words if "error:" in w] or words[:1]
             raise StudyError("hydra/launcher", "slurm", told[-1].strip()) from error
         submitted = dict(zip(runs, jobs, strict=True))
         self._submitted.add({run: job.job_id for run, job in submitted.items()})
-        self._throttles |= dict.fromkeys(_arrays(submitted), self._cap - waiting)
+        self._throttled |= set(_arrays(submitted) if waiting else ())
         return submitted
 
     def _ended(self, waiting: dict[str, Job[Any]]) -> dict[str, Any]:
-        """What those jobs that have ended returned, or how they ended without, by run."""
+        """Returns the results of jobs that have ended, or how they ended without one, by run."""
         results = {run: slurm.result_of(job) for run, job in waiting.items()}
         ended = {run: result for run, result in results.items() if result is not None}
         now = time.monotonic()
-        pause = min(_LATEST, max(_SOONEST, (now - self._began) / 10))
+        pause = min(_ASK_LATER, max(_ASK_FIRST, (now - self._began) / 10))
         if len(ended) == len(waiting) or now - self._asked < pause:
             return ended
         self._asked = now
@@ -204,31 +207,29 @@ class SlurmJobs:
             return ended
         self._say_why(list(queue.values()))
         newest, *others = reversed(_arrays(waiting))
-        if not others and self._throttles.get(newest, self._cap) < self._cap:
+        if not others and newest in self._throttled:
             slurm.raise_throttle(newest, self._cap)
-            self._throttles[newest] = self._cap
-        for run, job in waiting.items():
-            if run in ended or job.job_id in queue:
-                self._absent.pop(job.job_id, None)
-                if job.job_id in queue and queue[job.job_id].state != "COMPLETING":
+            self._throttled.remove(newest)
+        for run in waiting.keys() - ended.keys():
+            job = waiting[run]
+            if job.job_id in queue:
+                self._absences[job.job_id] = 0
+                if queue[job.job_id].state != "COMPLETING":
                     self._leaving.discard(run)
                 continue
-            self._absent[job.job_id] += 1
-            # A result may take its time to be seen, where the file system is a network's.
-            if self._absent[job.job_id] > 2:
-                state = slurm.state(job.job_id) or "not in the queue"
-                # What was being cancelled before this sweep began has to be submitted anew.
-                leaves = run in self._leaving
-                ended[run] = NotDone(None) if leaves else slurm.death_of(job, state)
+            self._absences[job.job_id] += 1
+            if self._absences[job.job_id] >= _ABSENCES:
+                # A run whose job was cancelled before this sweep began is submitted again.
+                ended[run] = NotDone(None) if run in self._leaving else slurm.death_of(job)
         return ended
 
     def _say_why(self, queue: list[slurm.Queued]) -> None:
-        """Says, once for each reason, why nothing has been running for a minute."""
+        """Says, once for each reason, why no job has been running for a minute."""
         if not queue or any(job.state != "PENDING" for job in queue):
-            self._idle = time.monotonic()
-        elif time.monotonic() - self._idle > _PATIENCE:
+            self._active = time.monotonic()
+        elif time.monotonic() - self._active > _PATIENCE:
             for reason in {job.reason for job in queue} - self._said:
-                print(f"no job is running; Slurm says: {reason}", file=sys.stderr, flush=True)
+                say(f"no job is running; Slurm says: {reason}")
                 self._said.add(reason)
 
 
@@ -238,6 +239,7 @@ def _stopped() -> bool:
 
 
 def _arrays(jobs: dict[str, Job[Any]]) -> list[str]:
+    """Returns the ids of the arrays of jobs, the oldest first."""
     return sorted({job.job_id.partition("_")[0] for job in jobs.values()}, key=int)
 
 

@@ -1,8 +1,7 @@
 """Hydra sweeper of the study: each distinct run once, the longest first, finished ones never.
 
-Hydra accepts plugins from the namespace `hydra_plugins` only, hence this folder. The
-adapter turns override lists into runs; what is done with them stands in
-`resnet_study/sweep.py`.
+Hydra accepts plugins from the namespace `hydra_plugins` alone, hence this folder. This adapter
+turns lists of overrides into runs; `resnet_study/sweep.py` decides what to do with them.
 """
 
 import itertools
@@ -29,14 +28,14 @@ from resnet_study.system.errors import ConfigError, StudyError
 from resnet_study.system.interruption import NotDone, StopRequest
 from resnet_study.training.world import World
 
-# What conf/config.yaml says.
+# As in conf/config.yaml.
 SWEEP_DIR = "${runs_dir}/${experiment_name}"
 
 
 class StudySweeper(BasicSweeper):
     """Expands a sweep as Hydra's basic sweeper does, then plans it before launching."""
 
-    # Which Hydra sets before it calls anything here.
+    # Hydra sets these before it calls anything here.
     config: Any
     hydra_context: Any
     launcher: Any
@@ -45,11 +44,11 @@ class StudySweeper(BasicSweeper):
         """Runs the sweep and ends the process with its exit status."""
         try:
             if (size := World.here().size) > 1:
-                allowed = "allowed is one run; a sweep has a launcher"
-                raise ConfigError("torchrun", f"{size} processes", allowed)
+                rule = "must start one run; a sweep uses a launcher"
+                raise ConfigError("torchrun", f"{size} processes", rule)
             configs = self._configs(arguments)
             self.runs = len({*map(folder_of, configs)})
-            # Launchers make this folder; only now is it known which one that is.
+            # Launchers make this folder, which is only known now.
             with read_write(self.config.hydra.sweep):
                 self.config.hydra.sweep.dir = str(folder_of(configs[0]).parent)
             status = execute(configs, self._launch, self._elsewhere)
@@ -59,24 +58,24 @@ class StudySweeper(BasicSweeper):
             raise SystemExit(status)
 
     def _configs(self, arguments: list[str]) -> list[RunConfig]:
-        """The runs that are asked for; whatever they are made of is resolved here."""
+        """Returns the runs that are asked for, with every interpolation resolved."""
         if self.config.hydra.job.chdir:
             raise ConfigError("hydra.job.chdir", True, "must be false: paths start from one folder")
         sweep: Any = OmegaConf.to_container(self.config.hydra.sweep, resolve=False)
         if (typed := sweep["dir"]) != SWEEP_DIR:
-            allowed = "follows runs_dir and experiment_name; set those"
-            raise ConfigError("hydra.sweep.dir", typed, allowed)
-        # The folder is resolved first, so that all combinations share what `${now:…}` says in it.
+            advice = "follows runs_dir and experiment_name; set those"
+            raise ConfigError("hydra.sweep.dir", typed, advice)
+        # The folder is resolved first, so that all combinations share its `${now:…}`.
         HydraConfig.instance().set_config(self.config)
         # As Hydra does around a job.
         os.environ.update({str(k): str(v) for k, v in self.config.hydra.job.env_set.items()})
-        with suppress(OmegaConfBaseException):  # What is wrong is said of the first run.
+        with suppress(OmegaConfBaseException):  # The first run reports what is wrong.
             _ = self.config.hydra.sweep.dir
         composer = Composer(self.hydra_context.config_loader, self.config)
         configs: list[RunConfig] = []
         for combination in self._combinations(arguments):
             composed = composer.compose(combination)
-            if "hydra" in composed:  # What `${hydra:…}` in a setting refers to.
+            if "hydra" in composed:  # For settings that refer to `${hydra:…}`.
                 HydraConfig.instance().set_config(composed)
             if self._elsewhere and composed.precision == "auto":
                 raise ConfigError("precision", "auto", "must be fp32 or bf16: other machines train")
@@ -86,7 +85,7 @@ class StudySweeper(BasicSweeper):
         return configs
 
     def _combinations(self, arguments: list[str]) -> Iterator[list[str]]:
-        """The overrides of each run: of every experiment that is named, with its own grid."""
+        """Yields the overrides of each run; every experiment that is named has its own grid."""
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         words = [*self._parse_config(), *arguments]
@@ -103,12 +102,13 @@ class StudySweeper(BasicSweeper):
             yield from self.split_arguments(overrides, None)[0]
 
     def _launch(self, configs: Sequence[RunConfig], stop: StopRequest) -> dict[Path, str]:
+        """Trains runs with Hydra's launcher; returns errors by folder."""
         threads, gpus = self._shares(configs)
         words = []
         for number, config in enumerate(configs):
             device = f"cuda:{number % gpus}" if gpus > 1 else config.device
             run = replace(config, threads=config.threads or threads, device=device)
-            # A run makes its own folder; Hydra's would be another one.
+            # A run makes its own folder, and Hydra none.
             places = ("hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null")
             words.append([f"+run_config={hand_down(run)}", *places])
         returns = self.launcher.launch(_UntilStopped(stop, words), initial_job_idx=0)
@@ -116,10 +116,10 @@ class StudySweeper(BasicSweeper):
         for config, result in zip(configs, returns, strict=False):
             error, folder = error_of(result), folder_of(config)
             if error is None and RunFolder(folder).completed() is None:
-                # Another start would end in the same way.
+                # Starting the run again would end in the same way.
                 there = Path(str(result.working_dir)) / RunFolder.of(config).path
                 told = f"says that a run has finished in {there}, but {folder} holds none; "
-                told += "its machines must share this folder"
+                told += "use machines that share this folder"
                 launcher = self.config.hydra.runtime.choices["hydra/launcher"]
                 raise StudyError("hydra/launcher", launcher, told)
             if error is not None and not isinstance(error, NotDone):
@@ -127,14 +127,14 @@ class StudySweeper(BasicSweeper):
         return failures
 
     def _shares(self, configs: Sequence[RunConfig]) -> tuple[int | None, int]:
-        """Threads of a run, and GPUs of this machine; tells the launcher how many workers.
+        """Returns threads of a run and GPUs of this machine, and sets the launcher's workers.
 
-        The launcher was made before anything was known of the runs.
+        Hydra makes the launcher before the runs are known.
         """
         settings = self.config.hydra.launcher
         if self._elsewhere:
             return settings.get("cpus_per_task"), 0
-        # To launch a run takes torch anyway.
+        # Launching imports torch anyway; planning does without.
         from resnet_study.system.machine import gpu_count
 
         gpus = gpu_count(configs[0].device)
@@ -146,12 +146,12 @@ class StudySweeper(BasicSweeper):
 
     @property
     def _elsewhere(self) -> bool:
-        """Whether the launcher's runs are trained on other machines."""
+        """Whether other machines than this one train the launcher's runs."""
         return bool(getattr(self.launcher, "elsewhere", False))
 
 
 class _UntilStopped(list[list[str]]):
-    """Jobs' overrides; launchers that walk through them lazily start none after a stop."""
+    """The overrides of jobs; launchers that iterate lazily start no job after a stop."""
 
     def __init__(self, stop: StopRequest, jobs: list[list[str]]) -> None:
         super().__init__(jobs)

@@ -1,7 +1,7 @@
 """Hydra sweeper that plans: it takes what the study's own sweeper takes, and starts nothing.
 
-Hydra's scan executes plugins in the order of their names, again where they are imported
-already. This one must come after the sweeper that it builds upon.
+Hydra executes plugins in the order of their names, even those that are imported already. So this
+one needs a name that comes after that of the sweeper which it extends.
 """
 
 from hydra.types import HydraContext, TaskFunction
@@ -20,8 +20,8 @@ class PlanSweeper(StudySweeper):
 
     Args:
         max_batch_size: Of no effect, as in `StudySweeper`.
-        params: The experiment's.
-        benchmark: A benchmark's file to estimate from; null for the best there is.
+        params: The experiment's grid.
+        benchmark: A benchmark's file to estimate from; null chooses one.
         as_json: Whether the plan is printed as JSON.
     """
 
@@ -40,10 +40,10 @@ class PlanSweeper(StudySweeper):
         self,
         *,
         hydra_context: HydraContext,
-        task_function: TaskFunction,  # noqa: ARG002 - no task is carried out
+        task_function: TaskFunction,  # noqa: ARG002 - no task is run
         config: DictConfig,
     ) -> None:
-        """Takes the config; the launcher, which is never used, is not made."""
+        """Stores the config; makes no launcher, as none is used."""
         self.hydra_context = hydra_context
         self.config = config
 

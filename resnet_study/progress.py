@@ -170,7 +170,7 @@ class SweepReporter:
 
 
 def _progress(config: RunConfig) -> tuple[str, float]:
-    """Returns the state of a run, and the share of its iterations that it has no longer to do."""
+    """Returns the state of a run, and the share of its work that is done."""
     folder = RunFolder.of(config)
     state = folder.state()
     if state is None or state == "damaged":

@@ -41,17 +41,17 @@ def test_without_the_extra_one_line_says_what_to_install():
     "words, told",
     [
         ("", "hydra/launcher=slurm: takes a sweep, of one run or more: add -m"),
-        ("-m", "hydra/launcher=slurm: sbatch is not found here; allowed are local, or a machine"),
+        ("-m", "hydra/launcher=slurm: sbatch is not found here; use local, or a machine"),
         ("-m precision=auto", "precision=auto: must be fp32 or bf16: other machines train"),
-        ("timeout_min=0", "allowed is 1 minute or more"),
-        ("signal_delay_s=99999", "allowed is less than timeout_min"),
-        ("array_parallelism=0", "allowed is 1 or more"),
+        ("timeout_min=0", "must be 1 minute or more"),
+        ("signal_delay_s=99999", "must be less than timeout_min"),
+        ("array_parallelism=0", "must be 1 or more"),
     ],
 )
 def test_what_cannot_be_had_of_slurm_is_one_line(words, told, cli, tmp_path, monkeypatch):
     # Where Slurm is installed, as in CI, it is hidden.
     monkeypatch.setenv("PATH", str(tmp_path))
-    if told.startswith("allowed"):
+    if told.startswith("must"):
         told, words = f"hydra.launcher.{words}: {told}", f"-m hydra.launcher.{words}"
         for name in ("sbatch", "squeue"):
             (tmp_path / name).touch(mode=0o755)

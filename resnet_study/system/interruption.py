@@ -15,11 +15,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was stopped at a request, after its state had been saved.
+    """A run was stopped on request, after its state had been saved.
 
     Args:
         signal_number: The signal that asked for it.
-        iteration: Iterations completed and saved; after 0 the run begins anew.
+        iteration: Iterations completed and saved; after 0 the run starts again.
         total: Iterations of the whole run.
     """
 
@@ -30,11 +30,11 @@ class Interrupted(KeyboardInterrupt):
         self.total = total
 
 
-class NotDone(Exception):  # noqa: N818 - not an error; the same command goes on with the run
+class NotDone(Exception):  # noqa: N818 - not an error; the same command resumes the run
     """A job of a sweep that neither finished nor failed.
 
     Args:
-        signal_number: The signal that stopped it; None where it was not even begun.
+        signal_number: The signal that stopped it; None if it was never started.
     """
 
     def __init__(self, signal_number: int | None) -> None:
@@ -43,21 +43,19 @@ class NotDone(Exception):  # noqa: N818 - not an error; the same command goes on
 
 
 class StopRequest:
-    """Remembers a request to stop, so that it can be met between two iterations.
+    """Remembers a request to stop, which the run checks where its state is consistent.
 
-    Within an evaluation it is met between two chunks of images.
-
-    As a context manager it takes the signals over and gives them back at the end. Outside
-    of the main thread, where Python allows no handlers, it never sees a request.
+    As a context manager it handles the signals, and restores the former handlers at the end.
+    Outside of the main thread, where Python allows no handlers, it never sees a request.
 
     Args:
-        worker: A worker process: further signals change nothing, and the death of the
-            parent is a request too. Without it a second signal acts as it always did, so
-            that an impatient user is obeyed at once.
+        worker: Whether this is a worker process. Then further signals change nothing, and the
+            death of the parent is a request too. Otherwise a second signal has its usual effect,
+            so that an impatient user can end the process at once.
         forward: Called with the signal's number at the first request.
 
     Attributes:
-        active: The request that holds this process's signals.
+        active: The request that handles this process's signals.
     """
 
     active: ClassVar[StopRequest | None] = None
@@ -71,7 +69,7 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether to stop."""
+        """Whether a stop is requested."""
         if self.worker and self.signal_number is None and os.getppid() != self._parent:
             self.signal_number = signal.SIGTERM
         return self.signal_number is not None
@@ -106,15 +104,15 @@ class StopRequest:
 
 
 def leave_with_parent(stop: StopRequest, busy: threading.Lock) -> None:
-    """Ends this worker process once its parent is gone, after the job that it is at.
+    """Makes this worker process end when its parent is gone.
 
-    A pool's worker whose parent was killed would wait for its next job for ever. A thread
-    looks each second; finding the parent gone it requests a stop, waits until the job has
-    saved its state, and ends the process.
+    Otherwise a pool's worker whose parent was killed would wait for its next job forever. A
+    thread checks every second. When the parent is gone, it requests a stop, waits until the job
+    has saved its state, and ends the process.
 
     Args:
         stop: The worker's request.
-        busy: Held while a job runs.
+        busy: A lock that is held while a job runs.
     """
     parent = os.getppid()
 

@@ -1,8 +1,9 @@
-"""What is asked of Slurm, which of its jobs are an experiment's, and what became of them."""
+"""Questions to Slurm, the jobs of an experiment, and how they ended."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def ask(*command: str) -> str | None:
-    """What a command of Slurm prints; None where it fails."""
+    """Returns what a command of Slurm prints; None where it fails."""
     with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         return done.stdout.strip()
@@ -32,7 +33,7 @@ class Queued:
     """A job in the queue.
 
     Attributes:
-        state: Slurm's word, such as "PENDING".
+        state: Slurm's name of its state, such as "PENDING".
         reason: Why it is not running, such as "Resources".
     """
 
@@ -41,7 +42,7 @@ class Queued:
 
 
 def queue(name: str) -> dict[str, Queued] | None:
-    """The user's jobs of this name in the queue, by id; None without an answer."""
+    """Returns the user's jobs of this name in the queue, by id; None without an answer."""
     listed = ask("squeue", "--noheader", "--me", "--array", "--format=%i|%T|%r|%j")
     if listed is None:
         return None
@@ -50,36 +51,34 @@ def queue(name: str) -> dict[str, Queued] | None:
 
 
 def state(job: str) -> str | None:
-    """The state of a job, or of one that has ended a short while ago; None if unknown."""
+    """Returns the state of a job in the queue or of one that ended lately; None if unknown."""
     return ask("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T") or None
 
 
 def raise_throttle(array: str, jobs: int) -> None:
-    """Lets more jobs of an array run at the same time."""
+    """Lets the given number of an array's jobs run at the same time."""
     ask("scontrol", "update", f"JobId={array}", f"ArrayTaskThrottle={jobs}")
 
 
 def largest_array() -> int:
-    """Jobs that an array may have here; Slurm's own limit is 1,000."""
-    for line in (ask("scontrol", "show", "config") or "").splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() == "MaxArraySize" and value.strip().isdecimal():
-            return max(1, int(value) - 1)
-    return 1000
+    """Returns how many jobs an array may have here; by default Slurm allows 1,000."""
+    settings = ask("scontrol", "show", "config") or ""
+    found = re.search(r"^\s*MaxArraySize\s*=\s*(\d+)\s*$", settings, re.MULTILINE)
+    return max(1, int(found[1]) - 1) if found else 1000
 
 
 class Submitted:
-    """The job of each run of a sweep, by the run's folder, kept for the next sweep.
+    """The file that keeps the job of each run of a sweep, for the next sweep.
 
     Args:
-        folder: The experiment's.
+        folder: The experiment's folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / ".submitit" / "jobs.json"
 
     def read(self) -> dict[str, str]:
-        """Job ids by run folder.
+        """Returns job ids by run folder.
 
         Raises:
             StorageError: The file is damaged.
@@ -95,22 +94,22 @@ class Submitted:
             ) from error
 
     def add(self, jobs: Mapping[str, str]) -> None:
-        """Adds jobs, in place of earlier ones of the same runs."""
+        """Adds jobs; they replace earlier jobs of the same runs."""
         with FileLock(self.path.with_suffix(".lock")):
             write_text(self.path, json.dumps(self.read() | dict(jobs), indent=0) + "\n")
 
 
 def result_of(job: Job[Any]) -> Any:
-    """What a job has returned, or the error that it ended with in place of a result.
+    """Returns a job's result, or the error that it ended with.
 
     Returns:
-        None where it has returned nothing yet, or never will.
+        None where it has no result yet, or never will.
     """
     import submitit
 
     folder = job.paths.folder
     with suppress(OSError):
-        # On a network file system this makes us see what is new there.
+        # This refreshes our view of a network file system.
         folder.chmod(folder.stat().st_mode)
     if not job.paths.result_pickle.exists():
         return None
@@ -122,14 +121,15 @@ def result_of(job: Job[Any]) -> Any:
         return RuntimeError(f"job {job.job_id}: {reason or _last_words(words)}")
 
 
-def death_of(job: Job[Any], state: str) -> RuntimeError:
-    """What is said of a job that has ended without a result."""
+def death_of(job: Job[Any]) -> RuntimeError:
+    """Returns the error of a job that has ended without a result."""
+    ended = state(job.job_id) or "not in the queue"
     words = _last_words(job.stderr() or "")
-    return RuntimeError(f"job {job.job_id} has ended ({state}){f': {words}' if words else ''}")
+    return RuntimeError(f"job {job.job_id} has ended ({ended}){f': {words}' if words else ''}")
 
 
 def _last_words(log: str) -> str:
-    """The last line of a log that says what went wrong, if one does."""
+    """Returns the last line of a log that names an error; without one, its last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip(" -")]
     told = [line for line in lines if "rror" in line]
     return (told or lines or [""])[-1]

@@ -234,7 +234,7 @@ def test_torchrun_trains_stops_and_goes_on(torchrun, tmp_path):
     "word, flags, said",
     [
         ("schedule.batch_size=15", (), "batch_size=15: must be a multiple of 2 processes"),
-        ("seed=0,1", ("--multirun",), "torchrun=2 processes: allowed is one run"),
+        ("seed=0,1", ("--multirun",), "torchrun=2 processes: must start one run"),
     ],
 )
 def test_what_is_wrong_is_one_line_under_torchrun(torchrun, word, flags, said):
