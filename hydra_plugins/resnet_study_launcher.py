@@ -22,10 +22,9 @@ from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from resnet_study.cli import as_result, error_of, register
-from resnet_study.progress import say
 from resnet_study.sweep import job_folder
 from resnet_study.system import slurm
-from resnet_study.system.errors import StudyError
+from resnet_study.system.errors import StudyError, say
 from resnet_study.system.interruption import NotDone, StopRequest
 from resnet_study.system.slurm import Submitted
 

@@ -161,12 +161,6 @@ class _UntilStopped(list[list[str]]):
         return itertools.takewhile(lambda _: not self.stop.requested, super().__iter__())
 
 
-register(
-    "hydra/sweeper",
-    "study",
-    {
-        "_target_": f"{__name__}.StudySweeper",
-        "max_batch_size": None,
-        "params": None,
-    },
-)
+# Settings that Hydra's basic sweeper has, too.
+SETTINGS = {"max_batch_size": None, "params": None}
+register("hydra/sweeper", "study", {"_target_": f"{__name__}.StudySweeper", **SETTINGS})

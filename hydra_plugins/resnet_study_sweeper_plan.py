@@ -7,7 +7,7 @@ one needs a name that comes after that of the sweeper which it extends.
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hydra_plugins.resnet_study_sweeper import StudySweeper
+from hydra_plugins.resnet_study_sweeper import SETTINGS, StudySweeper
 from resnet_study.cli import fail, register
 from resnet_study.plan.place import place_of
 from resnet_study.plan.plan import make_plan
@@ -64,14 +64,5 @@ class PlanSweeper(StudySweeper):
             fail(error)
 
 
-register(
-    "hydra/sweeper",
-    "study_plan",
-    {
-        "_target_": f"{__name__}.PlanSweeper",
-        "max_batch_size": None,
-        "params": None,
-        "benchmark": None,
-        "as_json": False,
-    },
-)
+_OWN = {"_target_": f"{__name__}.PlanSweeper", "benchmark": None, "as_json": False}
+register("hydra/sweeper", "study_plan", SETTINGS | _OWN)

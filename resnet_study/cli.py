@@ -31,6 +31,7 @@ from resnet_study.system.errors import (
     StudyError,
     StudyWarning,
     reader_has_left,
+    say,
 )
 from resnet_study.system.interruption import Interrupted, NotDone
 from resnet_study.training.world import World
@@ -80,7 +81,7 @@ def _fastest_precision(device: str) -> str:
 def fail(error: StudyError) -> NoReturn:
     """Ends the process with the error in one line and status 2."""
     if World.here().first or isinstance(error, ImageError):
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        say(f"error: {error}")
     else:
         # Torchrun ends all processes as soon as one has failed; rank 0 must have printed by then.
         time.sleep(PATIENCE)
@@ -107,10 +108,9 @@ def _run_alone(config: RunConfig) -> None:
         reporter.close()
         if first:
             saved = f"iteration {request.iteration} of {request.total} is saved"
-            print(
+            say(
                 f"interrupted: {saved if request.iteration else 'nothing is trained yet'}; "
-                "the same command goes on",
-                file=sys.stderr,
+                "the same command goes on"
             )
         raise SystemExit(128 + request.signal_number) from None
     finally:
@@ -172,7 +172,7 @@ def show_warnings() -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     """Shows a warning, with its category unless it is the study's own."""
     kind = "" if issubclass(category, StudyWarning) else f"{category.__name__}: "
-    print(f"warning: {kind}{' '.join(str(message).split())}", file=sys.stderr)
+    say(f"warning: {kind}{' '.join(str(message).split())}")
 
 
 def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
@@ -198,7 +198,7 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     try:
         application()
     except (KeyboardInterrupt, NotDone) as error:
-        print("interrupted; the same command goes on", file=sys.stderr)
+        say("interrupted; the same command goes on")
         number = error.signal_number if isinstance(error, NotDone) else None
         raise SystemExit(128 + (number or signal.SIGINT)) from None
     except StudyError as error:
@@ -222,7 +222,7 @@ def _reject(error: Exception) -> NoReturn:
         fail(StudyError("hydra/launcher", "slurm", "needs the extra: pip install -e '.[slurm]'"))
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     for part in filter(None, (error, cause)):
-        print(part, file=sys.stderr)
+        say(str(part))
     raise SystemExit(1)
 
 

@@ -73,6 +73,8 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
     Raises:
         ConfigError: A value is not allowed, or not that of the weights' network.
     """
+    # Nothing is trained, so colours need no statistics.
+    composed.data.augment.colour = 0.0
     if weights.checkpoint is None:
         design = ARCHITECTURES.get(str(composed.model.architecture))
         if design is not None and design.torchvision:
@@ -82,9 +84,7 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
                 composed.model.bottleneck_stride = "3x3"
             if "stream" in composed.data and "data.stream.normalization" not in typed:
                 composed.data.stream.normalization = "torchvision"
-        composed.data.augment.colour = 0.0
         return cli.to_run_config(composed)
-    composed.data.augment.colour = 0.0
     config = cli.to_run_config(composed)
     own = ModelConfig(**weights.checkpoint.config.get("model", {}))
     if any(key.partition(".")[0] == "model" for key in typed) and config.model != own:
@@ -165,8 +165,12 @@ def score(
     if weights.classes not in (None, session.data.classes):
         allowed = f"are of {weights.classes} classes, {data.title} has {session.data.classes}"
         raise ConfigError("weights", weights.path, allowed)
-    if weights.checkpoint and needs_train:
-        _check_images(session.dataset.fingerprint(), config, weights, recording)
+    trained_on = weights.checkpoint.data if weights.checkpoint and needs_train else None
+    if trained_on is not None and trained_on != session.dataset.fingerprint():
+        if recording:
+            allowed = "with --record, must hold the images that the run was trained on"
+            raise ConfigError("data.root", data.root, allowed)
+        warn(f"{weights.path} was trained on other images than {data.title}")
     network = session.build()
     weights.put_into(network)
     views = session.data.views or {"single": functools.partial(_only_view, session.data)}
@@ -174,16 +178,6 @@ def score(
         name: session.evaluate(network, _shown(name, chunks(iter), len(session.data.test)))
         for name, chunks in views.items()
     }
-
-
-def _check_images(fingerprint: str, config: RunConfig, weights: Weights, recording: bool) -> None:
-    """Checks that a checkpoint is evaluated on the data set that it was trained on."""
-    if weights.checkpoint is None or fingerprint == weights.checkpoint.data:
-        return
-    if recording:
-        allowed = "with --record, must hold the images that the run was trained on"
-        raise ConfigError("data.root", config.data.root, allowed)
-    warn(f"{weights.path} was trained on other images than {config.data.title}")
 
 
 def _only_view(data: PreparedData, shard: Shard[int]) -> Generator[Views]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import Counter
@@ -13,12 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, RunFolder
+from resnet_study.system.errors import say
 from resnet_study.training.events import Row
-
-
-def say(line: str) -> None:
-    """Prints a line for the user, which is no part of a command's output."""
-    print(line, file=sys.stderr, flush=True)
 
 
 class Reporter:

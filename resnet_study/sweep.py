@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
@@ -19,7 +18,7 @@ from resnet_study.config.fields import first_difference
 from resnet_study.progress import SweepReporter, duration
 from resnet_study.store.folder import COMPLETE, RunFolder
 from resnet_study.store.space import check_space
-from resnet_study.system.errors import ConfigError
+from resnet_study.system.errors import ConfigError, say
 from resnet_study.system.interruption import StopRequest
 from resnet_study.training.world import World
 
@@ -67,11 +66,7 @@ def relative_cost(config: RunConfig) -> float:
 
 
 def workers_and_threads(
-    asked: int,
-    runs: int,
-    cores: int,
-    gpus: int,
-    per_gpu: int = RUNS_PER_GPU,
+    asked: int, runs: int, cores: int, gpus: int, per_gpu: int = RUNS_PER_GPU
 ) -> tuple[int, int]:
     """How many runs train at the same time, and on how many threads each.
 
@@ -148,10 +143,9 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
     runs = distinct(configs)
     left = [config for config in runs if RunFolder.of(config).state() not in COMPLETE]
     folders = sorted({str(RunFolder.of(config).path.parent) for config in runs})
-    print(
+    say(
         f"{len(runs)} runs in {', '.join(folders)}: {len(runs) - len(left)} finished, "
-        f"{len(left)} to train",
-        file=sys.stderr,
+        f"{len(left)} to train"
     )
     failures: dict[Path, str] = {}
     _check_finished([config for config in runs if config not in left])
@@ -165,13 +159,12 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
             failures = _launch_until_done(left, launch, stop, elsewhere)
         if stop.signal_number is not None:
             done = sum(RunFolder.of(config).state() in COMPLETE for config in runs)
-            print(
+            say(
                 f"interrupted: {done} of {len(runs)} runs are finished; the same command goes on "
-                "with the others where they were saved",
-                file=sys.stderr,
+                "with the others where they were saved"
             )
             return 128 + stop.signal_number
-        print(f"trained in {duration(time.monotonic() - began)}", file=sys.stderr)
+        say(f"trained in {duration(time.monotonic() - began)}")
     return _summarise(runs, failures)
 
 
@@ -234,7 +227,7 @@ def _launch_until_done(
             if stop.requested:
                 break
             crashed = True
-            print("warning: a worker process died; its runs go on", file=sys.stderr)
+            say("warning: a worker process died; its runs go on")
 
         touched = {path for path in free if _fingerprint(path) != before[path]}
         states = {path: RunFolder.of(config).state() for path, config in left.items()}
@@ -274,12 +267,9 @@ def _summarise(runs: Sequence[RunConfig], failures: dict[Path, str]) -> int:
             if state == "running":
                 # A launcher that knows more prints it in the next line.
                 state = "not finished" if message else "not finished, its worker died"
-        print(f"{state}: {folder.path}", file=sys.stderr)
+        say(f"{state}: {folder.path}")
         for line in message.strip().splitlines()[-2:]:
-            print(f"  {line}", file=sys.stderr)
+            say(f"  {line}")
     if failed:
-        print(
-            f"{failed} of {len(runs)} runs are not finished; the same command goes on with them",
-            file=sys.stderr,
-        )
+        say(f"{failed} of {len(runs)} runs are not finished; the same command goes on with them")
     return 1 if failed else 0

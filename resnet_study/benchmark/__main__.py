@@ -27,7 +27,7 @@ from resnet_study.benchmark.trials import DELAY, summary, trials_of
 from resnet_study.models.kernels import kernels_for
 from resnet_study.sweep import RUNS_PER_GPU
 from resnet_study.system import machine
-from resnet_study.system.errors import ConfigError, StudyError
+from resnet_study.system.errors import ConfigError, StudyError, say
 from resnet_study.system.files import check_writable, write_text
 
 
@@ -56,14 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _benchmark(options)
     except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except (BrokenExecutor, torch.OutOfMemoryError) as error:
         words = str(error).splitlines()[0]
-        print(f"error: a measuring process ended: {words}; use fewer --workers", file=sys.stderr)
+        say(f"error: a measuring process ended: {words}; use fewer --workers")
         return 1
     except KeyboardInterrupt:
-        print("interrupted; rounds that were finished are in the file", file=sys.stderr)
+        say("interrupted; rounds that were finished are in the file")
         return 130
     return 0
 
@@ -96,7 +96,7 @@ def _benchmark(options: argparse.Namespace) -> None:
     # The conventional recipe is measured twice in each round, and up to four times in the first.
     tries = options.rounds * len(trials) + (options.rounds + 2) * len({t.network for t in trials})
     minutes = tries * (options.seconds + DELAY[device.type] + 0.5) / 60
-    print(f"about {minutes:.0f} minutes; nothing else should run meanwhile", file=sys.stderr)
+    say(f"about {minutes:.0f} minutes; nothing else should run meanwhile")
     with WorkerPool(workers) as pool, Console(stderr=True).status("warming up") as status:
         # All processes load their libraries and prepare their device before they are measured.
         trials_of("quick-8", *common)[-1].measure(pool, options.seconds)

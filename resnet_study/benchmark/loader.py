@@ -6,7 +6,6 @@ in the same DataLoader. Nothing else should run meanwhile.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -29,7 +28,7 @@ from resnet_study.data.batches import Batch
 from resnet_study.data.normalization import TORCHVISION_DEVIATION, TORCHVISION_MEAN
 from resnet_study.data.streamed import StreamedFolder
 from resnet_study.system import machine
-from resnet_study.system.errors import StudyError
+from resnet_study.system.errors import StudyError, say
 
 # Starts to read batches.
 Source = Callable[[], Generator[Batch]]
@@ -122,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
                 for name, start in measured.items():
                     found[name].append(rate(start(), options.seconds, options.batch_size))
     except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     table = Table("transforms", title=f"{options.folder}, {options.workers} workers")
     for column in ("images/s", "lowest", "highest", "ours beside it"):

@@ -28,9 +28,7 @@ class ProbesConfig:
     def __post_init__(self) -> None:
         check(self, "probes.")
         if self.active and not self.at:
-            raise ConfigError(
-                "probes.at", list(self.at), "must name at least one iteration for a probe"
-            )
+            raise ConfigError("probes.at", list(self.at), "must name an iteration for the probes")
 
     @property
     def active(self) -> bool:

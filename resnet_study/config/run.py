@@ -72,9 +72,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         check(self)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise ConfigError(
-                "device", self.device, "must be auto, cpu, cuda, or one GPU, such as cuda:1"
-            )
+            raise ConfigError("device", self.device, "must be auto, cpu, cuda, or cuda:1 and so on")
         if self.schedule.batch_size % self.batch_norm_parts:
             allowed = f"must be a divisor of schedule.batch_size={self.schedule.batch_size}"
             raise ConfigError("batch_norm_parts", self.batch_norm_parts, allowed)
@@ -114,11 +112,7 @@ class RunConfig:
         """The run whose weights `start.depth` asks for; None where it is null."""
         if self.start.depth is None:
             return None
-        return replace(
-            self,
-            model=replace(self.model, depth=self.start.depth),
-            start=StartConfig(),
-        )
+        return replace(self, model=replace(self.model, depth=self.start.depth), start=StartConfig())
 
     def to_mapping(self) -> dict[str, Any]:
         """The whole description as nested dicts and lists, ready for YAML or JSON."""

@@ -1,7 +1,6 @@
 """Arrays on disk: decoded, drawn or measured once, and checked when they are read."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -11,8 +10,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from resnet_study.data.images import ImageSet
-from resnet_study.system.errors import StorageError, warn
-from resnet_study.system.files import reason, remove_temporaries, writing
+from resnet_study.system.errors import warn
+from resnet_study.system.files import remove_temporaries, storage, writing
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -49,32 +48,22 @@ def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
     found = _read(path, warning=False)
     if found is not None:
         return found
-    with _writable(path):
+    with storage("data.cache", path.parent, "cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         lock.acquire()
     try:
         if (found := _read(path)) is not None:
             return found
-        # Not within `_writable`: an error of `build` is not the cache's.
+        # Not within `storage`: an error of `build` is not the cache's.
         arrays = build()
-        with _writable(path):
+        with storage("data.cache", path.parent, "cannot be written"):
             remove_temporaries(path)
             with writing(path) as stream:
                 np.savez(stream, **arrays)  # type: ignore[arg-type]
         return arrays
     finally:
         lock.release()
-
-
-@contextmanager
-def _writable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            "data.cache", path.parent, f"cannot be written ({reason(error)})"
-        ) from error
 
 
 def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:

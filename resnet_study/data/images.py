@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_study.data.selection import select
+from resnet_study.data.selection import described, select
 from resnet_study.system.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,13 +82,7 @@ class ImageSet:
 
     def describe(self) -> dict[str, Any]:
         """Numbers of images and classes, and the images' height and width, for a manifest."""
-        return {
-            "train_images": len(self.train_labels),
-            "test_images": len(self.test_labels),
-            "classes": len(self.classes),
-            "height": self.train_images.shape[2],
-            "width": self.train_images.shape[3],
-        }
+        return described(self, self.train_images.shape[2:])
 
     def prepare(self, config: RunConfig, device: torch.device, workers: int) -> PreparedData:  # noqa: ARG002 - a Dataset's
         """Puts the images on a device as uint8; nothing is left for workers to decode."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,3 +96,19 @@ def balanced_indices(labels: Labels, count: int, field: str) -> Labels:
     if count > len(order):
         raise DataError(field, count, f"must be at most the {len(order)} images there are")
     return np.sort(order[:count])
+
+
+def described(dataset: Any, side: Sequence[int]) -> dict[str, Any]:
+    """A manifest's entries on a data set.
+
+    Args:
+        dataset: With `train` and `test`, each a `Part`, and `classes`.
+        side: Height and width of what a network sees, in pixels.
+    """
+    return {
+        "train_images": len(dataset.train.labels),
+        "test_images": len(dataset.test.labels),
+        "classes": len(dataset.classes),
+        "height": side[0],
+        "width": side[1],
+    }

@@ -20,7 +20,7 @@ from resnet_study.data.batches import Batch, Shard, Tensors, TrainingBatches, Vi
 from resnet_study.data.dataset import PreparedData
 from resnet_study.data.folders import Files, list_folder
 from resnet_study.data.normalization import CHUNK, Normalization, measure
-from resnet_study.data.selection import evaluated, select
+from resnet_study.data.selection import described, evaluated, select
 from resnet_study.data.workers import Failure, Workers
 from resnet_study.system.errors import ImageError, warn
 
@@ -66,14 +66,7 @@ class StreamedFolder:
 
     def describe(self) -> dict[str, Any]:
         """Numbers of images and classes, and the height and width of a crop, for a manifest."""
-        side = self.config.stream.crop
-        return {
-            "train_images": len(self.train),
-            "test_images": len(self.test),
-            "classes": len(self.classes),
-            "height": side,
-            "width": side,
-        }
+        return described(self, [self.config.stream.crop] * 2)
 
     def skip(self, failures: Sequence[Failure]) -> None:
         """Notes images that cannot be read, and warns of each once.

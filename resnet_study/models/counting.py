@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -21,25 +22,13 @@ def count_multiply_adds(network: nn.Module, height: int, width: int) -> int:
         height: Image height in pixels.
         width: Image width in pixels.
     """
-    total = 0
-
-    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            total += output[0].numel() * module.weight[0].numel()
-        elif isinstance(module, nn.Linear):
-            total += module.weight.numel()
-
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     meta = {name: tensor.to("meta") for name, tensor in tensors.items()}
-    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    images = torch.empty(1, 3, height, width, device="meta")
     training = network.training
     network.eval()
-    try:
-        images = torch.empty(1, 3, height, width, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         torch.func.functional_call(network, meta, (images,))
-    finally:
-        network.train(training)
-        for hook in hooks:
-            hook.remove()
-    return total
+    network.train(training)
+    # A multiply-add is two operations.
+    return int(counter.get_total_flops()) // 2

@@ -16,7 +16,7 @@ from resnet_study.data import size_of
 from resnet_study.plan.place import Place
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import StorageError
-from resnet_study.system.files import reason
+from resnet_study.system.files import storage
 
 OWN = Path("runs/benchmark/benchmark.json")
 RECORDED = Path(__file__).resolve().parents[2] / "runs/recorded/benchmark/benchmark.json"
@@ -49,8 +49,10 @@ def read_benchmark(path: Path) -> list[Measured]:
     Raises:
         StorageError: It is not there, or is something else.
     """
+    with storage("benchmark", path, "cannot be read"):
+        text = path.read_text(encoding="utf-8")
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(text)
         machine = result["machine"]
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         source = "{}: {device_name}, {cores} cores".format(shown, **machine)
@@ -58,8 +60,6 @@ def read_benchmark(path: Path) -> list[Measured]:
         if not records or not all(0 < r[key] < math.inf for r in records for key in POSITIVE):
             raise ValueError
         return [r | {"source": source, "layer": r["width"] * r["side"] ** 2} for r in records]
-    except OSError as error:
-        raise StorageError("benchmark", path, f"cannot be read ({reason(error)})") from error
     except (LookupError, TypeError, ValueError) as error:
         raise StorageError("benchmark", path, "must be a file that make bench wrote") from error
 

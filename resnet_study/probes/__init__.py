@@ -31,16 +31,17 @@ class Measurement:
     value: float
 
 
+# What each probe measures, by its setting.
+MEASURES = {
+    "gradients": ("weight_gradient_norm", "activation_gradient_norm", "forward_variance"),
+    "responses": ("response_deviation",),
+    "shattering": ("input_gradient_autocorrelation",),
+}
+
+
 def measures(config: ProbesConfig) -> set[str]:
     """Names of what the configured probes measure."""
-    found = set()
-    if config.gradients:
-        found |= {"weight_gradient_norm", "activation_gradient_norm", "forward_variance"}
-    if config.responses:
-        found.add("response_deviation")
-    if config.shattering:
-        found.add("input_gradient_autocorrelation")
-    return found
+    return {name for probe, names in MEASURES.items() if getattr(config, probe) for name in names}
 
 
 def probe(

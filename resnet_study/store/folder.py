@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from resnet_study.config import RunConfig
 from resnet_study.system.errors import StorageError
-from resnet_study.system.files import reason, remove_temporaries, write_text
+from resnet_study.system.files import reason, remove_temporaries, storage, write_text
 
 # Both load plain values only; the one in C, where installed, is seven times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -71,14 +71,6 @@ def _file_lock(path: Path) -> FileLock:
     return FileLock(path)
 
 
-def _acquire(lock: FileLock, seconds: float) -> bool:
-    try:
-        lock.acquire(timeout=seconds)
-    except Timeout:
-        return False
-    return True
-
-
 class RunFolder:
     """One run's folder, `<runs_dir>/<experiment>/<run id>`.
 
@@ -122,12 +114,13 @@ class RunFolder:
         Raises:
             StorageError: The folder cannot be written.
         """
-        lock = _file_lock(self.path / ".lock")
+        lock, seconds = _file_lock(self.path / ".lock"), 0
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            held = _acquire(lock, 0)
-            while not held and wait():
-                held = _acquire(lock, 1)
+            while not lock.is_locked and (seconds == 0 or wait()):
+                with suppress(Timeout):
+                    lock.acquire(timeout=seconds)
+                seconds = 1
         except (OSError, NotImplementedError) as error:
             # Older versions of filelock raise the second where there is no flock.
             if isinstance(error, NotImplementedError) or error.errno == errno.ENOSYS:
@@ -136,7 +129,7 @@ class RunFolder:
                 allowed = f"cannot be written ({reason(error)})"
             raise StorageError("runs_dir", self.path, allowed) from error
         try:
-            yield held
+            yield lock.is_locked
         finally:
             lock.release()
 
@@ -168,11 +161,7 @@ class RunFolder:
                 "manifest", self.manifest_file, f"cannot be read ({error})"
             ) from error
         if not isinstance(manifest, dict) or manifest.get("state") not in STATES:
-            raise StorageError(
-                "manifest",
-                self.manifest_file,
-                f"has no state, which must be one of {', '.join(STATES)}",
-            )
+            raise StorageError("manifest", self.manifest_file, "has no state that is known")
         return manifest
 
     def state(self) -> str | None:
@@ -223,20 +212,14 @@ class RunFolder:
             StorageError: The file is missing or damaged.
         """
         manifest = self.read_manifest() or {}
-        try:
+        with storage("metrics", self.metrics_file, "cannot be read"):
             content = self.metrics_file.read_bytes()
-        except OSError as error:
-            raise StorageError(
-                "metrics", self.metrics_file, f"cannot be read ({reason(error)})"
-            ) from error
         if seal := manifest.get("metrics"):
             length, digest = (
                 (seal.get("bytes"), seal.get("sha256")) if isinstance(seal, dict) else (None, None)
             )
             if type(length) is not int or not isinstance(digest, str):
-                raise StorageError(
-                    "manifest", self.manifest_file, "is damaged: its checksum of metrics is odd"
-                )
+                raise StorageError("manifest", self.manifest_file, "has a damaged checksum")
             longer = manifest["state"] in COMPLETE and len(content) != length
             if longer or hashlib.sha256(content[:length]).hexdigest() != digest:
                 raise StorageError("metrics", self.metrics_file, "is damaged: its checksum differs")

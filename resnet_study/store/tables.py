@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resnet_study.store.folder import METRICS, PROBES
 from resnet_study.system.errors import StorageError
-from resnet_study.system.files import reason, write_text
+from resnet_study.system.files import storage, write_text
 from resnet_study.training.events import Row
 
 
@@ -33,26 +33,19 @@ class MetricsTable:
         Raises:
             StorageError: The file cannot be written, or has been removed or changed.
         """
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerow(getattr(row, name) for name in METRICS)
-        line = stream.getvalue().encode()
-        try:
-            # Not O_CREAT: a file that is removed meanwhile must not come back without its first
-            # rows. One write per row, so that a reader sees a row whole or not at all.
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-            try:
-                size = os.fstat(descriptor).st_size
-                if size != len(self.text):
-                    raise StorageError("metrics", self.path, "was changed by another program")
-                if os.write(descriptor, line) != len(line):
-                    os.ftruncate(descriptor, size)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StorageError(
-                "metrics", self.path, f"cannot be written ({reason(error)})"
-            ) from error
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(getattr(row, name) for name in METRICS)
+        line = text.getvalue().encode()
+        # Not opened to append, which would bring a removed file back without its first rows.
+        written = storage("metrics", self.path, "cannot be written")
+        with written, self.path.open("r+b", buffering=0) as stream:
+            size = stream.seek(0, os.SEEK_END)
+            if size != len(self.text):
+                raise StorageError("metrics", self.path, "was changed by another program")
+            # One write per row, so that a reader sees a row whole or not at all.
+            if stream.write(line) != len(line):
+                stream.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.text += line.decode()
 
     def seal(self) -> dict[str, int | str]:

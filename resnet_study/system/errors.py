@@ -59,6 +59,11 @@ def warn(text: str) -> None:
     warnings.warn(StudyWarning(text), stacklevel=3)
 
 
+def say(text: str) -> None:
+    """Prints a line for the user that is not part of a command's output."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def reader_has_left() -> None:
     """Keeps Python from flushing into a pipe whose reader, such as `head`, has ended."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,6 +16,24 @@ def reason(error: OSError) -> str:
 
 
 @contextmanager
+def storage(field: str, path: Path, problem: str) -> Iterator[None]:
+    """Turns an error of the operating system into one line for the user.
+
+    Args:
+        field: What the file or folder is for, or the setting that names it.
+        path: The file or folder.
+        problem: What cannot be done, such as "cannot be read".
+
+    Raises:
+        StorageError: The operating system raised an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(field, path, f"{problem} ({reason(error)})") from error
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file for writing that appears at `path` whole or not at all.
 
@@ -28,27 +46,21 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         StorageError: The folder cannot be written or is full; nothing has changed.
     """
-    temporary = None
-    try:
+    with storage("file", path, "cannot be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        # Files of mkstemp are private, but others may read a run folder.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        temporary = None
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(
-            "file", path, f"cannot be written ({reason(error)}); name a writable place"
-        ) from error
-    finally:
-        if temporary is not None:
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            # Files of mkstemp are private, but others may read a run folder.
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
             temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 def remove_temporaries(path: Path) -> None:
@@ -86,7 +98,7 @@ def check_writable(folder: Path, field: str = "runs_dir") -> None:
         StorageError: They cannot.
     """
     existing = folder
-    try:
+    with storage(field, folder, "cannot be written"):
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
         # Trying is safer than reading permissions, which root and read-only disks ignore.
@@ -94,7 +106,3 @@ def check_writable(folder: Path, field: str = "runs_dir") -> None:
             pass
         if not os.access(existing, os.X_OK):
             raise PermissionError(1, "Permission denied")
-    except OSError as error:
-        raise StorageError(
-            field, folder, f"cannot be written ({reason(error)}); name a writable folder"
-        ) from error

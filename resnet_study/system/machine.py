@@ -135,12 +135,10 @@ def peak_memory(device: torch.device) -> int:
 def versions() -> dict[str, str]:
     """Returns the versions of the software that a curve depends on."""
     packages = ("resnet_study", "torch", "torchvision", "numpy", "pillow")
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), **dict.fromkeys(packages, "unknown")}
     for package in packages:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "unknown"
     return found
 
 

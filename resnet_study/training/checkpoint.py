@@ -86,11 +86,8 @@ def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
         values = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
         return Checkpoint(**values)
     except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError, EOFError) as error:
-        raise CheckpointError(
-            "checkpoint",
-            path,
-            "is not a checkpoint of resnet_study: it holds more than numbers and text",
-        ) from error
+        allowed = "is not a checkpoint of resnet_study: it holds more than numbers and text"
+        raise CheckpointError("checkpoint", path, allowed) from error
 
 
 def is_checkpoint(path: Path) -> bool:

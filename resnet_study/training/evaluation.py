@@ -36,10 +36,7 @@ class Scores:
 
 @torch.no_grad()
 def evaluate(
-    network: nn.Module,
-    batches: Iterable[Batch],
-    precision: str,
-    world: World | None = None,
+    network: nn.Module, batches: Iterable[Batch], precision: str, world: World | None = None
 ) -> Scores:
     """Evaluates a network and puts it back into training mode.
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet_study.system.errors import CheckpointError, ConfigError, StudyError
-from resnet_study.system.files import reason
+from resnet_study.system.errors import CheckpointError, ConfigError
+from resnet_study.system.files import storage
 from resnet_study.training.checkpoint import Checkpoint, is_checkpoint, read
 
 # Keys under which training scripts keep a network's weights.
@@ -48,14 +48,13 @@ class Weights:
             ConfigError: They belong to another network.
         """
         wanted = network.state_dict()
-        for name in self.tensors:
-            if name not in wanted:
-                raise self._misfit(f"this network has no {name}")
+        if unknown := [name for name in self.tensors if name not in wanted]:
+            raise self._misfit(f"this network has no {unknown[0]}")
         for name, tensor in wanted.items():
+            # Batch norm has counted mini-batches only since torch 0.4.1.
+            if name not in self.tensors and name.endswith("num_batches_tracked"):
+                continue
             if name not in self.tensors:
-                # Batch norm has counted mini-batches only since torch 0.4.1.
-                if name.endswith("num_batches_tracked"):
-                    continue
                 raise self._misfit(f"they have no {name}")
             if (shape := tuple(self.tensors[name].shape)) != tuple(tensor.shape):
                 raise self._misfit(f"{name} is {shape}, in this network {tuple(tensor.shape)}")
@@ -74,12 +73,10 @@ def read_weights(path: Path) -> Weights:
     Raises:
         StudyError: The file is missing, damaged, or holds something else.
     """
-    try:
+    with storage("weights", path, "cannot be read"):
         if is_checkpoint(path):
             checkpoint = read(path)
             return Weights(path, checkpoint.network, checkpoint)
-    except OSError as error:
-        raise StudyError("weights", path, f"cannot be read ({reason(error)})") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

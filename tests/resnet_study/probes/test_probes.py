@@ -123,7 +123,7 @@ def test_rows_beyond_the_checkpoint_are_replaced(tmp_path):
 def test_probes_beyond_the_end_are_refused(tiny):
     with pytest.raises(ConfigError, match=r"probes.at=\[13\]: must be at most"):
         tiny(probes=replace(ALL, at=(13,)))
-    with pytest.raises(ConfigError, match="needs one iteration or more"):
+    with pytest.raises(ConfigError, match="must name an iteration"):
         ProbesConfig(responses=True)
 
 
