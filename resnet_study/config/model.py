@@ -17,16 +17,16 @@ class ModelConfig:
     Attributes:
         kind: "plain" or "residual".
         depth: Weighted layers: 6n+2 for CIFAR; 18, 34, 50, 101 or 152 for ImageNet.
-        shortcut: Option "A", "B" or "C"; a plain network has none, whatever is given.
+        shortcut: Option "A", "B" or "C"; ignored for plain networks, which have none.
         width: Filters of the first stage; the paper has 16 for CIFAR and 64 for ImageNet.
-        layers_per_block: Convolutions that one shortcut spans; it must divide 2n. In
-            ImageNet's family the block's own, for which 2 stands.
+        layers_per_block: Number of convolutions that a shortcut spans; must divide 2n. Always 2
+            in ImageNet's family, whose blocks are given.
         init: "he" or "xavier".
         norm: "batch", or "none" for the control without batch norm.
         architecture: "cifar" (He et al. 2015, §4.2) or "imagenet" (Table 1).
-        bottleneck_stride: Which layer of a bottleneck has the block's stride: its first "1x1",
-            as in the paper's models, or its "3x3", as in torchvision's. Without bottlenecks it
-            is "1x1", whatever is given.
+        bottleneck_stride: The layer of a bottleneck that has the block's stride: the first "1x1",
+            as in the paper's models, or the "3x3", as in torchvision's. Ignored without
+            bottlenecks.
     """
 
     kind: str = setting("residual", str, choices=KINDS)
@@ -42,33 +42,35 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check(self, "model.")
         if self.kind == "plain":
-            # Without shortcuts neither option nor span exists: all such runs are one.
+            # Without shortcuts there is neither option nor span: all such settings mean one run.
             object.__setattr__(self, "shortcut", None)
             reset(self, "layers_per_block")
         elif self.shortcut is None:
-            raise ConfigError("model.shortcut", None, "a residual network needs one of A, B, C")
+            raise ConfigError(
+                "model.shortcut", None, "must be one of A, B, C for a residual network"
+            )
         if not self.bottlenecks:
             reset(self, "bottleneck_stride")
         self.design.check(self)
 
     @property
     def design(self) -> Architecture:
-        """The entry of its architecture in the table."""
+        """The architecture's entry in the table."""
         return ARCHITECTURES[self.architecture]
 
     @property
     def bottlenecks(self) -> bool:
-        """Whether it consists of bottleneck blocks."""
+        """Whether the network consists of bottleneck blocks."""
         return self.depth in self.design.bottlenecks
 
     def check_deepening(self, depth: int) -> None:
-        """Finds out whether a network of another depth can be deepened to this one.
+        """Checks that a shallower network can be deepened to this one.
 
         Args:
-            depth: One that the family has.
+            depth: Its depth, which the family must have.
 
         Raises:
-            ConfigError: It cannot; the field named is `start.depth`.
+            ConfigError: It cannot; the error names `start.depth`.
         """
         design = self.design
         if (depth in design.bottlenecks) != self.bottlenecks:

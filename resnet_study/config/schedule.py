@@ -1,4 +1,4 @@
-"""How long and how fast a run is trained, and when it is saved."""
+"""Length, learning rate, optimiser and cadence of a run."""
 
 import re
 from dataclasses import dataclass, field
@@ -19,11 +19,12 @@ class WarmupConfig:
     With `start_rate` it is a linear ramp over `iterations` instead (Goyal et al. 2017, §2.2).
 
     Attributes:
-        learning_rate: Rate during the warm-up; of no effect in a ramp.
+        learning_rate: Rate during the warm-up; has no effect on a ramp.
         start_rate: Rate of the first iteration of a ramp, which rises to the full rate; null
             for a constant rate.
-        iterations: Its length; null for no limit of this kind.
-        until_error: Training error in percent that ends it; null for no such end.
+        iterations: Length of the warm-up; null if only `until_error` ends it.
+        until_error: Training error in percent below which it ends; null if only `iterations`
+            ends it.
         min_depth: Networks with fewer layers have no warm-up.
     """
 
@@ -57,14 +58,14 @@ class WarmupConfig:
 class PlateauConfig:
     """A rate that falls when the test error no longer does (He et al. 2015, §3.4).
 
-    The paper does not say how it saw a plateau. Here it is so many evaluations one after
-    another without an error that is lower than the lowest before by `improvement` or more.
+    The paper does not define a plateau. Here it is `patience` evaluations in a row without an
+    error that is lower than the lowest so far by `improvement` or more.
 
     Attributes:
-        patience: Evaluations; null for no such falls.
-        improvement: Points of the test error that count as one.
-        drops: How often the rate falls at most.
-        stop_early: Whether training ends at the plateau after the last fall, and not at
+        patience: Number of evaluations; null for a rate without such falls.
+        improvement: Decrease of the test error, in points, that counts as an improvement.
+        drops: Largest number of falls.
+        stop_early: Whether training ends at the plateau after the last fall instead of at
             `schedule.iterations`.
     """
 
@@ -79,25 +80,26 @@ class PlateauConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """How long and how fast to train; all times are iterations, not epochs.
+    """Length, rate and cadence of training; all times are iterations, not epochs.
 
     Attributes:
-        name: What figures call it.
-        iterations: Mini-batches in all; fewer with `plateau.stop_early`.
-        batch_size: Images of a mini-batch.
+        name: Name in figures and run ids.
+        iterations: Number of mini-batches; fewer with `plateau.stop_early`.
+        batch_size: Images in a mini-batch.
         learning_rate: The full rate, from which it falls.
-        decay: How it falls: "steps", at milestones or plateaus, or "cosine", in every
+        decay: How the rate falls: "steps", at milestones or plateaus, or "cosine", in every
             iteration; see `training/schedule.py`.
         milestones: Iterations after which the rate is multiplied by `gamma`.
-        gamma: Factor at a milestone, or at a plateau.
+        gamma: Factor of the rate at a milestone or a plateau.
         optimizer: "sgd" or "adamw"; see `training/optimizers.py`.
-        momentum: Of SGD, not Nesterov's.
-        weight_decay: On all parameters, as in the paper; AdamW's is decoupled.
+        momentum: Momentum of SGD, not Nesterov's; has no effect with AdamW.
+        weight_decay: Weight decay on all parameters, as in the paper; decoupled with AdamW.
         eval_every: Iterations between evaluations; the last iteration always has one.
-        eval_train_images: Training images in an evaluation, class-balanced; null for all.
+        eval_train_images: Number of training images in an evaluation, class-balanced; null for
+            all.
         log_every: Iterations between logged rows.
         warmup: See `WarmupConfig`.
-        plateau: See `PlateauConfig`; in place of milestones.
+        plateau: See `PlateauConfig`; used in place of milestones.
     """
 
     name: str = setting("paper", str, maximum=40)
@@ -121,7 +123,7 @@ class ScheduleConfig:
         if not re.fullmatch(r"[\w-]+", self.name):
             raise ConfigError("schedule.name", self.name, "must be letters, digits, - and _")
         if self.plateau.patience is None:
-            # Without a plateau there is nothing that its other settings could move.
+            # Without a plateau, its other settings have no effect and must not make another id.
             object.__setattr__(self, "plateau", PlateauConfig())
         if not OPTIMIZERS[self.optimizer].momentum:
             reset(self, "momentum")
@@ -157,13 +159,13 @@ class ScheduleConfig:
 
     @property
     def changes_each_iteration(self) -> bool:
-        """Whether the rate changes in every iteration, and not in a few steps alone."""
+        """Whether the rate changes in every iteration rather than in a few steps."""
         return self.decay != "steps" or self.warmup.start_rate is not None
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """When a run's state is saved.
+    """When the state of a run is saved.
 
     Attributes:
         every: Iterations between checkpoints.

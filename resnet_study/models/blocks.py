@@ -17,11 +17,10 @@ class ConvBN(nn.Module):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        stride: Of the convolution.
-        norm: "batch", or "none" for a convolution with bias and nothing after it: the
-            control that shows what batch norm does.
-        kernel: Side of the convolution's kernel, odd; zeros are padded so that stride 1 keeps
-            the size.
+        stride: Stride of the convolution.
+        norm: "batch", or "none" for a convolution with bias and no batch norm, the control
+            that shows its effect.
+        kernel: Side of the kernel, odd; zeros are padded so that stride 1 keeps the size.
 
     Attributes:
         fused: Whether `activated` may use the fused kernels.
@@ -51,8 +50,8 @@ class ConvBN(nn.Module):
     def activated(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
         """ReLU of the layer's response plus a shortcut.
 
-        It is one kernel where that fits, and the response is then nowhere to be seen; where
-        a hook on the layer or on its batch norm asks for it, it is there.
+        One fused kernel computes it where possible. The response itself then does not exist;
+        with a hook on the layer or on its batch norm, it is computed.
         """
         if not self.fused or _hooked(self) or _hooked(self.bn):
             out = self(x)
@@ -85,11 +84,11 @@ class Block(nn.Module):
         model: The network's description; its architecture says which layers a block has.
         in_channels: Channels of the input.
         filters: Filters of the stage; a bottleneck has four times as many outputs.
-        stride: Of the block. The first layer has it, as in the paper's own models, or, with
+        stride: Stride of the block. Its first layer has it, as in the paper's own models, or, with
             `model.bottleneck_stride` "3x3", a bottleneck's second, as in torchvision's.
 
     Attributes:
-        layer: What the block consists of; a family of other blocks has its own.
+        layer: The class of its layers; another family may have its own.
         out_channels: Channels of the output.
     """
 

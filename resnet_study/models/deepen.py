@@ -1,4 +1,4 @@
-"""The deeper sibling by construction: a trained network plus layers that do nothing.
+"""The deeper sibling by construction: a trained network plus identity layers.
 
 He et al. 2015, §1: if a shallow network has been trained, a deeper one exists that is no
 worse, namely the shallow one with identity layers added. Here it is built.

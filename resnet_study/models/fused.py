@@ -1,8 +1,8 @@
-"""Batch norm, addition of the shortcut and ReLU in one, for the CPU.
+"""Batch norm, addition of the shortcut and ReLU in one kernel, for the CPU.
 
-What torch does in three to four passes over memory forwards and as many backwards takes two
-and two here, and on a CPU these networks are bound by memory. Results are torch's to
-rounding; under bf16 they are rounded once where torch rounds three times. There is no second
+Torch needs three to four passes over memory forwards and as many backwards; this needs two and
+two, and on a CPU memory is the bottleneck of these networks. Results equal torch's up to
+rounding; in bf16 they are rounded once, where torch rounds three times. There is no second
 derivative.
 """
 
@@ -19,7 +19,7 @@ _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 def applies(norm: nn.Module, x: torch.Tensor, shortcut: torch.Tensor | None) -> bool:
-    """Whether the kernels are there and fit: CPU, float32 or bfloat16, channels innermost."""
+    """Whether the kernels exist and apply: on a CPU, float32 or bfloat16, channels innermost."""
     return (
         type(norm) is nn.BatchNorm2d
         and x.device.type == "cpu"
@@ -32,7 +32,7 @@ def applies(norm: nn.Module, x: torch.Tensor, shortcut: torch.Tensor | None) -> 
             and t.is_contiguous()
             for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
         )
-        # A single pixel has no variance: torch says so.
+        # A single pixel has no variance; torch raises an error.
         and (x.numel() > x.shape[1] if norm.training else not torch.is_grad_enabled())
         and x.is_contiguous(memory_format=torch.channels_last)
         and (shortcut is None or (shortcut.dtype == x.dtype and shortcut.shape == x.shape))
@@ -48,8 +48,8 @@ def normalise_add_relu(
     Args:
         norm: In training mode its running statistics are updated; in evaluation mode they
             are used, and there is no gradient.
-        x: `(N, C, H, W)`, channels innermost.
-        shortcut: Of the same shape, or None.
+        x: `(N, C, H, W)`, in channels-last format.
+        shortcut: A tensor of the same shape, or None.
     """
     if shortcut is not None:
         shortcut = shortcut.contiguous(memory_format=torch.channels_last)
@@ -109,8 +109,8 @@ class _NormaliseAddRelu(torch.autograd.Function):
         norm: nn.BatchNorm2d,
     ) -> torch.Tensor:
         y = _apply(norm, x, shortcut, mean, variance)
-        # Detached: torch 2.6 never frees an output that is saved while activations are
-        # computed again.
+        # Detached, since torch 2.6 never frees an output that is saved during activation
+        # checkpointing.
         ctx.save_for_backward(x, y.detach(), weight, mean, variance)
         ctx.epsilon = norm.eps
         return y

@@ -1,7 +1,7 @@
-"""Batch norm that sees a mini-batch in parts, of one process or of several.
+"""Batch norm that normalises parts of a mini-batch separately, in one process or several.
 
 The paper's CIFAR networks were trained with 128 images on two GPUs (§4.2), where batch norm
-saw 64 each. How many parts there are moves the curve; how many processes share them does not.
+saw 64 each. The number of parts moves the curve; the number of processes does not.
 """
 
 from typing import Any
@@ -13,16 +13,16 @@ from torch.nn import functional as F
 
 
 class PartedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose mini-batch is normalised in equal parts, or is itself one of the parts.
+    """Batch norm that normalises equal parts of its mini-batch, or shares a part with others.
 
-    Running statistics are the mean over all parts. Evaluation is `nn.BatchNorm2d`'s, and so
-    are names and shapes of parameters and buffers.
+    Running statistics are the mean over all parts. Evaluation, and names and shapes of
+    parameters and buffers, are those of `nn.BatchNorm2d`.
 
     Args:
         like: The batch norm whose parameters and buffers this one takes over.
-        parts: Equal parts of consecutive images that are normalised apart.
-        group: Processes that have one part together; its statistics are then over all their
-            images. (torch's `SyncBatchNorm` does this on GPUs, but not on CPUs.)
+        parts: Number of equal parts, each of consecutive images.
+        group: Process group that shares one part, whose statistics are over the images of all
+            of them. (torch's `SyncBatchNorm` does this on GPUs only.)
     """
 
     def __init__(self, like: nn.BatchNorm2d, parts: int = 1, group: Any = None) -> None:
@@ -42,7 +42,7 @@ class PartedBatchNorm2d(nn.BatchNorm2d):
         return self._apart(x) if self.group is None else self._together(x)
 
     def _apart(self, x: torch.Tensor) -> torch.Tensor:
-        """Parts become channels: the channels of each part are normalised for themselves."""
+        """Turns parts into channels, so that each part has statistics of its own."""
         assert self.running_mean is not None
         assert self.running_var is not None
         images, channels, height, width = x.shape
@@ -65,14 +65,14 @@ class PartedBatchNorm2d(nn.BatchNorm2d):
         return y.view(each, self.parts, channels, height, width).transpose(0, 1).reshape(x.shape)
 
     def _together(self, x: torch.Tensor) -> torch.Tensor:
-        """Mean and variance over the images of all processes of the group."""
+        """Normalises by mean and variance over the images of all processes in the group."""
         assert self.running_mean is not None
         assert self.running_var is not None
         count = x.numel() // x.shape[1] * dist.get_world_size(self.group)
         inputs = x.float()
         mean = _Total.apply(inputs.sum((0, 2, 3)), self.group) / count
         centred = inputs - mean[:, None, None]
-        # Of the differences, not of the squares: those would cancel in float32.
+        # From differences, since a difference of squares would lose its digits in float32.
         variance = _Total.apply(centred.square().sum((0, 2, 3)), self.group) / count
         with torch.no_grad():
             momentum = self.momentum or 0.0
@@ -85,7 +85,7 @@ class PartedBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Total(torch.autograd.Function):
-    """A tensor's sum over a group of processes; each one's loss depends on it."""
+    """The sum of a tensor over a process group, on which the loss of each process depends."""
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, group: Any) -> torch.Tensor:
@@ -102,7 +102,7 @@ class _Total(torch.autograd.Function):
 
 
 def normalise_in_parts(network: nn.Module, parts: int, group: Any = None) -> None:
-    """Replaces each batch norm of a network by one that sees parts; arguments as there."""
+    """Replaces each batch norm of a network; see `PartedBatchNorm2d` for the arguments."""
     for name, child in network.named_children():
         if type(child) is nn.BatchNorm2d:
             setattr(network, name, PartedBatchNorm2d(child, parts, group))

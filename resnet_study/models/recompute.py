@@ -9,9 +9,9 @@ from torch.utils.checkpoint import checkpoint
 
 
 def forward_again_in_backward(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """A block's output, of which training keeps the input `x` alone.
+    """A block's output, for which training keeps only the input `x`.
 
-    Outputs, gradients and batch norm's running statistics are those of a plain call.
+    Outputs, gradients and running statistics of batch norm are those of a plain call.
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

@@ -18,9 +18,9 @@ class StagedNet(nn.Module):
     Args:
         model: The network's description.
         classes: Outputs of the fully connected head.
-        activation_checkpointing: Whether training keeps each block's input alone and
-            computes the rest again in the backward pass: about a quarter of the memory for
-            a third more time, with the same gradients.
+        activation_checkpointing: Whether training keeps only the input of each block and computes
+            the rest again in the backward pass: about a quarter of the memory for a third
+            more time, with the same gradients.
     """
 
     block: type[Block] = Block

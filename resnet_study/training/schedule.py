@@ -1,4 +1,4 @@
-"""The learning rate as a function of iteration and warm-up, and when a run is looked at.
+"""The learning rate as a function of the iteration, and when rows and evaluations are due.
 
 A config reads the table of decays, so the top of this file imports neither torch nor the rest
 of the study.
@@ -28,10 +28,10 @@ def cosine(schedule: ScheduleConfig, iteration: int, _: int) -> float:
 
 
 def progress(schedule: ScheduleConfig, iteration: int) -> float:
-    """How much of the iterations after `warmup.iterations` is completed, from 0 to 1.
+    """The share of the iterations after `warmup.iterations` that is completed, from 0 to 1.
 
-    Where `warmup.min_depth` spares a network the warm-up, the fall begins at the same
-    iteration, so that networks of all depths have the same rate from there on.
+    It is the same for networks that `warmup.min_depth` spares the warm-up, so that networks of
+    all depths have the same rate from there on.
     """
     begin = schedule.warmup.iterations or 0
     return max(0, iteration - begin) / (schedule.iterations - begin)
@@ -45,13 +45,13 @@ DECAYS: dict[str, Callable[[ScheduleConfig, int, int], float]] = {"steps": steps
 def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool, drops: int = 0) -> float:
     """The rate of one iteration.
 
-    It is computed anew from the full rate each time, so neither the end of the warm-up
-    nor a resume can leave a wrong rate behind.
+    It is computed from the full rate each time, so that neither the end of the warm-up nor a
+    resume can leave a wrong rate behind.
 
     Args:
         schedule: The run's schedule.
-        iteration: Counted from 0; a milestone of 32,000 first acts on iteration 32,000,
-            the one after 32,000 have been completed.
+        iteration: Counted from 0; a milestone of 32,000 first acts on iteration 32,000, when
+            32,000 have been completed.
         warming: Whether the warm-up has not ended yet.
         drops: How often the rate has fallen at a plateau.
     """
@@ -65,13 +65,13 @@ def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool, drops
 
 
 def still_warming(schedule: ScheduleConfig, completed: int, train_error: float | None) -> bool:
-    """Whether a warm-up that has not ended goes on.
+    """Whether a warm-up continues that has not ended so far.
 
     Args:
         schedule: The run's schedule.
         completed: Iterations completed.
-        train_error: Training error of the row just logged, in percent, or None between
-            rows: the error is read where it is logged, never per iteration.
+        train_error: Training error of the row just logged, in percent; None between rows, since
+            the error is not read in every iteration.
     """
     warmup = schedule.warmup
     if warmup.iterations is not None and completed >= warmup.iterations:
@@ -83,17 +83,17 @@ def still_warming(schedule: ScheduleConfig, completed: int, train_error: float |
 
 
 def evaluation_due(schedule: ScheduleConfig, completed: int) -> bool:
-    """Whether the network is evaluated after so many iterations; always after the last."""
+    """Whether the network is evaluated after `completed` iterations; always after the last."""
     return completed == schedule.iterations or completed % schedule.eval_every == 0
 
 
 def row_due(schedule: ScheduleConfig, completed: int) -> bool:
-    """Whether a row is logged after so many iterations; each evaluation has one."""
+    """Whether a row is logged after `completed` iterations; each evaluation has one."""
     return evaluation_due(schedule, completed) or completed % schedule.log_every == 0
 
 
 def row_pending(schedule: ScheduleConfig, state: TrainingState) -> bool:
-    """Whether a run was stopped during an evaluation: its row has yet to be made."""
+    """Whether a row is due but not made, because the run was stopped in its evaluation."""
     return state.images > 0 and row_due(schedule, state.iteration)
 
 
@@ -109,15 +109,15 @@ def ended(schedule: ScheduleConfig, state: TrainingState) -> bool:
 
 
 def follow_plateau(schedule: ScheduleConfig, state: TrainingState, test_error: float) -> None:
-    """Takes note of an evaluation, and lets the rate fall where the error no longer does.
+    """Counts an evaluation, and lets the rate fall once the error no longer does.
 
-    After a fall the lowest error so far still counts, and patience begins anew. A warm-up is
-    no plateau.
+    After a fall, the lowest error so far still counts, and patience begins again. Evaluations
+    during the warm-up do not count.
 
     Args:
         schedule: The run's schedule.
         state: Changed in place.
-        test_error: Of the evaluation, in percent.
+        test_error: Test error of the evaluation, in percent.
     """
     plateau = schedule.plateau
     if plateau.patience is None or state.warming:

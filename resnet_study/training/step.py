@@ -14,9 +14,9 @@ from resnet_study.training.optimizers import OPTIMIZERS
 from resnet_study.training.state import TrainingState
 
 Tensors = tuple[torch.Tensor, ...]
-# Iterations that a GPU may lie behind where batches are streamed.
+# Largest number of iterations that wait for a GPU while batches are streamed.
 AHEAD = 2
-# Before a capture libraries must have set themselves up, and the optimiser its tensors.
+# Before a capture, libraries must be initialised, and the optimiser must have its tensors.
 EAGER_ITERATIONS = 3
 
 
@@ -44,7 +44,7 @@ def forward(network: nn.Module, images: torch.Tensor, precision: str) -> torch.T
 
 @dataclass(eq=False)
 class Step:
-    """An iteration, operation by operation.
+    """Carries out one iteration, operation by operation.
 
     Attributes:
         network: In training mode, on the device.
@@ -102,13 +102,13 @@ class Step:
 
 
 class CapturedStep(Step):
-    """An iteration, augmentation included, captured as a CUDA graph and replayed.
+    """Carries out one iteration, augmentation included, as a CUDA graph that is replayed.
 
-    These networks are hundreds of small kernels, and a GPU finishes one before the CPU has
-    launched the next; a graph launches them all at once. The kernels are the eager ones, so
-    is the curve. A graph holds a learning rate that is a number, and a schedule's few changes
-    capture anew; a rate that is a tensor is filled before each replay. Where a capture fails,
-    training goes on eagerly and a warning says so.
+    These networks consist of hundreds of small kernels, and a GPU finishes one before the CPU
+    has launched the next; a graph launches them all at once. The kernels are those of eager
+    training, and so is the curve. A graph fixes a learning rate that is a number, so that each of
+    a schedule's few changes needs a new capture; a rate that is a tensor is filled before each
+    replay. If a capture fails, training continues eagerly with a warning.
     """
 
     eager_left: float = EAGER_ITERATIONS
@@ -135,7 +135,7 @@ class CapturedStep(Step):
             except RuntimeError as error:
                 warn(f"no CUDA graph ({str(error).splitlines()[0]}); training goes on eagerly")
         if self.replay is None:
-            # Out of the handler, whose traceback holds what the capture had allocated.
+            # Outside the handler, whose traceback would keep the memory of the capture.
             self.eager_left, self.inputs = float("inf"), None
             self.optimizer.zero_grad(set_to_none=True)
             super().__call__(batch, rate)
@@ -143,16 +143,16 @@ class CapturedStep(Step):
         self.replay()
 
     def _capture(self) -> Callable[[], None]:
-        """Records an iteration on `inputs`, which does not train yet, for replay."""
+        """Records an iteration on `inputs` for replay; recording itself trains nothing."""
         assert self.inputs is not None
         graph = torch.cuda.CUDAGraph()
         former = torch.cuda.current_stream()
         try:
-            # Other runs may share this process: their calls are not this capture's business.
+            # Other runs may share this process; their calls must not disturb the capture.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._iterate(self.inputs)
         finally:
-            # Older versions of torch stay on the capture's stream if it fails.
+            # Older versions of torch stay on the capture's stream after a failure.
             torch.cuda.set_stream(former)
         return graph.replay
 
