@@ -31,6 +31,7 @@ from rich.progress import Progress
 
 from resnet_study import cli
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
+from resnet_study.config.fields import first_difference
 from resnet_study.data.batches import Shard, Views
 from resnet_study.data.dataset import PreparedData
 from resnet_study.models import build_network
@@ -88,11 +89,9 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
     config = cli.to_run_config(composed)
     own = ModelConfig(**weights.checkpoint.config.get("model", {}))
     if any(key.partition(".")[0] == "model" for key in typed) and config.model != own:
-        allowed = (
-            f"{weights.path} is of {own.family}, {own.depth} layers, width {own.width}; "
-            "leave model out"
-        )
-        raise ConfigError("model", f"{config.model.family} {config.model.depth} layers", allowed)
+        name, typed_value, value = first_difference(asdict(config.model), asdict(own))
+        allowed = f"{weights.path} has {value}; leave model out"
+        raise ConfigError(f"model.{name}", typed_value, allowed)
     trained = weights.checkpoint.config
     if "precision" not in typed:
         config = replace(config, precision=trained.get("precision", config.precision))
@@ -166,7 +165,7 @@ def score(
         allowed = f"are of {weights.classes} classes, {data.title} has {session.data.classes}"
         raise ConfigError("weights", weights.path, allowed)
     trained_on = weights.checkpoint.data if weights.checkpoint and needs_train else None
-    if trained_on is not None and trained_on != session.dataset.fingerprint():
+    if trained_on is not None and trained_on != session.fingerprint:
         if recording:
             allowed = "with --record, must hold the images that the run was trained on"
             raise ConfigError("data.root", data.root, allowed)

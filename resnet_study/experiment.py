@@ -31,7 +31,7 @@ def run(
 
     Args:
         config: The run's description.
-        reporter: Told of iterations and rows as they come.
+        reporter: Told of iterations and rows as they come, in every process of several.
         stop: Checked after each iteration and within evaluations. By default SIGINT, SIGTERM
             and SIGUSR2 stop the run.
 
@@ -65,7 +65,7 @@ def run(
                     return record
                 with open_journal(folder, session) as journal:
                     _train(session, journal, reporter, request)
-                return journal.record
+                return RunRecord(folder.path, journal.manifest)
 
 
 def _train(session: Session, journal: Journal, reporter: Reporter, stop: StopRequest) -> None:
@@ -100,7 +100,7 @@ def _train(session: Session, journal: Journal, reporter: Reporter, stop: StopReq
                             journal.save(trainer)
                         journal.finish(evaluation=trainer.evaluate_views(stop))
         except (Interrupted, ImageError) as error:
-            # Of an image that one process cannot read, the others do not know.
+            # Other processes do not know of an image that one of them cannot read.
             together = isinstance(error, Interrupted) or session.world.size == 1
             if trainer.state.iteration and together:
                 journal.save(trainer)

@@ -16,8 +16,6 @@ from resnet_study.system.interruption import Interrupted, NotDone, StopRequest, 
 
 # Held while a job runs: a worker whose parent is gone saves its run before it ends.
 _BUSY = threading.Lock()
-# Sweepers that make no use of a job's result.
-_PLAIN_SWEEPERS = ("study", "basic")
 
 
 def run_job(job: str | RunConfig, sweeper: str) -> float:
@@ -59,7 +57,8 @@ def run_job(job: str | RunConfig, sweeper: str) -> float:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
     if record.state != "finished":
         return math.inf
-    if not config.data.validation_images and sweeper not in _PLAIN_SWEEPERS:
+    # These two sweepers make no use of a job's result.
+    if not config.data.validation_images and sweeper not in ("study", "basic"):
         _warn_of_test_errors()
     rows = list(csv.DictReader(RunFolder(record.folder).read_metrics().splitlines()))
     return float(rows[-1]["test_error"])

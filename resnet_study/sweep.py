@@ -59,10 +59,9 @@ def job_folder(overrides: Sequence[str]) -> Path:
 
 def relative_cost(config: RunConfig) -> float:
     """Training cost in arbitrary units, exact enough to order runs and to guess the time left."""
-    model, data, schedule = config.model, config.data, config.schedule
-    side = data.stream.crop if data.streamed else data.resolution or 32
+    model, schedule = config.model, config.schedule
     images = schedule.iterations * schedule.batch_size
-    return images * model.depth * model.design.layer_cost(model.width, side)
+    return images * model.depth * model.design.layer_cost(model.width, config.data.side)
 
 
 def workers_and_threads(

@@ -134,6 +134,11 @@ class DataConfig:
         return SOURCES[self.name].streamed
 
     @property
+    def side(self) -> int:
+        """Side of what a network sees in pixels; 32 where the data set alone knows it."""
+        return self.stream.crop if self.streamed else self.resolution or 32
+
+    @property
     def in_folder(self) -> bool:
         """Whether the images lie in a folder that the user names."""
         return SOURCES[self.name].layout is not None

@@ -16,14 +16,14 @@ class ModelConfig:
 
     Attributes:
         kind: "plain" or "residual".
-        depth: Weighted layers: 6n+2 for CIFAR; 18, 34, 50, 101 or 152 for ImageNet.
+        depth: Weighted layers, of which each family has some, such as 6n+2.
         shortcut: Option "A", "B" or "C"; ignored for plain networks, which have none.
-        width: Filters of the first stage; the paper has 16 for CIFAR and 64 for ImageNet.
+        width: Filters of the first stage.
         layers_per_block: Number of convolutions that a shortcut spans; must divide 2n. Always 2
             in ImageNet's family, whose blocks are given.
         init: "he" or "xavier".
         norm: "batch", or "none" for the control without batch norm.
-        architecture: "cifar" (He et al. 2015, §4.2) or "imagenet" (Table 1).
+        architecture: The family, such as "cifar" (He et al. 2015, §4.2).
         bottleneck_stride: The layer of a bottleneck that has the block's stride: the first "1x1",
             as in the paper's models, or the "3x3", as in torchvision's. Ignored without
             bottlenecks.

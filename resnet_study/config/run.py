@@ -141,6 +141,9 @@ class RunConfig:
         """The differences that a reader looks for first; the hash covers the others."""
         model, data, schedule, usual = self.model, self.data, self.schedule, _defaults()
         name = data.title if data.in_folder else data.name
+        word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+        unnamed = schedule.name == usual.schedule.name
+        other_length = schedule.iterations != usual.schedule.iterations
         candidates = (
             (f"stride{model.bottleneck_stride}", model.bottleneck_stride != "1x1"),
             (f"span{model.layers_per_block}", model.layers_per_block != 2),
@@ -149,16 +152,12 @@ class RunConfig:
             ("nonorm", model.norm == "none"),
             (f"from{self.start.depth}", self.start.depth is not None),
             ("from_run", self.start.run is not None),
-            (_word(name), data.name != usual.data.name or data.label is not None),
+            (word or "data", data.name != usual.data.name or data.label is not None),
             (f"r{data.resolution}", data.resolution is not None),
             (f"n{data.train_images}", data.train_images is not None),
             ("colour", data.augment.colour > 0),
-            (schedule.name, schedule.name != usual.schedule.name),
-            (
-                f"i{schedule.iterations}",
-                schedule.name == usual.schedule.name
-                and schedule.iterations != usual.schedule.iterations,
-            ),
+            (schedule.name, not unnamed),
+            (f"i{schedule.iterations}", unnamed and other_length),
             (f"bn{self.batch_norm_parts}", self.batch_norm_parts > 1),
             (self.precision, self.precision != usual.precision),
         )
@@ -167,11 +166,6 @@ class RunConfig:
             return words
         # Data and schedule mostly have the architecture's name, which is then said once.
         return [model.architecture, *(word for word in words if word != model.architecture)]
-
-
-def _word(title: str) -> str:
-    """A title as a word of an id."""
-    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "data"
 
 
 @cache

@@ -87,13 +87,13 @@ class ScheduleConfig:
         iterations: Number of mini-batches; fewer with `plateau.stop_early`.
         batch_size: Images in a mini-batch.
         learning_rate: The full rate, from which it falls.
-        decay: How the rate falls: "steps", at milestones or plateaus, or "cosine", in every
-            iteration; see `training/schedule.py`.
+        decay: How the rate falls: "steps", at milestones or plateaus, or in every iteration,
+            such as "cosine"; see `training/schedule.py`.
         milestones: Iterations after which the rate is multiplied by `gamma`.
         gamma: Factor of the rate at a milestone or a plateau.
-        optimizer: "sgd" or "adamw"; see `training/optimizers.py`.
-        momentum: Momentum of SGD, not Nesterov's; has no effect with AdamW.
-        weight_decay: Weight decay on all parameters, as in the paper; decoupled with AdamW.
+        optimizer: Such as "sgd"; see `training/optimizers.py`.
+        momentum: Of optimisers that have one, such as SGD.
+        weight_decay: On all parameters, as in the paper.
         eval_every: Iterations between evaluations; the last iteration always has one.
         eval_train_images: Number of training images in an evaluation, class-balanced; null for
             all.

@@ -39,6 +39,3 @@ def size_of(config: DataConfig) -> tuple[int, int, int]:
     """
     train, test, side = SOURCES[config.name].size(config)
     return config.train_images or train, config.validation_images or test, config.resolution or side
-
-
-__all__ = ["open_dataset", "size_of"]

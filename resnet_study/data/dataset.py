@@ -82,6 +82,8 @@ class PreparedData:
         classes: Number of classes.
         side: Height and width, in pixels, of what a network sees.
         chunk: Images of an evaluation's batch.
+        ahead: Largest number of iterations that may wait for a GPU; None for no limit. Batches
+            that are read while a network trains take memory until they are used.
         views: Evaluations of the trained network by name. Each yields batches of one or more
             views, of the chunks that a shard takes. Empty for images in memory.
     """
@@ -93,4 +95,5 @@ class PreparedData:
     classes: int
     side: tuple[int, int]
     chunk: int = 1000
+    ahead: int | None = None
     views: Mapping[str, Callable[[Shard[int]], Generator[Views]]] = field(default_factory=dict)

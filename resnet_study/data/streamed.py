@@ -24,6 +24,9 @@ from resnet_study.data.selection import described, evaluated, select
 from resnet_study.data.workers import Failure, Workers
 from resnet_study.system.errors import ImageError, warn
 
+# Iterations that may wait for a GPU.
+AHEAD = 2
+
 
 class StreamedFolder:
     """The listing of a folder with `train/<class>/` and `val/<class>/`; a `Dataset`.
@@ -120,6 +123,7 @@ class StreamedFolder:
             classes=len(self.classes),
             side=(stream.crop, stream.crop),
             chunk=CHUNK,
+            ahead=AHEAD,
             views={kind: partial(test.views, kind, CHUNK) for kind in stream.views},
         )
 

@@ -111,7 +111,7 @@ class Cifar(Architecture):
             allowed = "must be 6n+2 with n >= 1, such as 20, 32, 44, 56 or 110"
             for name, other in ARCHITECTURES.items():
                 if model.depth in other.depths:
-                    allowed += f"; {model.depth} is of model={model.kind}_{name}"
+                    allowed += f"; {model.depth} is a depth of model.architecture={name}"
             raise ConfigError("model.depth", model.depth, allowed)
         if 2 * n % model.layers_per_block:
             divisors = [str(d) for d in range(1, 2 * n + 1) if 2 * n % d == 0]

@@ -66,11 +66,6 @@ def kernels_for(device: torch.device, setting: str) -> str:
     return "fused" if available else "torch"
 
 
-def describe_kernels(used: str) -> dict[str, str | None]:
-    """What a manifest says of a run's kernels: which, and the compiler that made them."""
-    return {"kernels": used, "compiler": compiler_version() if used == "fused" else None}
-
-
 def compiler_version() -> str | None:
     """The compiler by its own name and version, such as "g++ 12.2.0"; None without one."""
     compiler = _compiler()

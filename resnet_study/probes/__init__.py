@@ -64,6 +64,3 @@ def probe(
     if config.shattering:
         for lag, value in enumerate(input_gradient_autocorrelation(network, sample[0])):
             yield Measurement("input_gradient_autocorrelation", lag, "", value)
-
-
-__all__ = ["Measurement", "measures", "probe"]

@@ -14,7 +14,7 @@ import torch
 from resnet_study.config import RunConfig
 from resnet_study.models.counting import count_multiply_adds, count_parameters
 from resnet_study.probes import measures
-from resnet_study.store.folder import RunFolder, RunRecord
+from resnet_study.store.folder import RunFolder
 from resnet_study.store.tables import MetricsTable, ProbesTable
 from resnet_study.store.tensorboard import EventLog
 from resnet_study.system import machine
@@ -37,8 +37,10 @@ class Journal:
 
     Attributes:
         folder: The run's folder, whose lock rank 0 holds.
-        session: The run's; to be prepared before the first call.
+        session: The run's session; it must be prepared before the first call.
         manifest: The manifest so far.
+        saved: Iterations completed at the last checkpoint, and images since the last row: what
+            is saved already is not saved again when the run stops.
     """
 
     folder: RunFolder
@@ -47,6 +49,7 @@ class Journal:
     metrics: MetricsTable = field(init=False)
     probes: ProbesTable = field(init=False)
     events: EventLog = field(init=False)
+    saved: tuple[int, int] | None = None
 
     @property
     def silent(self) -> bool:
@@ -61,14 +64,9 @@ class Journal:
             folder.checkpoint_file,
             folder.previous_checkpoint_file,
             session.config,
-            session.dataset.fingerprint(),
+            session.fingerprint,
             session.rounding(),
         )
-
-    @property
-    def record(self) -> RunRecord:
-        """The run's record as it stands."""
-        return RunRecord(self.folder.path, self.manifest)
 
     def last_checkpoint(self) -> Checkpoint | None:
         """The checkpoint to resume from, in all processes; None where there is none.
@@ -137,6 +135,9 @@ class Journal:
         Raises:
             StorageError: They cannot be written; the older checkpoints are intact.
         """
+        if self.saved == (moment := (trainer.state.iteration, trainer.state.images)):
+            return
+        self.saved = moment
         state = trainer.gathered_state()
         if self.silent:
             return

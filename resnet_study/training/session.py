@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from resnet_study.config import RunConfig
 from resnet_study.data import open_dataset
 from resnet_study.data.dataset import Dataset, PreparedData
 from resnet_study.models import build_network
-from resnet_study.models.kernels import describe_kernels, kernels_for
+from resnet_study.models.kernels import compiler_version, kernels_for
 from resnet_study.models.parts import normalise_in_parts
 from resnet_study.models.staged import StagedNet
 from resnet_study.system import machine
@@ -65,6 +66,11 @@ class Session:
         machine.reset_peak_memory(self.device)
         self.data = self.dataset.prepare(self.config, self.device, self.threads)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The data set's fingerprint, which takes a pass over all images or files."""
+        return self.dataset.fingerprint()
+
     @property
     def in_parts(self) -> bool:
         """Whether batch norm sees this process's mini-batches in parts, or parts of others."""
@@ -115,13 +121,14 @@ class Session:
         data = self.config.data
         about = {
             "title": data.title,
-            "fingerprint": self.dataset.fingerprint(),
+            "fingerprint": self.fingerprint,
             "evaluated_on": "validation" if data.validation_images else "test",
             **self.dataset.describe(),
         }
         return {
             **machine.describe(self.device, self.threads),
-            **describe_kernels(self.kernels),
+            "kernels": self.kernels,
+            "compiler": compiler_version() if self.kernels == "fused" else None,
             "processes": self.world.size,
             "hosts": self.world.hosts(),
             "data": about,

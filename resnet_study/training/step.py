@@ -14,8 +14,6 @@ from resnet_study.training.optimizers import OPTIMIZERS
 from resnet_study.training.state import TrainingState
 
 Tensors = tuple[torch.Tensor, ...]
-# Largest number of iterations that wait for a GPU while batches are streamed.
-AHEAD = 2
 # Before a capture, libraries must be initialised, and the optimiser must have its tensors.
 EAGER_ITERATIONS = 3
 
@@ -54,9 +52,8 @@ class Step:
         assemble: Makes images `(N, 3, H, W)` and labels `(N,)` from the tensors of a batch; by
             default the batch consists of these two.
         share: This process's share of a mini-batch, 1 over the number of processes.
-        ahead: Largest number of iterations that may wait for a GPU; None for no limit. Streamed
-            batches take memory until they are used, and only with a limit does the time until
-            the next batch say whether the GPU waits for it.
+        ahead: Largest number of iterations that may wait for a GPU; None for no limit. Only with
+            a limit does the time until the next batch say whether the GPU waits for it.
     """
 
     network: nn.Module

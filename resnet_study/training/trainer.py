@@ -14,7 +14,7 @@ from resnet_study.training.events import Row
 from resnet_study.training.schedule import ended, learning_rate, row_pending
 from resnet_study.training.session import Session
 from resnet_study.training.state import TrainingState
-from resnet_study.training.step import AHEAD, Tensors, build_optimizer, step_class
+from resnet_study.training.step import Tensors, build_optimizer, step_class
 
 
 class Trainer:
@@ -47,7 +47,7 @@ class Trainer:
             self.state,
             session.data.batches.assemble,
             1 / world.size,
-            ahead=AHEAD if config.data.streamed else None,
+            ahead=session.data.ahead,
         )
 
     def resume(self, saved: Checkpoint) -> None:

@@ -13,7 +13,6 @@ import torch
 from resnet_study.config import ModelConfig, RunConfig
 from resnet_study.experiment import run
 from resnet_study.models import kernels
-from resnet_study.models.kernels import describe_kernels
 from resnet_study.system import machine, processor
 from resnet_study.system.errors import ConfigError, DeviceError
 
@@ -111,7 +110,5 @@ def test_a_processor_is_told_by_its_numbers_and_its_instructions(tmp_path, monke
 
 def test_a_manifest_names_processor_and_compiler(monkeypatch):
     assert machine.describe(CPU, 1)["processor"] == processor.processor_model()
-    assert describe_kernels("torch") == {"kernels": "torch", "compiler": None}
-    assert describe_kernels("fused")["compiler"] == kernels.compiler_version()
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert kernels.compiler_version() is None
