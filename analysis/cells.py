@@ -33,8 +33,10 @@ class Cell:
         why_not: By seed, why a run has not started: "at chance", where its training loss is, or
             its state, where it has not finished.
         training: Sum of the learning rate over iterations, as a share of the paper's 3,376;
-            the smallest over runs.
+            the smallest over runs. Of other optimisers than SGD, the rate is scaled so that its
+            highest is the paper's 0.1.
         rate_fell: Whether the last learning rate is at most a tenth of the highest.
+        falls_in_steps: Whether it fell in steps, so that it has a first phase.
         runs: Ids of its runs.
         final: Final errors in percent, and `gap`, test minus clean training error in points,
             by measure and seed.
@@ -56,6 +58,7 @@ class Cell:
     training: float
     rate_fell: bool
     runs: tuple[str, ...]
+    falls_in_steps: bool = True
     why_not: dict[int, str] = field(default_factory=dict)
     final: dict[str, BySeed] = field(default_factory=dict)
     first_phase: dict[str, BySeed] = field(default_factory=dict)
@@ -172,6 +175,7 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
             depth=depth,
             training=float(part["training"].min()),
             rate_fell=bool(part["rate_fell"].all()),
+            falls_in_steps=bool(part["falls_in_steps"].all()),
             runs=tuple(sorted(part.index)),
             spread={str(n): spread(under, family, depth, str(n), mean) for n, mean in means},
             **_by_seed(part[list(OF_RUNS)], part),
@@ -200,9 +204,14 @@ def _of_runs(
     """One row per run, by id: what is known of a run as a whole."""
     state = runs["state"].mask(runs["state"] == "finished", "at chance")
     steps = runs["iteration"] - runs.groupby("run_id")["iteration"].shift().fillna(0)
+    # A rate of another optimiser than SGD means something else: its highest counts as the paper's.
+    rate = runs["learning_rate"].fillna(0.0)
+    highest = rate.groupby(runs["run_id"]).transform("max")
+    foreign = runs["settings"].str.contains("schedule.optimizer=", regex=False)
+    rate = rate.mask(foreign, 0.1 * rate / highest)
     runs = runs.assign(
         why_not=state.mask(statistics.started_runs(runs)),
-        training=steps * runs["learning_rate"].fillna(0.0) / RATE_SUM,
+        training=steps * rate / RATE_SUM,
         untrained=runs["clean_train_error"].where(runs["iteration"] == 0),
     )
     groups = runs.groupby("run_id", sort=False)
@@ -211,6 +220,7 @@ def _of_runs(
     # A rate that went through a file still counts as a tenth.
     tenth = 0.1 * groups["learning_rate"].max() * (1 + 1e-9)
     found["rate_fell"] = groups["learning_rate"].last() <= tenth
+    found["falls_in_steps"] = groups["phase"].max() > 0
     found["iterations"] = groups["iteration"].last()
     found["evaluated"] = groups["clean_train_error"].last()
     found["growth"] = gradients.query("iteration == 0").droplevel("iteration")["largest"]

@@ -38,8 +38,8 @@ _POLL, _POLL_PER_JOB = 0.5, 0.005
 _ASK_FIRST, _ASK_LATER = 2.0, 30.0
 # Seconds without a running job after which the user is told why.
 _PATIENCE = 60.0
-# Slurm is asked so often whether a job without a result has left the queue: where the file system
-# is a network's, a result may be seen late.
+# Number of consecutive answers of Slurm without a job before it counts as ended: on a network file
+# system its result may appear late.
 _ABSENCES = 3
 
 

@@ -232,8 +232,8 @@ def _launch_until_done(
         states = {path: RunFolder.of(config).state() for path, config in left.items()}
         ended = {path for path, state in states.items() if state in (*COMPLETE, "damaged")}
         ended |= {path for path in touched if states[path] == "failed"} | failures.keys()
-        # Of a broken pool, only some runs have begun; where none has, count them all, since the
-        # next attempt would end alike.
+        # In a broken pool only some runs have begun. If none has, all are counted, because the
+        # next attempt would end in the same way.
         starts.update((touched - ended or before.keys() - ended) if crashed else before.keys())
         ended |= {path for path, count in starts.items() if count >= ATTEMPTS}
         left = {path: config for path, config in left.items() if path not in ended}

@@ -15,6 +15,7 @@ from resnet_study.config import WarmupConfig
 from resnet_study.experiment import run
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.interruption import Interrupted, StopRequest
+from resnet_study.training import checkpoint as checkpoints
 from tests.comparison import Stop, assert_same_end, curve, in_child, interrupted_at
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
@@ -94,6 +95,13 @@ def test_a_signal_saves_the_state_and_the_run_goes_on(number, config, undisturbe
     assert [signal.getsignal(number) for number in STOPS] == handlers
     assert [entry["iteration"] for entry in record.manifest["resumed"]] == [17]
     assert_same_end(record.folder, undisturbed)
+
+
+def test_a_stop_right_after_a_checkpoint_keeps_the_one_before(config):
+    folder = interrupted_at(config(every=5), 15)
+    read = checkpoints.read
+    assert read(folder.checkpoint_file).state["iteration"] == 15
+    assert read(folder.previous_checkpoint_file).state["iteration"] == 10
 
 
 def test_warmup_and_running_sums_survive(tiny, tmp_path):

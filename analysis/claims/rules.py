@@ -21,6 +21,7 @@ WITHIN = 0.90
 # An effect that is below this share of what it was at the end of the first phase is closing.
 CLOSING = 0.75
 SPANS = "the interval spans the margin"
+UNKNOWN = "the rate falls in every iteration: whether the gap is closing is not known"
 NEEDS_HALF = "less than half of the paper's training"
 SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "experiment"
 
@@ -105,8 +106,10 @@ class Outcome:
         closing = self.towards * (now - earlier) > 0 and abs(now) < CLOSING * abs(earlier)
         training = f"{percent(self.training)} of the paper's training, a quarter is needed"
         fell = all(cell.rate_fell for cell in self.rests_on)
+        smooth = fell and not all(cell.falls_in_steps for cell in self.rests_on)
         found = {
             training: self.training < QUARTER,
+            UNKNOWN: bool(self.towards) and smooth,
             "the learning rate has not fallen to a tenth": not fell,
             f"the gap is closing, from {earlier:+.1f} in the rate's first phase": closing,
         }

@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What a user is told of the trial."""
+        """Name of the trial in messages."""
         return f"{self.network}, {self.recipe}, {self.precision}"
 
     def measure(self, pool: WorkerPool, seconds: float) -> None:
@@ -105,7 +105,7 @@ def trials_of(
         device: "cpu" or "cuda".
         cores: CPU cores that the processes of a trial share.
         workers: Processes of a sweep.
-        precisions: Those of the study's recipes.
+        precisions: Precisions in which to measure the study's recipes.
     """
     config = replace(run_of(network), device=device, runs_dir=runs_dir, threads=cores)
     default = "fp32" if device == "cpu" else "tf32"
@@ -160,7 +160,7 @@ def summary(trials: Sequence[Trial], ceilings: Mapping[str, Sequence[float]]) ->
 def training_operations(model: ModelConfig, side: int) -> int:
     """Returns the floating-point operations of training on one image once.
 
-    Those of convolutions and head count. A multiply-add is two, and the backward pass is two
+    Only convolutions and the head are counted. A multiply-add is two, and the backward pass is two
     forward passes: one for the gradients of the weights, one for those of the inputs.
     """
     return 3 * 2 * count_multiply_adds(build_network(model, 10), side, side)

@@ -18,7 +18,7 @@ from resnet_study.data.images import ImageSet, reduce_area
 from resnet_study.system.errors import DataError
 from resnet_study.system.files import reason
 
-# Those of torchvision's ImageFolder, and GIF.
+# The extensions that torchvision's ImageFolder accepts, and GIF.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 

@@ -1,4 +1,4 @@
-"""What a data set says of itself, to the settings, to the plan and to whoever opens it.
+"""An entry in the table of data sets: name, size, title, and how to open it.
 
 Imported by `config`, so this module and those in `sets` import nothing heavy at the top.
 """

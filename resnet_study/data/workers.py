@@ -112,7 +112,7 @@ class Workers:
             raise DataError("data.root", self.folder.root, allowed)
 
     def check_shared_memory(self, images: int) -> None:
-        """Finds out whether the batches that are read ahead fit where processes share memory.
+        """Checks that the batches that are read ahead fit into shared memory.
 
         Args:
             images: Images of all batches that are read side by side.

@@ -31,7 +31,7 @@ _SIGNATURES = {
 
 @functools.cache
 def load() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where there are none: torch's own serve instead.
+    """Loads the compiled kernels; None without a compiler, when torch's own are used.
 
     They are kept in the user's cache folder, one file per source, compiler and processor.
     Where a compiler is there but makes none, a warning says why.
@@ -44,7 +44,7 @@ def load() -> ctypes.CDLL | None:
         try:
             return _bound(path)
         except (OSError, AttributeError):
-            # Damaged, perhaps by a full disk: once more, anew.
+            # The file is damaged, perhaps because the disk was full; compile it again.
             path.unlink()
             return _bound(_compiled(compiler))
     except (OSError, AttributeError, RuntimeError, subprocess.SubprocessError) as error:
@@ -77,7 +77,7 @@ def compiler_version() -> str | None:
 
 
 def _compiler() -> list[str] | None:
-    """The command of the C++ compiler: $CXX, or the first of the usual ones that is there."""
+    """The command of the C++ compiler: $CXX, or the first of `_COMPILERS` that is installed."""
     command = shlex.split(os.environ.get("CXX", ""))
     command = command or [next(filter(shutil.which, _COMPILERS), "")]
     return command if shutil.which(command[0]) else None
@@ -115,7 +115,7 @@ def _compiled(compiler: list[str]) -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             fresh = Path(folder) / name
             _output([*compiler, *flags, "-o", str(fresh), str(SOURCE)])
-            # Other processes may be at it too; whoever comes last replaces like by like.
+            # Other processes may compile it at the same time; the last replaces an identical file.
             fresh.replace(path)
     return path
 

@@ -29,12 +29,12 @@ Measured = dict[str, Any]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run takes.
+    """Estimated duration of a run.
 
     Attributes:
         seconds: From its beginning to its end.
-        basis: How that is known: "3 runs", "measured" by a benchmark at this depth or others, or
-            "scaled" from another width, size of images, precision or kind of device.
+        basis: Where the estimate comes from: "3 runs"; "measured" by a benchmark at this depth or
+            others; or "scaled" from another width, size of images, precision or device.
         source: Which runs or which benchmark.
     """
 

@@ -15,7 +15,7 @@ def checkpoint_bytes(config: RunConfig) -> int:
     # The data's classes are not known here. These are enough for ImageNet.
     parameters = model.design.parameters(model, classes=1000)
     copies = 1 + OPTIMIZERS[config.schedule.optimizer].tensors
-    # Names and statistics of a layer take less than so many numbers.
+    # 1,000 numbers per layer are enough for its names and batch-norm statistics.
     return 4 * copies * (parameters + 1000 * model.depth) + _rows_bytes(config)
 
 
@@ -39,7 +39,7 @@ def _rows_bytes(config: RunConfig) -> int:
 
 
 def free_bytes(runs_dir: str) -> int:
-    """What is free where `runs_dir` is, or would be."""
+    """Free bytes on the disk that holds, or would hold, `runs_dir`."""
     folder = Path(runs_dir).resolve()
     return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
 

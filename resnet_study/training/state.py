@@ -1,4 +1,4 @@
-"""What the loop carries from one iteration to the next besides weights and momentum."""
+"""What the loop carries from one iteration to the next besides weights and optimiser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_study.config import ScheduleConfig
 
 @dataclass
 class TrainingState:
-    """Saved and restored together with weights and momentum.
+    """Saved and restored together with the weights and the optimiser's tensors.
 
     Attributes:
         iteration: Iterations completed.
@@ -48,7 +48,7 @@ class TrainingState:
         self.row_seconds += seconds
 
     def begin_row(self) -> None:
-        """Empties what is summed up from one row to the next."""
+        """Resets the sums that start again with each row."""
         self.loss_sum.zero_()
         self.wrong.zero_()
         self.images = 0

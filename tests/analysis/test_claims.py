@@ -167,6 +167,17 @@ def test_a_saved_summary_is_that_of_its_record(tmp_path, monkeypatch):
         )  # fmt: skip
 
 
+def test_the_rate_of_another_optimiser_counts_as_a_share_of_its_highest():
+    """AdamW's is a hundredth of SGD's, and trains a network no less."""
+    sgd = cells_of(study(GRID, learning_rate=0.1, phase=0))
+    adamw = "schedule.learning_rate=0.001 schedule.optimizer=adamw"
+    other = cells_of(study(GRID, learning_rate=0.001, phase=0, settings=adamw))
+    slow = cells_of(study(GRID, learning_rate=0.001, phase=0))
+    for key, each in sgd.cells.items():
+        assert each.training == pytest.approx(other.cells[key].training)
+        assert each.training == pytest.approx(100 * slow.cells[key].training)
+
+
 def test_spreads_are_those_of_the_records():
     saved = pd.read_csv(CHECKOUT / "analysis" / "data" / "spreads.csv")
     pd.testing.assert_frame_equal(saved, made().reset_index(drop=True))

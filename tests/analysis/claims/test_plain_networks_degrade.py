@@ -73,6 +73,10 @@ def test_a_fall_between_neighbours_is_named():
             ["the gap is closing, from -9.0 in the rate's first phase"],
         ),
         ({"first_phase": {"train_error": {0: 8.0, 1: 8.0, 2: 8.0}}}, []),
+        (
+            {"falls_in_steps": False},
+            ["the rate falls in every iteration: whether the gap is closing is not known"],
+        ),
     ],
 )
 def test_what_speaks_against_it_contradicts_it_only_if_more_training_could_not_change_it(
