@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from resnet_study.config import ModelConfig
 from resnet_study.models import build_network
+from resnet_study.models.architectures import ARCHITECTURES
 from resnet_study.models.blocks import Block
 from resnet_study.models.counting import count_multiply_adds, count_parameters
 from resnet_study.models.shortcuts import PadShortcut, ProjectionShortcut
@@ -120,3 +121,13 @@ def test_initial_variance_is_that_of_the_stated_fan_mode(scheme, fans):
     weight = network.stages[1][0].layers[0].conv.weight.detach()
     # 18,432 draws: the variance's relative standard error is 1 %.
     assert float(weight.var()) == pytest.approx(2 / fans, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("settings", [{"kind": "plain"}, {"shortcut": "A"}, {"shortcut": "B"}])
+def test_every_family_knows_its_parameters(name, settings):
+    design = ARCHITECTURES[name]
+    for depth in design.depths or (8, 20):
+        model = ModelConfig(architecture=name, depth=depth, width=4, **settings)
+        counted = design.parameters(model, classes=7)
+        assert counted == count_parameters(build_network(model, classes=7)), depth

@@ -7,7 +7,13 @@ import torch
 
 from resnet_study.config import PlateauConfig, RunConfig, ScheduleConfig, WarmupConfig
 from resnet_study.system.errors import ConfigError
-from resnet_study.training.schedule import ended, follow_plateau, learning_rate, still_warming
+from resnet_study.training.schedule import (
+    DECAYS,
+    ended,
+    follow_plateau,
+    learning_rate,
+    still_warming,
+)
 from resnet_study.training.state import TrainingState
 
 PAPER = ScheduleConfig()
@@ -141,3 +147,13 @@ def test_only_a_rate_that_changes_in_every_iteration_is_called_so():
     assert not any(schedule.changes_each_iteration for schedule in steady)
     assert COSINE.changes_each_iteration
     assert replace(PAPER, warmup=RAMP).changes_each_iteration
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_every_decay_falls_from_the_full_rate_to_a_tenth_or_less(decay):
+    given = {} if decay == "steps" else {"milestones": ()}
+    plan = ScheduleConfig(iterations=60_000, decay=decay, **given)
+    rates = [learning_rate(plan, i, False) for i in range(0, plan.iterations, 1000)]
+    assert rates[0] == plan.learning_rate
+    assert sorted(rates, reverse=True) == rates
+    assert 0 <= rates[-1] <= plan.learning_rate / 10
