@@ -90,7 +90,7 @@ def test_without_bottlenecks_there_is_no_choice_of_stride():
             lambda: model(20),
             "must be one of 18, 34, 50, 101, 152 with model.architecture=imagenet",
         ),
-        (lambda: ModelConfig(depth=34), "34 is of model=residual_imagenet"),
+        (lambda: ModelConfig(depth=34), "34 is a depth of model.architecture=imagenet"),
         (lambda: model(34, layers_per_block=3), "must be 2 with model.architecture=imagenet"),
         (
             lambda: start(34, 50, "residual"),
