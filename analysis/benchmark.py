@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.figures import throughput
+from analysis.figures.throughput import throughput
 from analysis.report import rendered, write_pictures
 from analysis.tables import text_as_markdown
 from resnet_study.system.errors import StorageError, StudyError

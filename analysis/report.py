@@ -14,15 +14,13 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import figures
 from analysis.evaluations import evaluation_tables
-from analysis.figures.optimisation_speed import levels_worth_a_panel
+from analysis.figures import DRAWINGS
 from analysis.figures.style import RC, provenance
 from analysis.load import costs_of
-from analysis.mechanism import constructed_siblings
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
-from analysis.statistics import add_family, base_families, ended, final_errors
+from analysis.statistics import add_family, final_errors
 from analysis.study import Study, machine_of
 from analysis.tables import (
     Titled,
@@ -60,14 +58,7 @@ def write_report(
     study = with_devices(study)
     runs = add_family(study.runs)
     study = replace(study, runs=runs)
-    drawings = {
-        "learning_curves": figures.learning_curves(runs),
-        "training_error_by_depth": figures.error_by_depth(runs, "train_error"),
-        "test_error_by_depth": figures.error_by_depth(runs, "test_error"),
-        "gap_by_depth": figures.error_by_depth(runs, "gap"),
-        **_where_there_is_something(runs, study.probes),
-    }
-    drawn = {name: rendered(figure) for name, figure in drawings.items()}
+    drawn = drawn_for(runs, study.probes, ("answer", "figures"))
     found = verdict(runs, study.probes)
     tables = tables_of(study)
     texts = {
@@ -110,41 +101,28 @@ def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
         "Per network, in points; paired by seed where seeds are shared.",
     )
     caption = f"{table.title}: " + "; ".join(f"{s.name}: {provenance(s.runs)}" for s in studies)
-    drawn = rendered(figures.side_by_side(runs))
+    drawn = drawn_for(runs, pd.concat([study.probes for study in studies]), ["comparison"])
     texts = {
-        "index.html": build_comparison(runs, compared, table, drawn["svg"]),
+        "index.html": build_comparison(
+            runs, compared, table, {name: files["svg"] for name, files in drawn.items()}
+        ),
         "comparison.csv": table.frame.to_csv(index=False),
         "comparison.md": markdown(table.frame),
         "comparison.tex": latex(table.frame, caption),
     }
     for name, text in texts.items():
         write_text(output / name, text)
-    pictures = write_pictures(drawn, output / "side_by_side")
-    return [*(output / name for name in texts), *pictures, *written]
+    pictures = [write_pictures(files, output / name) for name, files in drawn.items()]
+    return [*(output / name for name in texts), *itertools.chain(*pictures), *written]
 
 
-def _where_there_is_something(runs: pd.DataFrame, probes: pd.DataFrame) -> dict[str, Figure]:
-    """Figures of what only some experiments have: options, deepened networks, probes."""
-    found = {}
-    if levels_worth_a_panel(ended(runs)):
-        found["optimisation_speed"] = figures.optimisation_speed(runs)
-    options = base_families(final_errors(runs))["family"].unique()
-    if len([family for family in options if family != "plain"]) > 1:
-        found["shortcut_options"] = figures.shortcut_options(runs)
-    if len(constructed_siblings(runs)):
-        found["constructed_sibling"] = figures.constructed_sibling(runs)
-    measured = set(probes["measure"])
-    if "forward_variance" in measured:
-        of_gradients = probes[probes["measure"] == "forward_variance"]
-        found["gradient_flow"] = figures.gradient_flow(probes)
-        found["gradient_flow_at_the_end"] = figures.gradient_flow(
-            probes, int(of_gradients["iteration"].max())
-        )
-    if "input_gradient_autocorrelation" in measured:
-        found["shattered_gradients"] = figures.shattered_gradients(probes)
-    if "response_deviation" in measured:
-        found["layer_responses"] = figures.layer_responses(probes)
-    return found
+def drawn_for(
+    runs: pd.DataFrame, probes: pd.DataFrame, sections: Sequence[str]
+) -> dict[str, dict[str, bytes]]:
+    """The figures of some sections that have something to show, by name, in each of `FORMATS`."""
+    chosen = [drawing for drawing in DRAWINGS if drawing.section in sections]
+    figures = {drawing.name: drawing.drawn(runs, probes) for drawing in chosen}
+    return {name: rendered(figure) for name, figure in figures.items() if figure is not None}
 
 
 def with_devices(study: Study) -> Study:

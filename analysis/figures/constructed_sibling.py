@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.figures.drawing import Drawing
 from analysis.figures.style import RC, caption, legend, provenance
 from analysis.mechanism import constructed_siblings
 from analysis.statistics import family_title
@@ -79,3 +80,16 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
             "augmentation, at the end of training; the construction before any.",
         )
     return figure
+
+
+DRAWINGS = (
+    Drawing(
+        "constructed_sibling",
+        7,
+        constructed_sibling,
+        "The constructed deeper sibling (claim 3)",
+        "A trained shallow network and identity layers make a deeper one with the same error, "
+        "before any training. Beside it: the same trained on, and that depth from scratch.",
+        needs=lambda runs: len(constructed_siblings(runs)) > 0,
+    ),
+)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import style
+from analysis.figures import depth_chart, style
+from analysis.figures.drawing import Drawing
 from analysis.statistics import by_cell, family_title, final_errors, final_share
 
 TITLES = {
@@ -113,3 +116,20 @@ def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:
         # Else one wide bar would press the lines of all the others together.
         margin = max(1.0, 0.6 * (values.max() - values.min()))
         axes.set_ylim(min(values.min(), 0) - margin, max(values.max(), 0) + margin)
+
+
+DRAWINGS = (
+    Drawing(
+        "training_error_by_depth",
+        2,
+        error_by_depth,
+        "Final error against depth",
+        "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
+        "degrades where its training error rises with depth; over-fitting would show in the gap. "
+        "Hollow points are networks that did not start.",
+        "answer",
+        chart=depth_chart.error_by_depth,
+    ),
+    Drawing("test_error_by_depth", 3, partial(error_by_depth, error="test_error")),
+    Drawing("gap_by_depth", 4, partial(error_by_depth, error="gap")),
+)

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.mechanism import at_one_look, profiles
 from analysis.statistics import family_title
 
@@ -58,3 +59,30 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
             "over channels. Geometric mean over seeds.",
         )
     return figure
+
+
+def gradient_flow_at_the_end(probes: pd.DataFrame) -> Figure:
+    """Draws the same at the last iteration at which some network was looked into."""
+    looks = probes.loc[probes["measure"] == "forward_variance", "iteration"]
+    return gradient_flow(probes, int(looks.max()))
+
+
+DRAWINGS = (
+    Drawing(
+        "gradient_flow",
+        8,
+        gradient_flow,
+        "Gradient flow at the first look (claim 7)",
+        "Norms of the gradient, and the variance of the forward signal, at each layer; the "
+        "control without batch norm is the one in which they should vanish or blow up.",
+        probe="forward_variance",
+    ),
+    Drawing(
+        "gradient_flow_at_the_end",
+        9,
+        gradient_flow_at_the_end,
+        "Gradient flow at the last look (claim 7)",
+        "The same after training.",
+        probe="forward_variance",
+    ),
+)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.mechanism import profiles
 from analysis.statistics import add_family, family_title
 
@@ -94,3 +95,16 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
             "non-linearity and addition, over the training set, in evaluation mode.",
         )
     return figure
+
+
+DRAWINGS = (
+    Drawing(
+        "layer_responses",
+        11,
+        layer_responses,
+        "Layer responses (claim 8; He et al. 2015, Figure 7)",
+        "Standard deviation of each layer's output after batch norm and before the "
+        "non-linearity, over the training set.",
+        probe="response_deviation",
+    ),
+)

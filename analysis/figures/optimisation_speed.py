@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.statistics import add_family, ended, family_title, iterations_to_reach
 
 LEVELS = (75.0, 50.0, 25.0, 10.0, 5.0)
@@ -96,3 +97,16 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
             "×: a run that did not.\nTraining error: running mean over augmented mini-batches.",
         )
     return figure
+
+
+DRAWINGS = (
+    Drawing(
+        "optimisation_speed",
+        5,
+        optimisation_speed,
+        "Speed of optimisation",
+        "Iterations until a training error is first reached; a mean is drawn where all seeds "
+        "got there, dashes are single runs.",
+        needs=lambda runs: bool(levels_worth_a_panel(ended(runs))),
+    ),
+)

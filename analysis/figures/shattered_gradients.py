@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.mechanism import at_one_look, profiles
 from analysis.statistics import family_title
 
@@ -42,3 +43,16 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
             "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
         )
     return figure
+
+
+DRAWINGS = (
+    Drawing(
+        "shattered_gradients",
+        10,
+        shattered_gradients,
+        "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
+        "Autocorrelation of the input gradient along lines between images; white noise has about 0 "
+        "from lag 1 on.",
+        probe="input_gradient_autocorrelation",
+    ),
+)

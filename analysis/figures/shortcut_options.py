@@ -7,9 +7,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.statistics import base_families, family_difference, family_title, final_errors
 
 ERRORS = {"train_error": "training error", "test_error": "test error"}
+
+
+def options_in(finals: pd.DataFrame) -> list[str]:
+    """The families with shortcuts, without variants, of a frame as from `final_errors`."""
+    return [f for f in style.families_in(base_families(finals)) if f != "plain"]
 
 
 def shortcut_options(runs: pd.DataFrame) -> Figure:
@@ -23,7 +29,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         option is better. Bars are 95 % intervals over seeds, where there are several.
     """
     finals = final_errors(runs)
-    options = [f for f in style.families_in(base_families(finals)) if f != "plain"]
+    options = options_in(finals)
     with mpl.rc_context(style.RC):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
@@ -55,3 +61,15 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         )
         style.caption(figure, f"{style.provenance(finished)} {spread}")
     return figure
+
+
+DRAWINGS = (
+    Drawing(
+        "shortcut_options",
+        6,
+        shortcut_options,
+        "Shortcut options side by side",
+        "Below zero the option named first is better; bars are 95 % intervals over seeds.",
+        needs=lambda runs: len(options_in(final_errors(runs))) > 1,
+    ),
+)

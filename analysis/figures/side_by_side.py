@@ -6,6 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.figures.drawing import Drawing
 from analysis.figures.error_by_depth import draw_families
 from analysis.figures.style import RC, caption, legend, plain_text, provenance
 
@@ -45,3 +46,16 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
         lines = [f"{study}: {provenance(part)}" for study, part in studies.items()]
         caption(figure, "\n".join([*lines, "Bars: 95 % intervals over seeds; dashes: each seed."]))
     return figure
+
+
+DRAWINGS = (
+    Drawing(
+        "side_by_side",
+        12,
+        side_by_side,
+        "Final errors against depth",
+        "Points are means over seeds, bars their 95 % intervals, dashes single runs. Hollow points "
+        "are networks that did not start.",
+        "comparison",
+    ),
+)

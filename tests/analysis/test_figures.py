@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from analysis.figures import error_by_depth, learning_curves, optimisation_speed, shortcut_options
+from analysis import figures
+from analysis.figures import DRAWINGS, error_by_depth, learning_curves
+from analysis.figures.curve_chart import learning_curves as curve_chart
+from analysis.figures.depth_chart import error_by_depth as depth_chart
+from analysis.figures.optimisation_speed import optimisation_speed
+from analysis.figures.shortcut_options import shortcut_options
 from analysis.figures.style import NOT_STARTED
-from analysis.page.charts import error_by_depth as depth_chart
-from analysis.page.curve_charts import learning_curves as curve_chart
 from analysis.statistics import (
     family_difference,
     final_errors,
@@ -27,6 +30,26 @@ def curves(figure):
         ]
         for axes in figure.axes
     }
+
+
+NEW_FIGURE = """
+from analysis.figures.drawing import Drawing
+
+DRAWINGS = (Drawing("my_figure", 5.5, None),)
+"""
+
+
+def test_a_module_with_drawings_is_all_that_a_new_figure_takes(tmp_path, monkeypatch):
+    (tmp_path / "my_figure.py").write_text(NEW_FIGURE)
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
+    found = [drawing.name for drawing in figures._registered()]
+    assert found.index("my_figure") == found.index("optimisation_speed") + 1
+    known = [drawing.name for drawing in DRAWINGS]
+    assert [name for name in found if name != "my_figure"] == known
+    assert len(set(known)) == len({drawing.order for drawing in DRAWINGS}) == len(known)
+    for drawing in DRAWINGS:
+        assert bool(drawing.title) == bool(drawing.reading)
+        assert drawing.section in ("answer", "figures", "comparison")
 
 
 @pytest.mark.parametrize(

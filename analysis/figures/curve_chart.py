@@ -1,4 +1,4 @@
-"""The page's learning curves."""
+"""The learning curves of the page, as a Vega-Lite chart."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from analysis.figures.learning_curves import drawn_runs, error_window, milestones
+from analysis.curves import drawn_runs, error_window, milestones
+from analysis.figures.depth_chart import HEIGHT, MEASURES, MOST_RUNS, switched
 from analysis.figures.style import NOT_STARTED, depth_colors, families_in
-from analysis.page.charts import HEIGHT, MEASURES, MOST_RUNS, switched
 from analysis.paper import figure6_curves, of_the_papers_protocol
 from analysis.statistics import add_family, at_chance, family_title, together
 
