@@ -14,6 +14,10 @@ from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
 
+# A notebook's `!python` inherits the notebook's backend; where this Python has no such backend,
+# the import of matplotlib fails. Files need none.
+os.environ["MPLBACKEND"] = "agg"
+
 from analysis.load import names_of, read_studies
 from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share

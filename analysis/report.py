@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -10,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from analysis.evaluations import evaluation_tables
 from analysis.figures import DRAWINGS
-from analysis.figures.style import RC, provenance
+from analysis.figures.files import rendered, write_pictures
+from analysis.figures.style import provenance
 from analysis.load import costs_of
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
@@ -34,9 +32,7 @@ from analysis.tables import (
     sources,
 )
 from analysis.verdict import verdict
-from resnet_study.system.files import write_text, writing
-
-FORMATS = ("png", "svg", "pdf")
+from resnet_study.system.files import write_text
 
 
 def write_report(
@@ -161,34 +157,3 @@ def tables_of(study: Study) -> dict[str, Titled]:
     if study.of_several_machines:
         tables["sources"] = Titled("Where the runs come from", sources(study))
     return tables
-
-
-def rendered(figure: Figure) -> dict[str, bytes]:
-    """A figure in each of `FORMATS`."""
-    with mpl.rc_context(RC):
-        # Once, and so alike in all formats; each would lay it out and draw it anew.
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)
-    files = {}
-    for suffix in FORMATS:
-        stream = io.BytesIO()
-        # Without a date the same runs give the same file.
-        dated = {"svg": "Date", "pdf": "CreationDate"}.get(suffix)
-        metadata = None if dated is None else {dated: None}
-        # Some settings, such as resolution and the ids inside an SVG, act on saving.
-        with mpl.rc_context(RC):
-            figure.savefig(stream, format=suffix, metadata=metadata)
-        files[suffix] = stream.getvalue()
-    return files
-
-
-def write_pictures(files: dict[str, bytes], stem: Path) -> list[Path]:
-    """Writes a figure's files, as from `rendered`; returns the paths.
-
-    Raises:
-        StorageError: A file cannot be written.
-    """
-    for suffix, content in files.items():
-        with writing(stem.with_suffix(f".{suffix}")) as target:
-            target.write(content)
-    return [stem.with_suffix(f".{suffix}") for suffix in files]

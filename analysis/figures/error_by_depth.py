@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,6 +26,7 @@ MEANINGS = {
 }
 
 
+@style.print_style()
 def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
     """Draws the final error against depth, one line per family.
 
@@ -40,21 +40,20 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         seed as a small mark.
     """
     several = runs["seed"].nunique() > 1
-    with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(5.6, 4.1), layout="constrained")
-        axes = figure.subplots()
-        draw_families(axes, runs, error)
-        axes.set_ylabel(TITLES[error])
-        style.legend(figure, *axes.get_legend_handles_labels())
-        finished = runs[runs["state"] == "finished"]
-        seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
-        hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
-        style.caption(
-            figure,
-            f"{style.provenance(finished)}\nFinal: mean over the last "
-            f"{100 * final_share(runs):.0f} % of iterations.{seeds_shown}{hollow}\n"
-            f"{MEANINGS[error]}",
-        )
+    figure = Figure(figsize=(5.6, 4.1), layout="constrained")
+    axes = figure.subplots()
+    draw_families(axes, runs, error)
+    axes.set_ylabel(TITLES[error])
+    style.legend(figure, axes.get_legend_handles_labels()[0])
+    finished = runs[runs["state"] == "finished"]
+    seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
+    hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
+    style.caption(
+        figure,
+        f"{style.provenance(finished)}\nFinal: mean over the last "
+        f"{100 * final_share(runs):.0f} % of iterations.{seeds_shown}{hollow}\n"
+        f"{MEANINGS[error]}",
+    )
     return figure
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,6 +17,7 @@ MEASURES = {
 }
 
 
+@style.print_style()
 def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
     """Draws each measure against the layer, a line per depth, a column per family.
 
@@ -31,33 +31,32 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
     table, when = at_one_look(profiles(probes, list(MEASURES)), iteration)
     families = style.families_in(table)
     colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(style.RC):
-        columns = max(len(families), 1)
-        figure = Figure(figsize=(1.3 + 2.5 * columns, 6.4), layout="constrained")
-        grid = figure.subplots(len(MEASURES), columns, sharey="row", squeeze=False)
-        for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
-            row[0].set_ylabel(title)
-            for axes, family in zip(row, families, strict=False):
-                part = table[(table["family"] == family) & (table["measure"] == measure)]
-                part = part[part["value"] > 0]
-                if part.empty:
-                    axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center")
-                for depth, color in colors.items():
-                    line = part[part["depth"] == depth].sort_values("position")
-                    axes.plot(line["position"], line["value"], color=color, linewidth=1.3)
-                axes.set_yscale("log")
-        for axes, family in zip(grid[0], families, strict=False):
-            axes.set_title(family_title(family))
-        for axes in grid[-1]:
-            axes.set_xlabel("layer")
-        handles = style.depth_handles(colors)
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        style.caption(
-            figure,
-            f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
-            "at each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
-            "over channels. Geometric mean over seeds.",
-        )
+    columns = max(len(families), 1)
+    figure = Figure(figsize=(1.3 + 2.5 * columns, 6.4), layout="constrained")
+    grid = figure.subplots(len(MEASURES), columns, sharey="row", squeeze=False)
+    for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
+        row[0].set_ylabel(title)
+        for axes, family in zip(row, families, strict=False):
+            part = table[(table["family"] == family) & (table["measure"] == measure)]
+            part = part[part["value"] > 0]
+            if part.empty:
+                axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center")
+            for depth, color in colors.items():
+                line = part[part["depth"] == depth].sort_values("position")
+                axes.plot(line["position"], line["value"], color=color, linewidth=1.3)
+            axes.set_yscale("log")
+    for axes, family in zip(grid[0], families, strict=False):
+        axes.set_title(family_title(family))
+    for axes in grid[-1]:
+        axes.set_xlabel("layer")
+    handles = style.depth_handles(colors)
+    style.legend(figure, handles)
+    style.caption(
+        figure,
+        f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
+        "at each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
+        "over channels. Geometric mean over seeds.",
+    )
     return figure
 
 

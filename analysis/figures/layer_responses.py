@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -48,6 +47,7 @@ def spread_widely(values: pd.Series) -> bool:
     return len(values) > 0 and bool(values.max() > 30 * values.median())
 
 
+@style.print_style()
 def layer_responses(probes: pd.DataFrame) -> Figure:
     """Draws the deviation against the layer, plain dashed, residual solid, depth by colour.
 
@@ -60,40 +60,39 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     table = response_profiles(probes)
     families = style.families_in(table)
     colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, order in zip(panels, ORDERS, strict=True):
-            for family in families:
-                look = LINES.get(family.partition(",")[0], "-")
-                for depth, color in colors.items():
-                    part = table[(table["family"] == family) & (table["depth"] == depth)]
-                    line = part[part["order"] == order].sort_values("position")
-                    axes.plot(line["position"], line["value"], look, color=color, linewidth=1.2)
-            axes.set_title(f"layers {order}")
-            axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
-        panels[0].set_ylabel("standard deviation of responses")
-        if spread_widely(table["value"]):
-            panels[0].set_yscale("log")
-        else:
-            panels[0].set_ylim(bottom=0)
-        handles = style.depth_handles(colors)
-        handles += [
-            Line2D(
-                [],
-                [],
-                color="#444444",
-                linestyle=LINES.get(f.partition(",")[0], "-"),
-                label=family_title(f),
-            )
-            for f in families
-        ]
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        style.caption(
-            figure,
-            f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
-            "non-linearity and addition, over the training set, in evaluation mode.",
+    figure = Figure(figsize=(8.6, 3.9), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, order in zip(panels, ORDERS, strict=True):
+        for family in families:
+            look = LINES.get(family.partition(",")[0], "-")
+            for depth, color in colors.items():
+                part = table[(table["family"] == family) & (table["depth"] == depth)]
+                line = part[part["order"] == order].sort_values("position")
+                axes.plot(line["position"], line["value"], look, color=color, linewidth=1.2)
+        axes.set_title(f"layers {order}")
+        axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
+    panels[0].set_ylabel("standard deviation of responses")
+    if spread_widely(table["value"]):
+        panels[0].set_yscale("log")
+    else:
+        panels[0].set_ylim(bottom=0)
+    handles = style.depth_handles(colors)
+    handles += [
+        Line2D(
+            [],
+            [],
+            color="#444444",
+            linestyle=LINES.get(f.partition(",")[0], "-"),
+            label=family_title(f),
         )
+        for f in families
+    ]
+    style.legend(figure, handles)
+    style.caption(
+        figure,
+        f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
+        "non-linearity and addition, over the training set, in evaluation mode.",
+    )
     return figure
 
 

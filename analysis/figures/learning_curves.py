@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,6 +22,7 @@ STYLES = {"train_error": "--", "test_error": "-"}
 MOST_LINES = 10
 
 
+@style.print_style()
 def learning_curves(runs: pd.DataFrame) -> Figure:
     """Draws training error (dashed) and test error (solid) against iterations.
 
@@ -43,61 +43,60 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
     colors = style.depth_colors([int(depth) for depth in runs["depth"].unique()])
     stuck = at_chance(runs)
-    with mpl.rc_context(style.RC):
-        columns = min(max(len(families), 1), 4)
-        rows = -(-max(len(families), 1) // columns)
-        figure = Figure(
-            figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows),
-            layout=ConstrainedLayoutEngine(w_pad=0.1),
-        )
-        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for spare in grid.flat[len(families) :]:
-            spare.set_axis_off()
-        for axes, family in zip(grid.flat, families, strict=False):
-            part = runs[runs["family"] == family]
-            for milestone in milestones(part):
-                axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
-            for depth, color in colors.items():
-                of_depth = part[part["depth"] == depth]
-                shade = to_rgba(style.NOT_STARTED) if (family, depth) in stuck else color
-                for column, look in STYLES.items():
-                    _draw_seeds(axes, of_depth, column, look, shade)
-            if published is not None:
-                _draw_published(axes, published[published["family"] == family], colors)
-            axes.set_title(family_title(family))
-            style.iterations_axis(axes)
-        bottom, top = error_window(runs)
-        if np.isfinite(top):
-            grid[0, 0].set_ylim(bottom, top)
-        for axes in grid[:, 0]:
-            axes.set_ylabel("error (%)")
-        handles = [
-            Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)
-        ]
-        handles += [
-            Line2D([], [], color="#444444", linestyle="--", linewidth=1.0, label="training"),
-            Line2D([], [], color="#444444", linewidth=1.6, label="test"),
-        ]
-        if any(milestones(part) for _, part in runs.groupby("family")):
-            handles.append(
-                Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered")
-            )
-        if stuck:
-            handles.append(Line2D([], [], color=style.NOT_STARTED, label="did not start"))
+    columns = min(max(len(families), 1), 4)
+    rows = -(-max(len(families), 1) // columns)
+    figure = Figure(
+        figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows),
+        layout=ConstrainedLayoutEngine(w_pad=0.1),
+    )
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for spare in grid.flat[len(families) :]:
+        spare.set_axis_off()
+    for axes, family in zip(grid.flat, families, strict=False):
+        part = runs[runs["family"] == family]
+        for milestone in milestones(part):
+            axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
+        for depth, color in colors.items():
+            of_depth = part[part["depth"] == depth]
+            shade = to_rgba(style.NOT_STARTED) if (family, depth) in stuck else color
+            for column, look in STYLES.items():
+                _draw_seeds(axes, of_depth, column, look, shade)
         if published is not None:
-            handles.append(
-                Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
-            )
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
-        grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
-        several = runs["seed"].nunique() > 1
-        seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
-        style.caption(
-            figure,
-            f"{style.provenance(runs)}{seeds}\n"
-            f"Training error: running mean over augmented mini-batches.{grey}",
+            _draw_published(axes, published[published["family"] == family], colors)
+        axes.set_title(family_title(family))
+        style.iterations_axis(axes)
+    bottom, top = error_window(runs)
+    if np.isfinite(top):
+        grid[0, 0].set_ylim(bottom, top)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("error (%)")
+    handles = [
+        Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)
+    ]
+    handles += [
+        Line2D([], [], color="#444444", linestyle="--", linewidth=1.0, label="training"),
+        Line2D([], [], color="#444444", linewidth=1.6, label="test"),
+    ]
+    if any(milestones(part) for _, part in runs.groupby("family")):
+        handles.append(
+            Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered")
         )
+    if stuck:
+        handles.append(Line2D([], [], color=style.NOT_STARTED, label="did not start"))
+    if published is not None:
+        handles.append(
+            Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
+        )
+    style.legend(figure, handles)
+    named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
+    grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
+    several = runs["seed"].nunique() > 1
+    seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
+    style.caption(
+        figure,
+        f"{style.provenance(runs)}{seeds}\n"
+        f"Training error: running mean over augmented mini-batches.{grey}",
+    )
     return figure
 
 

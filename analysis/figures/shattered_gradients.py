@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -12,6 +11,7 @@ from analysis.mechanism import at_one_look, profiles
 from analysis.statistics import family_title
 
 
+@style.print_style()
 def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
     """Draws the autocorrelation against the lag, a line per depth, a panel per family.
 
@@ -22,26 +22,25 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
     table, when = at_one_look(profiles(probes, ["input_gradient_autocorrelation"]), iteration)
     families = style.families_in(table)
     colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(style.RC):
-        columns = max(len(families), 1)
-        figure = Figure(figsize=(1.3 + 2.5 * columns, 3.4), layout="constrained")
-        panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-        for axes, family in zip(panels, families, strict=False):
-            axes.axhline(0, color="#444444", linewidth=0.8)
-            for depth, color in colors.items():
-                part = table[(table["family"] == family) & (table["depth"] == depth)]
-                line = part.sort_values("position")
-                axes.plot(line["position"], line["value"], color=color)
-            axes.set_title(family_title(family))
-            axes.set_xlabel("lag")
-        panels[0].set_ylabel("autocorrelation")
-        handles = style.depth_handles(colors)
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        style.caption(
-            figure,
-            f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
-            "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
-        )
+    columns = max(len(families), 1)
+    figure = Figure(figsize=(1.3 + 2.5 * columns, 3.4), layout="constrained")
+    panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    for axes, family in zip(panels, families, strict=False):
+        axes.axhline(0, color="#444444", linewidth=0.8)
+        for depth, color in colors.items():
+            part = table[(table["family"] == family) & (table["depth"] == depth)]
+            line = part.sort_values("position")
+            axes.plot(line["position"], line["value"], color=color)
+        axes.set_title(family_title(family))
+        axes.set_xlabel("lag")
+    panels[0].set_ylabel("autocorrelation")
+    handles = style.depth_handles(colors)
+    style.legend(figure, handles)
+    style.caption(
+        figure,
+        f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
+        "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
+    )
     return figure
 
 

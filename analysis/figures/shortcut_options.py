@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,6 +17,7 @@ def options_in(finals: pd.DataFrame) -> list[str]:
     return [f for f in style.families_in(base_families(finals)) if f != "plain"]
 
 
+@style.print_style()
 def shortcut_options(runs: pd.DataFrame) -> Figure:
     """Draws each further option minus the first there is, at each depth.
 
@@ -30,36 +30,35 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
     """
     finals = final_errors(runs)
     options = options_in(finals)
-    with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
-            axes.axhline(0, color="#444444", linewidth=0.8)
-            axes.set_title(title)
-            style.depth_axis(axes, finals)
-            for option in options[1:]:
-                table = family_difference(finals, option, options[0], error)
-                look = style.style_of(option)
-                bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
-                axes.errorbar(
-                    table["depth"],
-                    table["difference"],
-                    yerr=bars,
-                    capsize=3,
-                    markersize=5,
-                    elinewidth=1,
-                    label=f"{family_title(option)} minus {family_title(options[0])}",
-                    **look,
-                )
-        panels[0].set_ylabel("difference of final errors (points)")
-        style.legend(figure, *panels[0].get_legend_handles_labels())
-        finished = runs[runs["state"] == "finished"]
-        spread = (
-            "Bars: 95 % intervals over seeds, paired."
-            if finals["seed"].nunique() > 1
-            else ("One seed: no interval.")
-        )
-        style.caption(figure, f"{style.provenance(finished)} {spread}")
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
+        axes.axhline(0, color="#444444", linewidth=0.8)
+        axes.set_title(title)
+        style.depth_axis(axes, finals)
+        for option in options[1:]:
+            table = family_difference(finals, option, options[0], error)
+            look = style.style_of(option)
+            bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
+            axes.errorbar(
+                table["depth"],
+                table["difference"],
+                yerr=bars,
+                capsize=3,
+                markersize=5,
+                elinewidth=1,
+                label=f"{family_title(option)} minus {family_title(options[0])}",
+                **look,
+            )
+    panels[0].set_ylabel("difference of final errors (points)")
+    style.legend(figure, panels[0].get_legend_handles_labels()[0])
+    finished = runs[runs["state"] == "finished"]
+    spread = (
+        "Bars: 95 % intervals over seeds, paired."
+        if finals["seed"].nunique() > 1
+        else ("One seed: no interval.")
+    )
+    style.caption(figure, f"{style.provenance(finished)} {spread}")
     return figure
 
 

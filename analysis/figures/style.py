@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -40,10 +41,6 @@ Color = tuple[float, float, float, float]
 RC: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
-    # Each figure says how it is laid out.
-    "figure.autolayout": False,
-    "figure.constrained_layout.use": False,
-    "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.labelsize": 9,
@@ -60,6 +57,19 @@ RC: Any = {
     # Reproducible SVG: the same runs give the same file.
     "svg.hashsalt": "resnet_study",
 }
+
+
+@contextmanager
+def print_style() -> Iterator[None]:
+    """Sets matplotlib's own defaults and `RC`, whatever the user's matplotlibrc says.
+
+    A function that makes a figure has it as a decorator. Some settings, such as resolution and
+    the ids inside an SVG, act on saving.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
 
 
 def style_of(family: str) -> dict[str, Any]:
@@ -144,14 +154,15 @@ def plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+def legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Puts a legend above the panels, in as many rows as its width asks for."""
-    if not labels:
+    if not handles:
         return
+    labels = [str(handle.get_label()) for handle in handles]
     # An entry takes its letters and its sample line.
     widest = 0.075 * max(len(label) for label in labels) + 0.55
     columns = max(1, min(len(labels), int(figure.get_figwidth() / widest)))
-    figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns)
+    figure.legend(list(handles), labels, loc="outside upper center", ncols=columns)
 
 
 def depth_axis(axes: Axes, runs: pd.DataFrame) -> None:
