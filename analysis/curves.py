@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.networks import add_family
 from analysis.paper import FIGURE6_TOP, of_the_papers_protocol
-from analysis.statistics import add_family
 
 
 def drawn_runs(runs: pd.DataFrame) -> pd.DataFrame:

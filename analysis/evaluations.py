@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
+from analysis.networks import network_of
 from analysis.paper import IMAGENET, TABLE2_TOP1, TABLE3, TABLE4
-from analysis.protocol import variant_of
 from analysis.study import Study
 from analysis.tables import Titled
 
@@ -38,7 +38,7 @@ def evaluations(study: Study) -> pd.DataFrame:
     rows = [
         {
             "run_id": run_id,
-            "family": ", ".join(filter(None, [config.model.family, variant_of(config)])),
+            "family": network_of(config).family,
             "depth": config.model.depth,
             "seed": config.seed,
             "view": view,

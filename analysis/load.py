@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.protocol import settings_of, variant_of
+from analysis.networks import network_of, variant_of
+from analysis.protocol import settings_of
 from analysis.study import Study, classes_of, images_of, machine_of
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, METRICS, PROBES, RunFolder
@@ -127,10 +128,17 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         run_id: _description(run_id, config, manifests[run_id]["state"])
         for run_id, config in configs.items()
     }
+    runs = _joined(frames, described, (*METRICS, "phase", "started"))
+    shallow = {run_id: config.shallower() for run_id, config in configs.items()}
+    depths = {run_id: run.model.depth for run_id, run in shallow.items() if run}
+    bases = {run_id: network_of(run).family for run_id, run in shallow.items() if run}
     return Study(
         name or path.resolve().name,
         path,
-        _joined(frames, described, (*METRICS, "phase", "started")),
+        runs.assign(
+            start=runs["run_id"].map(depths).astype("Int64"),
+            base=runs["run_id"].map(bases).astype("string"),
+        ),
         configs,
         manifests,
         damaged,
@@ -317,7 +325,9 @@ def load_runs(path: str | Path) -> pd.DataFrame:
         network apart beside family and depth, such as "Xavier"; mostly empty), `settings`
         (all others that are not the paper's protocol), then the columns of metrics.csv, then
         `phase` (how often the learning rate had fallen) and `started` (whether the run's
-        training loss has left chance, 0.98 ln(classes), over its last tenth so far).
+        training loss has left chance, 0.98 ln(classes), over its last tenth so far), then, of
+        runs that were made of a trained shallower network and identity layers, `start` (its
+        depth) and `base` (its family, such as "residual-A"); both are missing for all others.
         Errors are percent, losses nats; a column is missing between evaluations. Runs in
         every state are there; `state` tells them apart. A damaged run is left out with a
         `DamagedRunWarning` that names it.
@@ -343,7 +353,7 @@ def costs_of(study: Study) -> pd.DataFrame:
     rows = [
         {
             "run_id": run_id,
-            "family": ", ".join(filter(None, [config.model.family, variant_of(config)])),
+            "family": network_of(config).family,
             "depth": config.model.depth,
             "seed": config.seed,
             **{name: study.manifests[run_id].get(name) for name in ("state", *COSTS)},

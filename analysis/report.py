@@ -16,9 +16,10 @@ from analysis.figures import DRAWINGS
 from analysis.figures.files import rendered, write_pictures
 from analysis.figures.style import provenance
 from analysis.load import costs_of
+from analysis.networks import add_family
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
-from analysis.statistics import add_family, final_errors
+from analysis.statistics import final_errors
 from analysis.study import Study, machine_of
 from analysis.tables import (
     Titled,

@@ -8,40 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from analysis.networks import add_family
+
 MISSING = (float("nan"), float("nan"))
 DIFFERENCE = ("difference", "low", "high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
 FINAL_SHARE = 0.1
-
-
-def add_family(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds the column `family`, where it is not there.
-
-    It names kind and shortcut, "plain", "residual-A" and so on, and after a comma the
-    variant of runs that have one, as in "plain, Xavier".
-    """
-    if "family" in frame:
-        return frame
-    keys = ["kind", "shortcut", *(["variant"] if "variant" in frame else [])]
-    codes = frame.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
-    _, first = np.unique(codes, return_index=True)
-    names = [_family(*network) for network in frame[keys].iloc[first].itertuples(index=False)]
-    return frame.assign(family=np.array(names, dtype=object)[codes] if names else "")
-
-
-def _family(kind: str, shortcut: object, variant: str = "") -> str:
-    base = kind if pd.isna(shortcut) else f"{kind}-{shortcut}"  # type: ignore[call-overload]
-    return f"{base}, {variant}" if variant else base
-
-
-def base_families(finals: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the study's own networks, without variants such as "plain, Xavier"."""
-    return finals[~finals["family"].str.contains(",")]
-
-
-def family_title(family: str) -> str:
-    """What a reader calls a family: "residual A" for "residual-A"."""
-    return family.replace("residual-", "residual ")
 
 
 def set_final_share(runs: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -68,7 +40,7 @@ def final_errors(runs: pd.DataFrame) -> pd.DataFrame:
         runs: As from `load_runs`.
 
     Returns:
-        One row per finished run: `run_id, kind, shortcut, family, depth, seed`, the final
+        One row per finished run: `run_id, kind, shortcut, family, depth, seed, variant`, the final
         `train_error`, `clean_train_error` and `test_error` in percent, `gap`, test minus
         clean training error in points, both in evaluation mode, and `started`, whether all
         runs of its family and depth have started (see `started_runs`).
@@ -87,7 +59,7 @@ def first_phase_errors(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_errors(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    identity = ["run_id", "kind", "shortcut", "family", "depth", "seed"]
+    identity = ["run_id", "kind", "shortcut", "family", "depth", "seed", "variant"]
     rows = add_family(rows)
     groups = rows.groupby("run_id")
     last = groups["iteration"].transform("max")

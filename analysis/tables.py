@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import statistics
+from analysis.networks import add_family, family_title
 from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
 from analysis.study import Study, machine_of
 
@@ -172,7 +173,7 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
     families = sorted(finals["family"].unique())
     parts = [
         statistics.family_difference(finals, one, other, error).assign(
-            comparison=f"{statistics.family_title(one)} minus {statistics.family_title(other)}",
+            comparison=f"{family_title(one)} minus {family_title(other)}",
             error=title,
         )
         for other, one in itertools.combinations(families, 2)
@@ -226,7 +227,7 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
                     if column not in cells or cells[column].isna().all():
                         continue
                     network = {
-                        "network": statistics.family_title(str(family)),
+                        "network": family_title(str(family)),
                         "seeds": who,
                         "error": title,
                     }
@@ -248,8 +249,8 @@ def rates(study: Study) -> pd.DataFrame:
         `learning rate`, a column for each network, and `mean`, over networks, in percent.
     """
     ends = statistics.final_errors(study.runs).set_index("run_id")["test_error"]
-    runs = statistics.add_family(study.runs).drop_duplicates("run_id")
-    network = runs["family"].map(statistics.family_title) + " " + runs["depth"].astype(str)
+    runs = add_family(study.runs).drop_duplicates("run_id")
+    network = runs["family"].map(family_title) + " " + runs["depth"].astype(str)
     rate = runs["run_id"].map(lambda run_id: study.configs[run_id].schedule.learning_rate)
     found = runs.assign(network=network, rate=rate, error=runs["run_id"].map(ends))
     # A run that diverged has no end, and its rate no mean.
@@ -271,7 +272,7 @@ def _text(row: pd.Series, column: str) -> str:
     if pd.isna(value):
         return "–"
     if column == "family":
-        return statistics.family_title(value)
+        return family_title(value)
     if column in ("difference", "tau"):
         return f"{value:+.2f}"
     if column.endswith("_error"):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from analysis.figures.drawing import Drawing
 from analysis.figures.style import caption, legend, print_style, provenance
 from analysis.mechanism import constructed_siblings
-from analysis.statistics import family_title
+from analysis.networks import family_title
 
 # Column of `constructed_siblings`, what it is called, and its colour.
 NETWORKS = {

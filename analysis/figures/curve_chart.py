@@ -9,9 +9,10 @@ import pandas as pd
 
 from analysis.curves import drawn_runs, error_window, milestones
 from analysis.figures.depth_chart import HEIGHT, MEASURES, MOST_RUNS, switched
-from analysis.figures.style import NOT_STARTED, depth_colors, families_in
+from analysis.figures.style import NOT_STARTED, depth_colors
+from analysis.networks import add_family, family_title, networks_in
 from analysis.paper import figure6_curves, of_the_papers_protocol
-from analysis.statistics import add_family, at_chance, family_title, together
+from analysis.statistics import at_chance, together
 
 # A chart draws an element per point, which a browser does well up to about this many.
 MOST_POINTS = 6_000
@@ -20,7 +21,7 @@ MOST_POINTS = 6_000
 def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
     """Training (dashed) and test error (solid) against iterations, a panel per family."""
     runs = drawn_runs(runs)
-    families = families_in(runs)
+    networks = networks_in(runs)
     depths = sorted(int(depth) for depth in runs["depth"].unique())
     curves = _curves(runs)
     hovered = alt.selection_point(
@@ -97,12 +98,12 @@ def learning_curves(runs: pd.DataFrame) -> alt.TopLevelMixin:
         .add_params(hovered)
     )
     chart = alt.layer(*layers, data=curves).properties(height=HEIGHT)
-    titles = [family_title(family) for family in families]
+    titles = [network.title for network in networks]
     return switched(
         chart.facet(
-            facet=alt.Facet("series:N", title=None, sort=titles), columns=min(len(families), 4)
+            facet=alt.Facet("series:N", title=None, sort=titles), columns=min(len(networks), 4)
         ),
-        families,
+        networks,
         depths,
     )
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures import depth_chart, style
 from analysis.figures.drawing import Drawing
-from analysis.statistics import by_cell, family_title, final_errors, final_share
+from analysis.networks import networks_in
+from analysis.statistics import by_cell, final_errors, final_share
 
 TITLES = {
     "train_error": "final training error (%)",
@@ -61,17 +62,17 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
     """Draws each family's mean final error with its interval, and each seed."""
     finals = final_errors(runs)
     cells = by_cell(finals, error)
-    families = style.families_in(finals)
-    for place, family in enumerate(families):
-        look = style.style_of(family)
+    networks = networks_in(finals)
+    for place, network in enumerate(networks):
+        look = style.style_of(network)
         color = look["color"]
-        aside = style.beside(axes, place - (len(families) - 1) / 2)
-        line = cells[cells["family"] == family]
+        aside = style.beside(axes, place - (len(networks) - 1) / 2)
+        line = cells[cells["family"] == network.family]
         axes.plot(
             line["depth"],
             line["mean"],
             markersize=5,
-            label=family_title(family),
+            label=network.title,
             transform=aside,
             **look,
         )
@@ -90,7 +91,7 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
         )
         axes.vlines(line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside)
         if finals["seed"].nunique() > 1:
-            seeds = finals[finals["family"] == family]
+            seeds = finals[finals["family"] == network.family]
             axes.plot(
                 seeds["depth"],
                 seeds[error],

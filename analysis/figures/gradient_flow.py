@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.figures import style
 from analysis.figures.drawing import Drawing
 from analysis.mechanism import at_one_look, profiles
-from analysis.statistics import family_title
+from analysis.networks import networks_in
 
 MEASURES = {
     "activation_gradient_norm": "gradient w. r. t. activations",
@@ -29,15 +29,15 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
         A figure with logarithmic axes; what is zero, or not finite, is not on them.
     """
     table, when = at_one_look(profiles(probes, list(MEASURES)), iteration)
-    families = style.families_in(table)
+    networks = networks_in(table)
     colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    columns = max(len(families), 1)
+    columns = max(len(networks), 1)
     figure = Figure(figsize=(1.3 + 2.5 * columns, 6.4), layout="constrained")
     grid = figure.subplots(len(MEASURES), columns, sharey="row", squeeze=False)
     for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
         row[0].set_ylabel(title)
-        for axes, family in zip(row, families, strict=False):
-            part = table[(table["family"] == family) & (table["measure"] == measure)]
+        for axes, network in zip(row, networks, strict=False):
+            part = table[(table["family"] == network.family) & (table["measure"] == measure)]
             part = part[part["value"] > 0]
             if part.empty:
                 axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center")
@@ -45,8 +45,8 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
                 line = part[part["depth"] == depth].sort_values("position")
                 axes.plot(line["position"], line["value"], color=color, linewidth=1.3)
             axes.set_yscale("log")
-    for axes, family in zip(grid[0], families, strict=False):
-        axes.set_title(family_title(family))
+    for axes, network in zip(grid[0], networks, strict=False):
+        axes.set_title(network.title)
     for axes in grid[-1]:
         axes.set_xlabel("layer")
     handles = style.depth_handles(colors)

@@ -11,10 +11,11 @@ from matplotlib.lines import Line2D
 from analysis.figures import style
 from analysis.figures.drawing import Drawing
 from analysis.mechanism import profiles
-from analysis.statistics import add_family, family_title
+from analysis.networks import COLUMNS, add_family, networks_in
 
 ORDERS = ("in order", "sorted by magnitude")
-LINES: dict[str, Any] = {"plain": "--", "residual-A": "-", "residual-B": "-.", "residual-C": ":"}
+# By shortcut option.
+LINES: dict[str | None, Any] = {None: "--", "A": "-", "B": "-.", "C": ":"}
 
 
 def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +25,8 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
         probes: As from `load_probes`.
 
     Returns:
-        `family, depth, position, value, order`, where order is one of ORDERS.
+        `kind, shortcut, variant, family, depth, position, value` and
+        `order`, one of ORDERS.
     """
     probes = add_family(probes[probes["measure"] == "response_deviation"])
     network = [probes["family"], probes["depth"]]
@@ -36,10 +38,9 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
     table = table[table["iteration"] == last]
     ranks = table.groupby(["family", "depth"])["value"].rank(method="first", ascending=False)
     both = [table.assign(order=ORDERS[0]), table.assign(order=ORDERS[1], position=ranks)]
-    columns = ["family", "depth", "position", "value", "order"]
-    return pd.concat(both, ignore_index=True).sort_values(columns[:3], ignore_index=True)[
-        [*columns]
-    ]
+    columns = [*COLUMNS, "depth", "position", "value", "order"]
+    found = pd.concat(both, ignore_index=True)[columns]
+    return found.sort_values(["family", "depth", "position"], ignore_index=True)
 
 
 def spread_widely(values: pd.Series) -> bool:
@@ -58,15 +59,15 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
         A figure with the layers in order on the left and sorted on the right.
     """
     table = response_profiles(probes)
-    families = style.families_in(table)
+    networks = networks_in(table)
     colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
     figure = Figure(figsize=(8.6, 3.9), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, order in zip(panels, ORDERS, strict=True):
-        for family in families:
-            look = LINES.get(family.partition(",")[0], "-")
+        for network in networks:
+            look = LINES[network.shortcut]
             for depth, color in colors.items():
-                part = table[(table["family"] == family) & (table["depth"] == depth)]
+                part = table[(table["family"] == network.family) & (table["depth"] == depth)]
                 line = part[part["order"] == order].sort_values("position")
                 axes.plot(line["position"], line["value"], look, color=color, linewidth=1.2)
         axes.set_title(f"layers {order}")
@@ -82,10 +83,10 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
             [],
             [],
             color="#444444",
-            linestyle=LINES.get(f.partition(",")[0], "-"),
-            label=family_title(f),
+            linestyle=LINES[network.shortcut],
+            label=network.title,
         )
-        for f in families
+        for network in networks
     ]
     style.legend(figure, handles)
     style.caption(

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from analysis.curves import drawn_runs, error_window, milestones
 from analysis.figures import curve_chart, style
 from analysis.figures.drawing import Drawing
+from analysis.networks import add_family, family_title, networks_in
 from analysis.paper import figure6_curves, of_the_papers_protocol
-from analysis.statistics import add_family, at_chance, family_title
+from analysis.statistics import at_chance
 
 STYLES = {"train_error": "--", "test_error": "-"}
 # With more seeds in a cell, thin lines would hide one another; the band stands for them.
@@ -39,31 +40,31 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         under ours, broad and pale.
     """
     runs = drawn_runs(runs)
-    families = style.families_in(runs)
+    networks = networks_in(runs)
     published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
     colors = style.depth_colors([int(depth) for depth in runs["depth"].unique()])
     stuck = at_chance(runs)
-    columns = min(max(len(families), 1), 4)
-    rows = -(-max(len(families), 1) // columns)
+    columns = min(max(len(networks), 1), 4)
+    rows = -(-max(len(networks), 1) // columns)
     figure = Figure(
         figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows),
         layout=ConstrainedLayoutEngine(w_pad=0.1),
     )
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for spare in grid.flat[len(families) :]:
+    for spare in grid.flat[len(networks) :]:
         spare.set_axis_off()
-    for axes, family in zip(grid.flat, families, strict=False):
-        part = runs[runs["family"] == family]
+    for axes, network in zip(grid.flat, networks, strict=False):
+        part = runs[runs["family"] == network.family]
         for milestone in milestones(part):
             axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
         for depth, color in colors.items():
             of_depth = part[part["depth"] == depth]
-            shade = to_rgba(style.NOT_STARTED) if (family, depth) in stuck else color
+            shade = to_rgba(style.NOT_STARTED) if (network.family, depth) in stuck else color
             for column, look in STYLES.items():
                 _draw_seeds(axes, of_depth, column, look, shade)
         if published is not None:
-            _draw_published(axes, published[published["family"] == family], colors)
-        axes.set_title(family_title(family))
+            _draw_published(axes, published[published["family"] == network.family], colors)
+        axes.set_title(network.title)
         style.iterations_axis(axes)
     bottom, top = error_window(runs)
     if np.isfinite(top):

@@ -8,7 +8,8 @@ from matplotlib.ticker import FuncFormatter
 
 from analysis.figures import style
 from analysis.figures.drawing import Drawing
-from analysis.statistics import add_family, ended, family_title, iterations_to_reach
+from analysis.networks import networks_in
+from analysis.statistics import ended, iterations_to_reach
 
 LEVELS = (75.0, 50.0, 25.0, 10.0, 5.0)
 
@@ -45,19 +46,19 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
     figure = Figure(figsize=(1.2 + 2.4 * columns, 3.6), layout="constrained")
     panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
     limit = 1.06 * float(runs["iteration"].max()) if len(runs) else 1.0
-    families = style.families_in(add_family(runs))
+    networks = networks_in(runs)
     for axes, level in zip(panels, shown, strict=False):
-        for place, family in enumerate(families):
-            look = style.style_of(family)
-            aside = style.beside(axes, place - (len(families) - 1) / 2)
-            part = reached[(reached["family"] == family) & (reached["level"] == level)]
+        for place, network in enumerate(networks):
+            look = style.style_of(network)
+            aside = style.beside(axes, place - (len(networks) - 1) / 2)
+            part = reached[(reached["family"] == network.family) & (reached["level"] == level)]
             # A mean over the runs that got there would flatter where some did not.
             mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
             axes.plot(
                 mean.index,
                 mean,
                 markersize=4,
-                label=family_title(family),
+                label=network.title,
                 transform=aside,
                 **look,
             )

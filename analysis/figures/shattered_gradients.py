@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.figures import style
 from analysis.figures.drawing import Drawing
 from analysis.mechanism import at_one_look, profiles
-from analysis.statistics import family_title
+from analysis.networks import networks_in
 
 
 @style.print_style()
@@ -20,18 +20,18 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         iteration: When the network was looked at; the first time if None.
     """
     table, when = at_one_look(profiles(probes, ["input_gradient_autocorrelation"]), iteration)
-    families = style.families_in(table)
+    networks = networks_in(table)
     colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    columns = max(len(families), 1)
+    columns = max(len(networks), 1)
     figure = Figure(figsize=(1.3 + 2.5 * columns, 3.4), layout="constrained")
     panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-    for axes, family in zip(panels, families, strict=False):
+    for axes, network in zip(panels, networks, strict=False):
         axes.axhline(0, color="#444444", linewidth=0.8)
         for depth, color in colors.items():
-            part = table[(table["family"] == family) & (table["depth"] == depth)]
+            part = table[(table["family"] == network.family) & (table["depth"] == depth)]
             line = part.sort_values("position")
             axes.plot(line["position"], line["value"], color=color)
-        axes.set_title(family_title(family))
+        axes.set_title(network.title)
         axes.set_xlabel("lag")
     panels[0].set_ylabel("autocorrelation")
     handles = style.depth_handles(colors)

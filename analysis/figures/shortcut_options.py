@@ -7,14 +7,15 @@ from matplotlib.figure import Figure
 
 from analysis.figures import style
 from analysis.figures.drawing import Drawing
-from analysis.statistics import base_families, family_difference, family_title, final_errors
+from analysis.networks import Network, networks_in, without_variants
+from analysis.statistics import family_difference, final_errors
 
 ERRORS = {"train_error": "training error", "test_error": "test error"}
 
 
-def options_in(finals: pd.DataFrame) -> list[str]:
-    """The families with shortcuts, without variants, of a frame as from `final_errors`."""
-    return [f for f in style.families_in(base_families(finals)) if f != "plain"]
+def options_in(finals: pd.DataFrame) -> list[Network]:
+    """The networks with shortcuts, without variants, of a frame as from `final_errors`."""
+    return [network for network in networks_in(without_variants(finals)) if network.shortcut]
 
 
 @style.print_style()
@@ -37,7 +38,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         axes.set_title(title)
         style.depth_axis(axes, finals)
         for option in options[1:]:
-            table = family_difference(finals, option, options[0], error)
+            table = family_difference(finals, option.family, options[0].family, error)
             look = style.style_of(option)
             bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
             axes.errorbar(
@@ -47,7 +48,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
                 capsize=3,
                 markersize=5,
                 elinewidth=1,
-                label=f"{family_title(option)} minus {family_title(options[0])}",
+                label=f"{option.title} minus {options[0].title}",
                 **look,
             )
     panels[0].set_ylabel("difference of final errors (points)")

@@ -15,13 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
+from analysis.networks import Network
+
 # Okabe and Ito's palette, safe for the colour-blind; markers and dashes carry the same
 # distinction where colour is lost.
-FAMILIES: dict[str, dict[str, Any]] = {
-    "plain": {"color": "#D55E00", "marker": "o", "linestyle": "-"},
-    "residual-A": {"color": "#0072B2", "marker": "s", "linestyle": "-"},
-    "residual-B": {"color": "#009E73", "marker": "^", "linestyle": "--"},
-    "residual-C": {"color": "#6A3D9A", "marker": "D", "linestyle": ":"},
+FAMILIES: dict[tuple[str, str | None], dict[str, Any]] = {
+    ("plain", None): {"color": "#D55E00", "marker": "o", "linestyle": "-"},
+    ("residual", "A"): {"color": "#0072B2", "marker": "s", "linestyle": "-"},
+    ("residual", "B"): {"color": "#009E73", "marker": "^", "linestyle": "--"},
+    ("residual", "C"): {"color": "#6A3D9A", "marker": "D", "linestyle": ":"},
 }
 
 # A variant of a family has the family's colour, paler, and a mark of its own.
@@ -72,22 +74,14 @@ def print_style() -> Iterator[None]:
         yield
 
 
-def style_of(family: str) -> dict[str, Any]:
+def style_of(network: Network) -> dict[str, Any]:
     """Colour, marker and line of a family, or of a variant of one."""
-    base, _, variant = family.partition(", ")
-    style = FAMILIES[base]
-    if not variant:
+    style = FAMILIES[network.kind, network.shortcut]
+    if not network.variant:
         return style
     red, green, blue = (0.55 * c + 0.45 for c in mpl.colors.to_rgb(style["color"]))
     paler = mpl.colors.to_hex((red, green, blue))
-    return VARIANTS.get(variant, OTHER_VARIANT) | {"color": paler}
-
-
-def families_in(frame: pd.DataFrame) -> list[str]:
-    """The families of a frame, plain first, each followed by its variants."""
-    order = list(FAMILIES)
-    present = {str(family) for family in frame["family"].unique()}
-    return sorted(present, key=lambda family: (order.index(family.partition(", ")[0]), family))
+    return VARIANTS.get(network.variant, OTHER_VARIANT) | {"color": paler}
 
 
 def depth_colors(depths: Sequence[int]) -> dict[int, Color]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ import vl_convert
 from markupsafe import Markup
 
 from analysis.figures import DRAWINGS, Drawing
-from analysis.figures.style import families_in, provenance
+from analysis.figures.style import provenance
+from analysis.networks import add_family, networks_in
 from analysis.page.runs import describe_runs, shared_settings
-from analysis.statistics import add_family, family_title, final_errors, final_share
+from analysis.statistics import final_errors, final_share
 from analysis.study import Study, machine_of
 from analysis.tables import Titled, readable
 from analysis.verdict import by_ruling
@@ -147,17 +147,18 @@ def absent_cells(runs: pd.DataFrame) -> list[str]:
     finals = final_errors(runs)
     every = add_family(runs)
     present = set(zip(finals["family"], finals["depth"], finals["seed"], strict=True))
+    starts = every.groupby("family")["start"].max()
     absent: dict[tuple[str, int], list[str]] = {}
     depths, seeds = (sorted(int(v) for v in every[name].unique()) for name in ("depth", "seed"))
-    for family, depth, seed in itertools.product(families_in(every), depths, seeds):
-        start = re.search(r"from (\d+) layers", family)
-        if start and int(start[1]) >= depth:
-            continue
-        if (family, depth, seed) not in present:
-            absent.setdefault((family, depth), []).append(str(seed))
+    for network, depth, seed in itertools.product(networks_in(every), depths, seeds):
+        start = starts[network.family]
+        # A network cannot have been made of one that is no shallower.
+        possible = pd.isna(start) or start < depth
+        if possible and (network.family, depth, seed) not in present:
+            absent.setdefault((network.title, depth), []).append(str(seed))
     return [
-        f"{family_title(family)} at {depth} layers, seed {', '.join(seeds_of)}"
-        for (family, depth), seeds_of in absent.items()
+        f"{title} at {depth} layers, seed {', '.join(seeds_of)}"
+        for (title, depth), seeds_of in absent.items()
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.networks import family_title
 from analysis.protocol import flat
 from analysis.statistics import final_errors
 from analysis.study import Study, machine_of
@@ -44,7 +45,7 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
         described.append(
             {
                 "id": run_id,
-                "family": config.model.family.replace("-", " "),
+                "family": family_title(config.model.family),
                 "depth": config.model.depth,
                 "seed": config.seed,
                 "state": manifest["state"],

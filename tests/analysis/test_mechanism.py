@@ -9,8 +9,7 @@ from analysis.figures.layer_responses import layer_responses
 from analysis.figures.shattered_gradients import shattered_gradients
 from analysis.load import costs_of, load_probes, load_runs, read_study
 from analysis.mechanism import constructed_siblings, profiles
-from analysis.protocol import variant_of
-from analysis.statistics import add_family
+from analysis.networks import add_family, variant_of
 from analysis.tables import costs
 from resnet_study.config import RunConfig
 from tests.analysis.made import study
