@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +72,7 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
     Raises:
         StudyError: The file is missing or damaged, or is not a table of the metrics' columns.
     """
-    try:
-        frame = pd.read_csv(io.StringIO(folder.read_metrics()), dtype=float)
-    except ValueError as error:
-        short = " ".join(str(error).split())
-        raise StudyError("metrics", folder.metrics_file, f"cannot be read ({short})") from error
-    if tuple(frame.columns) != METRICS:
-        raise StudyError(
-            "metrics", folder.metrics_file, f"allowed are the columns {', '.join(METRICS)}"
-        )
+    frame = _read_table("metrics", folder.metrics_file, folder.read_metrics, METRICS, float)
     iterations = frame["iteration"].to_numpy()
     if not (np.isfinite(iterations).all() and (np.diff(iterations, prepend=-1) > 0).all()):
         raise StudyError("metrics", folder.metrics_file, "has iterations that do not increase")
@@ -282,15 +275,23 @@ def read_probes(folder: RunFolder) -> pd.DataFrame:
     Raises:
         StudyError: The file is damaged.
     """
+    types = {"measure": str, "name": str, "value": float}
+    return _read_table(
+        "probes", folder.probes_file, partial(folder.probes_file.read_text, "utf-8"), PROBES, types
+    )
+
+
+def _read_table(
+    name: str, path: Path, read: Callable[[], str], columns: Sequence[str], types: Any
+) -> pd.DataFrame:
+    """A table of a run's folder; its columns must be the given ones."""
     try:
-        frame = pd.read_csv(folder.probes_file, dtype={"measure": str, "name": str, "value": float})
+        frame = pd.read_csv(io.StringIO(read()), dtype=types)
     except (OSError, ValueError) as error:
         short = " ".join(str(error).split())
-        raise StudyError("probes", folder.probes_file, f"cannot be read ({short})") from error
-    if tuple(frame.columns) != PROBES:
-        raise StudyError(
-            "probes", folder.probes_file, f"allowed are the columns {', '.join(PROBES)}"
-        )
+        raise StudyError(name, path, f"cannot be read ({short})") from error
+    if tuple(frame.columns) != tuple(columns):
+        raise StudyError(name, path, f"must have the columns {', '.join(columns)}")
     return frame
 
 

@@ -23,30 +23,21 @@ def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
     """
     runs = add_family(runs[runs["state"] == "finished"])
     if "start" not in runs:
-        runs = runs.assign(start=np.nan)
+        runs = runs.assign(start=np.nan, base="")
     evaluated = runs.dropna(subset=["clean_train_error"]).sort_values("iteration", kind="stable")
     ends = evaluated.groupby("run_id").tail(1)
-    starts = evaluated[(evaluated["iteration"] == 0) & evaluated["start"].notna()]
-    cells = {(row["family"], row["depth"], row["seed"]): row for row in ends.to_dict("records")}
-    end_of = {row["run_id"]: row["clean_train_error"] for row in ends.to_dict("records")}
-    rows = []
-    for row in starts.to_dict("records"):
-        shallow = cells.get((row["base"], row["start"], row["seed"]), {})
-        scratch = cells.get((row["base"], row["depth"], row["seed"]), {})
-        rows.append(
-            {
-                **{name: row[name] for name in ("run_id", "base", "depth", "start", "seed")},
-                "constructed": row["clean_train_error"],
-                "trained_on": end_of[row["run_id"]],
-                "shallow": shallow.get("clean_train_error", np.nan),
-                "scratch": scratch.get("clean_train_error", np.nan),
-                "shallow_run": shallow.get("run_id", ""),
-                "scratch_run": scratch.get("run_id", ""),
-            }
-        )
-    columns = ["run_id", "base", "depth", "start", "seed", "constructed", "trained_on"]
-    columns += ["shallow", "scratch", "shallow_run", "scratch_run"]
-    return pd.DataFrame(rows, columns=columns)
+    made = evaluated[(evaluated["iteration"] == 0) & evaluated["start"].notna()]
+    made = made.rename(columns={"clean_train_error": "constructed"})
+    table = made[["run_id", "base", "depth", "start", "seed", "constructed"]]
+    trained_on = ends.set_index("run_id")["clean_train_error"]
+    table = table.assign(trained_on=table["run_id"].map(trained_on))
+    for name, depth in (("shallow", "start"), ("scratch", "depth")):
+        cells = {"family": "base", "depth": depth, "run_id": f"{name}_run"}
+        known = ends.drop_duplicates(["family", "depth", "seed"], keep="last")
+        known = known[[*cells, "seed", "clean_train_error"]]
+        known = known.rename(columns=cells | {"clean_train_error": name})
+        table = table.merge(known, how="left")
+    return table
 
 
 def mean_responses(probes: pd.DataFrame) -> pd.DataFrame:

@@ -99,6 +99,11 @@ def networks_in(frame: pd.DataFrame) -> list[Network]:
     return sorted(found, key=lambda n: (ORDER.index((n.kind, n.shortcut)), n.family))
 
 
+def depths_in(frame: pd.DataFrame) -> list[int]:
+    """The depths of a frame, in ascending order."""
+    return sorted(int(depth) for depth in frame["depth"].unique())
+
+
 def _rows(frame: pd.DataFrame) -> list[Network]:
     """The network of each row."""
     rows = frame[COLUMNS[:3]].itertuples(index=False)

@@ -59,19 +59,11 @@ def write_report(
     found = verdict(runs, study.probes)
     tables = tables_of(study)
     texts = {
-        "index.html": build_page(
-            study, found, tables, {name: files["svg"] for name, files in drawn.items()}, links
-        ),
+        "index.html": build_page(study, found, tables, _as_svg(drawn), links),
         "verdict.json": json.dumps(found, indent=2, allow_nan=False) + "\n",
     }
-    for name, table in tables.items():
-        texts[f"{name}.csv"] = table.frame.to_csv(index=False)
-        texts[f"{name}.md"] = markdown(table.frame)
-        texts[f"{name}.tex"] = latex(table.frame, f"{table.title}. {provenance(runs)}")
-    for name, text in texts.items():
-        write_text(output / name, text)
-    pictures = [write_pictures(files, output / name) for name, files in drawn.items()]
-    return found, [*(output / name for name in texts), *itertools.chain(*pictures)]
+    captions = {name: f"{table.title}. {provenance(runs)}" for name, table in tables.items()}
+    return found, _write(output, texts, tables, captions, drawn)
 
 
 def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
@@ -99,18 +91,31 @@ def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
     )
     caption = f"{table.title}: " + "; ".join(f"{s.name}: {provenance(s.runs)}" for s in studies)
     drawn = drawn_for(runs, pd.concat([study.probes for study in studies]), ["comparison"])
-    texts = {
-        "index.html": build_comparison(
-            runs, compared, table, {name: files["svg"] for name, files in drawn.items()}
-        ),
-        "comparison.csv": table.frame.to_csv(index=False),
-        "comparison.md": markdown(table.frame),
-        "comparison.tex": latex(table.frame, caption),
-    }
+    page = build_comparison(runs, compared, table, _as_svg(drawn))
+    name = "comparison"
+    return [*_write(output, {"index.html": page}, {name: table}, {name: caption}, drawn), *written]
+
+
+def _write(
+    output: Path,
+    texts: dict[str, str],
+    tables: dict[str, Titled],
+    captions: dict[str, str],
+    drawn: dict[str, dict[str, bytes]],
+) -> list[Path]:
+    """Writes texts, each table in three forms, and figures; returns the paths."""
+    for name, table in tables.items():
+        texts[f"{name}.csv"] = table.frame.to_csv(index=False)
+        texts[f"{name}.md"] = markdown(table.frame)
+        texts[f"{name}.tex"] = latex(table.frame, captions[name])
     for name, text in texts.items():
         write_text(output / name, text)
     pictures = [write_pictures(files, output / name) for name, files in drawn.items()]
-    return [*(output / name for name in texts), *itertools.chain(*pictures), *written]
+    return [*(output / name for name in texts), *itertools.chain(*pictures)]
+
+
+def _as_svg(drawn: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
+    return {name: files["svg"] for name, files in drawn.items()}
 
 
 def drawn_for(

@@ -173,8 +173,7 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
     families = sorted(finals["family"].unique())
     parts = [
         statistics.family_difference(finals, one, other, error).assign(
-            comparison=f"{family_title(one)} minus {family_title(other)}",
-            error=title,
+            comparison=f"{family_title(one)} minus {family_title(other)}", error=title
         )
         for other, one in itertools.combinations(families, 2)
         for error, title in COMPARED.items()
@@ -226,11 +225,7 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
                     column = f"{source}{error}"
                     if column not in cells or cells[column].isna().all():
                         continue
-                    network = {
-                        "network": family_title(str(family)),
-                        "seeds": who,
-                        "error": title,
-                    }
+                    network = {"network": family_title(str(family)), "seeds": who, "error": title}
                     shown = {int(row["depth"]): _text(row, column) for _, row in cells.iterrows()}
                     rows.append(told | network | shown)
     depths = sorted({key for row in rows for key in row if isinstance(key, int)})

@@ -1,4 +1,4 @@
-"""Figures: each module that has `DRAWINGS` is found by itself and says all about its figures."""
+"""Figures: each `Drawing` in a module of this package is found by itself, and says all of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from analysis.figures.drawing import Drawing
 def _registered() -> tuple[Drawing, ...]:
     """The figures of all modules of this package, in the order in which reports list them."""
     names = [f"{__name__}.{found.name}" for found in pkgutil.iter_modules(__path__)]
-    each = [getattr(importlib.import_module(name), "DRAWINGS", ()) for name in names]
-    return tuple(sorted((d for drawings in each for d in drawings), key=lambda d: d.order))
+    values = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    drawings = [value for value in values if isinstance(value, Drawing)]
+    return tuple(sorted(drawings, key=lambda drawing: drawing.order))
 
 
 DRAWINGS = _registered()

@@ -62,6 +62,7 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
     """Draws each family's mean final error with its interval, and each seed."""
     finals = final_errors(runs)
     cells = by_cell(finals, error)
+    never = finals.loc[~finals["started"], ["family", "depth"]].drop_duplicates()
     networks = networks_in(finals)
     for place, network in enumerate(networks):
         look = style.style_of(network)
@@ -69,39 +70,16 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
         aside = style.beside(axes, place - (len(networks) - 1) / 2)
         line = cells[cells["family"] == network.family]
         axes.plot(
-            line["depth"],
-            line["mean"],
-            markersize=5,
-            label=network.title,
-            transform=aside,
-            **look,
+            line["depth"], line["mean"], markersize=5, label=network.title, transform=aside, **look
         )
-        unstarted = line.merge(
-            finals.loc[~finals["started"], ["family", "depth"]].drop_duplicates()
-        )
-        axes.plot(
-            unstarted["depth"],
-            unstarted["mean"],
-            linestyle="none",
-            marker=look["marker"],
-            markersize=5,
-            color=color,
-            markerfacecolor="white",
-            transform=aside,
-        )
+        unstarted = line.merge(never)
+        hollow = look | {"linestyle": "none", "markerfacecolor": "white", "markersize": 5}
+        axes.plot(unstarted["depth"], unstarted["mean"], transform=aside, **hollow)
         axes.vlines(line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside)
         if finals["seed"].nunique() > 1:
             seeds = finals[finals["family"] == network.family]
-            axes.plot(
-                seeds["depth"],
-                seeds[error],
-                linestyle="none",
-                marker="_",
-                color=color,
-                markersize=6,
-                alpha=0.7,
-                transform=aside,
-            )
+            marks = style.SEEDS | {"color": color, "markersize": 6}
+            axes.plot(seeds["depth"], seeds[error], transform=aside, **marks)
     style.depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
 
@@ -118,18 +96,16 @@ def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:
         axes.set_ylim(min(values.min(), 0) - margin, max(values.max(), 0) + margin)
 
 
-DRAWINGS = (
-    Drawing(
-        "training_error_by_depth",
-        2,
-        error_by_depth,
-        "Final error against depth",
-        "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
-        "degrades where its training error rises with depth; over-fitting would show in the gap. "
-        "Hollow points are networks that did not start.",
-        "answer",
-        chart=depth_chart.error_by_depth,
-    ),
-    Drawing("test_error_by_depth", 3, partial(error_by_depth, error="test_error")),
-    Drawing("gap_by_depth", 4, partial(error_by_depth, error="gap")),
+TRAINING = Drawing(
+    "training_error_by_depth",
+    2,
+    error_by_depth,
+    "Final error against depth",
+    "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
+    "degrades where its training error rises with depth; over-fitting would show in the gap. "
+    "Hollow points are networks that did not start.",
+    "answer",
+    chart=depth_chart.error_by_depth,
 )
+TEST = Drawing("test_error_by_depth", 3, partial(error_by_depth, error="test_error"))
+GAP = Drawing("gap_by_depth", 4, partial(error_by_depth, error="gap"))

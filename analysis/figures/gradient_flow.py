@@ -30,10 +30,8 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
     """
     table, when = at_one_look(profiles(probes, list(MEASURES)), iteration)
     networks = networks_in(table)
-    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    columns = max(len(networks), 1)
-    figure = Figure(figsize=(1.3 + 2.5 * columns, 6.4), layout="constrained")
-    grid = figure.subplots(len(MEASURES), columns, sharey="row", squeeze=False)
+    colors = style.depth_colors(table)
+    figure, grid = style.panels(len(networks), 2.5, 6.4, margin=1.3, rows=len(MEASURES))
     for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
         row[0].set_ylabel(title)
         for axes, network in zip(row, networks, strict=False):
@@ -49,8 +47,7 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
         axes.set_title(network.title)
     for axes in grid[-1]:
         axes.set_xlabel("layer")
-    handles = style.depth_handles(colors)
-    style.legend(figure, handles)
+    style.legend(figure, style.depth_handles(colors))
     style.caption(
         figure,
         f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
@@ -66,22 +63,20 @@ def gradient_flow_at_the_end(probes: pd.DataFrame) -> Figure:
     return gradient_flow(probes, int(looks.max()))
 
 
-DRAWINGS = (
-    Drawing(
-        "gradient_flow",
-        8,
-        gradient_flow,
-        "Gradient flow at the first look (claim 7)",
-        "Norms of the gradient, and the variance of the forward signal, at each layer; the "
-        "control without batch norm is the one in which they should vanish or blow up.",
-        probe="forward_variance",
-    ),
-    Drawing(
-        "gradient_flow_at_the_end",
-        9,
-        gradient_flow_at_the_end,
-        "Gradient flow at the last look (claim 7)",
-        "The same after training.",
-        probe="forward_variance",
-    ),
+FIRST_LOOK = Drawing(
+    "gradient_flow",
+    8,
+    gradient_flow,
+    "Gradient flow at the first look (claim 7)",
+    "Norms of the gradient, and the variance of the forward signal, at each layer; the "
+    "control without batch norm is the one in which they should vanish or blow up.",
+    probe="forward_variance",
+)
+LAST_LOOK = Drawing(
+    "gradient_flow_at_the_end",
+    9,
+    gradient_flow_at_the_end,
+    "Gradient flow at the last look (claim 7)",
+    "The same after training.",
+    probe="forward_variance",
 )

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.figures import style
 from analysis.figures.drawing import Drawing
@@ -60,9 +59,8 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     """
     table = response_profiles(probes)
     networks = networks_in(table)
-    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    figure = Figure(figsize=(8.6, 3.9), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    colors = style.depth_colors(table)
+    figure, (panels,) = style.panels(2, 4.3, 3.9)
     for axes, order in zip(panels, ORDERS, strict=True):
         for network in networks:
             look = LINES[network.shortcut]
@@ -77,18 +75,8 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
         panels[0].set_yscale("log")
     else:
         panels[0].set_ylim(bottom=0)
-    handles = style.depth_handles(colors)
-    handles += [
-        Line2D(
-            [],
-            [],
-            color="#444444",
-            linestyle=LINES[network.shortcut],
-            label=network.title,
-        )
-        for network in networks
-    ]
-    style.legend(figure, handles)
+    kinds = [style.sample(each.title, linestyle=LINES[each.shortcut]) for each in networks]
+    style.legend(figure, [*style.depth_handles(colors), *kinds])
     style.caption(
         figure,
         f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
@@ -97,14 +85,12 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     return figure
 
 
-DRAWINGS = (
-    Drawing(
-        "layer_responses",
-        11,
-        layer_responses,
-        "Layer responses (claim 8; He et al. 2015, Figure 7)",
-        "Standard deviation of each layer's output after batch norm and before the "
-        "non-linearity, over the training set.",
-        probe="response_deviation",
-    ),
+FIGURE = Drawing(
+    "layer_responses",
+    11,
+    layer_responses,
+    "Layer responses (claim 8; He et al. 2015, Figure 7)",
+    "Standard deviation of each layer's output after batch norm and before the "
+    "non-linearity, over the training set.",
+    probe="response_deviation",
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,7 +12,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
 from analysis.curves import drawn_runs, error_window, milestones
 from analysis.figures import curve_chart, style
@@ -21,6 +23,8 @@ from analysis.statistics import at_chance
 STYLES = {"train_error": "--", "test_error": "-"}
 # With more seeds in a cell, thin lines would hide one another; the band stands for them.
 MOST_LINES = 10
+# Of the paper's own curves.
+PUBLISHED: dict[str, Any] = {"alpha": 0.25, "linewidth": 3, "zorder": 1}
 
 
 @style.print_style()
@@ -42,52 +46,38 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     runs = drawn_runs(runs)
     networks = networks_in(runs)
     published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
-    colors = style.depth_colors([int(depth) for depth in runs["depth"].unique()])
+    colors = style.depth_colors(runs)
     stuck = at_chance(runs)
     columns = min(max(len(networks), 1), 4)
     rows = -(-max(len(networks), 1) // columns)
     figure = Figure(
-        figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows),
-        layout=ConstrainedLayoutEngine(w_pad=0.1),
+        figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows), layout=ConstrainedLayoutEngine(w_pad=0.1)
     )
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for spare in grid.flat[len(networks) :]:
         spare.set_axis_off()
     for axes, network in zip(grid.flat, networks, strict=False):
         part = runs[runs["family"] == network.family]
-        for milestone in milestones(part):
-            axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
-        for depth, color in colors.items():
-            of_depth = part[part["depth"] == depth]
-            shade = to_rgba(style.NOT_STARTED) if (network.family, depth) in stuck else color
-            for column, look in STYLES.items():
-                _draw_seeds(axes, of_depth, column, look, shade)
+        _draw_network(axes, part, colors, [d for family, d in stuck if family == network.family])
         if published is not None:
             _draw_published(axes, published[published["family"] == network.family], colors)
         axes.set_title(network.title)
-        style.iterations_axis(axes)
     bottom, top = error_window(runs)
     if np.isfinite(top):
         grid[0, 0].set_ylim(bottom, top)
     for axes in grid[:, 0]:
         axes.set_ylabel("error (%)")
     handles = [
-        Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)
-    ]
-    handles += [
-        Line2D([], [], color="#444444", linestyle="--", linewidth=1.0, label="training"),
-        Line2D([], [], color="#444444", linewidth=1.6, label="test"),
+        *style.depth_handles(colors),
+        style.sample("training", linestyle="--", linewidth=1.0),
+        style.sample("test", linewidth=1.6),
     ]
     if any(milestones(part) for _, part in runs.groupby("family")):
-        handles.append(
-            Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered")
-        )
+        handles.append(style.sample("rate lowered", color="#999999", linestyle=":", linewidth=0.8))
     if stuck:
-        handles.append(Line2D([], [], color=style.NOT_STARTED, label="did not start"))
+        handles.append(style.sample("did not start", color=style.NOT_STARTED))
     if published is not None:
-        handles.append(
-            Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
-        )
+        handles.append(style.sample("He et al. 2015, Figure 6", color="#BBBBBB", linewidth=3))
     style.legend(figure, handles)
     named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
     grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
@@ -99,6 +89,19 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         f"Training error: running mean over augmented mini-batches.{grey}",
     )
     return figure
+
+
+def _draw_network(
+    axes: Axes, runs: pd.DataFrame, colors: dict[int, style.Color], stuck: Collection[int]
+) -> None:
+    """The curves of one family, grey at the depths at which it did not start."""
+    for milestone in milestones(runs):
+        axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
+    for depth, color in colors.items():
+        shade = to_rgba(style.NOT_STARTED) if depth in stuck else color
+        for column, look in STYLES.items():
+            _draw_seeds(axes, runs[runs["depth"] == depth], column, look, shade)
+    style.iterations_axis(axes)
 
 
 def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, look: str, color: style.Color) -> None:
@@ -132,26 +135,16 @@ def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, style.Co
         of_depth = curves[curves["depth"] == depth]
         for column, look in STYLES.items():
             curve = of_depth[["iteration", column]].dropna()
-            axes.plot(
-                curve["iteration"],
-                curve[column],
-                linestyle=look,
-                color=color,
-                alpha=0.25,
-                linewidth=3,
-                zorder=1,
-            )
+            axes.plot(curve["iteration"], curve[column], look, color=color, **PUBLISHED)
 
 
-DRAWINGS = (
-    Drawing(
-        "learning_curves",
-        1,
-        learning_curves,
-        "Learning curves",
-        "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
-        "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
-        "with a training loss at chance, are grey.",
-        chart=curve_chart.learning_curves,
-    ),
+FIGURE = Drawing(
+    "learning_curves",
+    1,
+    learning_curves,
+    "Learning curves",
+    "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
+    "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
+    "with a training loss at chance, are grey.",
+    chart=curve_chart.learning_curves,
 )

@@ -42,48 +42,23 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
     runs = ended(runs)
     reached = iterations_to_reach(runs, levels)
     shown = levels_worth_a_panel(runs, levels)
-    columns = max(len(shown), 1)
-    figure = Figure(figsize=(1.2 + 2.4 * columns, 3.6), layout="constrained")
-    panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    figure, (panels,) = style.panels(len(shown), 2.4, 3.6, margin=1.2)
     limit = 1.06 * float(runs["iteration"].max()) if len(runs) else 1.0
     networks = networks_in(runs)
     for axes, level in zip(panels, shown, strict=False):
         for place, network in enumerate(networks):
             look = style.style_of(network)
+            color = look["color"]
             aside = style.beside(axes, place - (len(networks) - 1) / 2)
             part = reached[(reached["family"] == network.family) & (reached["level"] == level)]
             # A mean over the runs that got there would flatter where some did not.
             mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
-            axes.plot(
-                mean.index,
-                mean,
-                markersize=4,
-                label=network.title,
-                transform=aside,
-                **look,
-            )
-            axes.plot(
-                part["depth"],
-                part["iterations"],
-                linestyle="none",
-                marker="_",
-                color=look["color"],
-                markersize=5,
-                alpha=0.7,
-                # As shapes, many marks would be most of the page.
-                rasterized=len(part) > 100,
-                transform=aside,
-            )
+            axes.plot(mean.index, mean, markersize=4, label=network.title, transform=aside, **look)
+            # As shapes, many marks would be most of the page.
+            seeds = style.SEEDS | {"rasterized": len(part) > 100, "markersize": 5}
+            axes.plot(part["depth"], part["iterations"], color=color, transform=aside, **seeds)
             never = part[part["iterations"].isna()]["depth"]
-            axes.plot(
-                never,
-                [limit] * len(never),
-                linestyle="none",
-                marker="x",
-                markersize=5,
-                color=look["color"],
-                transform=aside,
-            )
+            axes.plot(never, [limit] * len(never), "x", markersize=5, color=color, transform=aside)
         axes.set_title(f"down to {level:g} %")
         style.depth_axis(axes, runs)
         axes.tick_params(axis="x", labelsize=7)
@@ -99,14 +74,12 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
     return figure
 
 
-DRAWINGS = (
-    Drawing(
-        "optimisation_speed",
-        5,
-        optimisation_speed,
-        "Speed of optimisation",
-        "Iterations until a training error is first reached; a mean is drawn where all seeds "
-        "got there, dashes are single runs.",
-        needs=lambda runs: bool(levels_worth_a_panel(ended(runs))),
-    ),
+FIGURE = Drawing(
+    "optimisation_speed",
+    5,
+    optimisation_speed,
+    "Speed of optimisation",
+    "Iterations until a training error is first reached; a mean is drawn where all seeds "
+    "got there, dashes are single runs.",
+    needs=lambda runs: bool(levels_worth_a_panel(ended(runs))),
 )

@@ -21,10 +21,8 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
     """
     table, when = at_one_look(profiles(probes, ["input_gradient_autocorrelation"]), iteration)
     networks = networks_in(table)
-    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    columns = max(len(networks), 1)
-    figure = Figure(figsize=(1.3 + 2.5 * columns, 3.4), layout="constrained")
-    panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    colors = style.depth_colors(table)
+    figure, (panels,) = style.panels(len(networks), 2.5, 3.4, margin=1.3)
     for axes, network in zip(panels, networks, strict=False):
         axes.axhline(0, color="#444444", linewidth=0.8)
         for depth, color in colors.items():
@@ -34,8 +32,7 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         axes.set_title(network.title)
         axes.set_xlabel("lag")
     panels[0].set_ylabel("autocorrelation")
-    handles = style.depth_handles(colors)
-    style.legend(figure, handles)
+    style.legend(figure, style.depth_handles(colors))
     style.caption(
         figure,
         f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
@@ -44,14 +41,12 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
     return figure
 
 
-DRAWINGS = (
-    Drawing(
-        "shattered_gradients",
-        10,
-        shattered_gradients,
-        "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
-        "Autocorrelation of the input gradient along lines between images; white noise has about 0 "
-        "from lag 1 on.",
-        probe="input_gradient_autocorrelation",
-    ),
+FIGURE = Drawing(
+    "shattered_gradients",
+    10,
+    shattered_gradients,
+    "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
+    "Autocorrelation of the input gradient along lines between images; white noise has about 0 "
+    "from lag 1 on.",
+    probe="input_gradient_autocorrelation",
 )

@@ -31,8 +31,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
     """
     finals = final_errors(runs)
     options = options_in(finals)
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    figure, (panels,) = style.panels(2, 3.6, 3.6)
     for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
         axes.axhline(0, color="#444444", linewidth=0.8)
         axes.set_title(title)
@@ -63,13 +62,11 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
     return figure
 
 
-DRAWINGS = (
-    Drawing(
-        "shortcut_options",
-        6,
-        shortcut_options,
-        "Shortcut options side by side",
-        "Below zero the option named first is better; bars are 95 % intervals over seeds.",
-        needs=lambda runs: len(options_in(final_errors(runs))) > 1,
-    ),
+FIGURE = Drawing(
+    "shortcut_options",
+    6,
+    shortcut_options,
+    "Shortcut options side by side",
+    "Below zero the option named first is better; bars are 95 % intervals over seeds.",
+    needs=lambda runs: len(options_in(final_errors(runs))) > 1,
 )

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Drawing
 from analysis.figures.error_by_depth import draw_families
-from analysis.figures.style import caption, legend, plain_text, print_style, provenance
+from analysis.figures.style import caption, legend, panels, plain_text, print_style, provenance
 
 ERRORS = {"train_error": "final training error (%)", "test_error": "final test error (%)"}
 
@@ -24,9 +24,7 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
         A figure with training errors above and test errors below, on shared axes.
     """
     studies = {str(study): part for study, part in runs.groupby("study", sort=False)}
-    columns = max(len(studies), 1)
-    figure = Figure(figsize=(1.4 + 3.3 * columns, 6.6), layout="constrained")
-    grid = figure.subplots(2, columns, sharey="row", squeeze=False)
+    figure, grid = panels(len(studies), 3.3, 6.6, margin=1.4, rows=2)
     for column, (study, part) in enumerate(studies.items()):
         for axes, error in zip(grid[:, column], ERRORS, strict=True):
             draw_families(axes, part, error)
@@ -47,14 +45,12 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
     return figure
 
 
-DRAWINGS = (
-    Drawing(
-        "side_by_side",
-        12,
-        side_by_side,
-        "Final errors against depth",
-        "Points are means over seeds, bars their 95 % intervals, dashes single runs. Hollow points "
-        "are networks that did not start.",
-        "comparison",
-    ),
+FIGURE = Drawing(
+    "side_by_side",
+    12,
+    side_by_side,
+    "Final errors against depth",
+    "Points are means over seeds, bars their 95 % intervals, dashes single runs. Hollow points "
+    "are networks that did not start.",
+    "comparison",
 )

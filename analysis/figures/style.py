@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from analysis.networks import Network
+from analysis.networks import Network, depths_in
 
 # Okabe and Ito's palette, safe for the colour-blind; markers and dashes carry the same
 # distinction where colour is lost.
@@ -39,6 +40,12 @@ OTHER_VARIANT: dict[str, Any] = {"marker": "D", "linestyle": "-."}
 NOT_STARTED = "#A6A6A6"
 
 Color = tuple[float, float, float, float]
+Panels = tuple[Figure, np.ndarray]
+
+# Text just above a bar.
+ABOVE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
+# Marks of single seeds, beside the mean over seeds.
+SEEDS: dict[str, Any] = {"linestyle": "none", "marker": "_", "alpha": 0.7}
 
 RC: Any = {
     "figure.dpi": 100,
@@ -84,9 +91,9 @@ def style_of(network: Network) -> dict[str, Any]:
     return VARIANTS.get(network.variant, OTHER_VARIANT) | {"color": paler}
 
 
-def depth_colors(depths: Sequence[int]) -> dict[int, Color]:
-    """One colour per depth, the deeper the darker, so the order survives in grey."""
-    ordered = sorted(depths)
+def depth_colors(frame: pd.DataFrame) -> dict[int, Color]:
+    """One colour per depth of a frame, the deeper the darker, so the order survives in grey."""
+    ordered = depths_in(frame)
     scale = mpl.colormaps["viridis_r"]
     places = [0.15 + 0.85 * i / max(len(ordered) - 1, 1) for i in range(len(ordered))]
     return {depth: scale(place) for depth, place in zip(ordered, places, strict=True)}
@@ -94,7 +101,30 @@ def depth_colors(depths: Sequence[int]) -> dict[int, Color]:
 
 def depth_handles(colors: dict[int, Color]) -> list[Line2D]:
     """Legend entries of depths that are told apart by colour alone."""
-    return [Line2D([], [], color=color, label=f"{depth} layers") for depth, color in colors.items()]
+    return [sample(f"{depth} layers", color=color) for depth, color in colors.items()]
+
+
+def sample(label: str, **look: Any) -> Line2D:
+    """A legend's entry for lines of some look, which are dark grey where no colour is named."""
+    return Line2D([], [], label=label, **{"color": "#444444"} | look)
+
+
+def panels(columns: int, width: float, height: float, margin: float = 0.0, rows: int = 1) -> Panels:
+    """A figure with a grid of axes, those of a row with one y axis.
+
+    Args:
+        columns: Number of columns; there is always at least one.
+        width: Of a column, in inches.
+        height: Of the figure, in inches.
+        margin: What the figure is wider than its columns, in inches.
+        rows: Number of rows.
+
+    Returns:
+        The figure, and its axes of shape `(rows, columns)`.
+    """
+    columns = max(columns, 1)
+    figure = Figure(figsize=(margin + width * columns, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, sharey="row", squeeze=False)
 
 
 def provenance(runs: pd.DataFrame) -> str:
@@ -161,7 +191,7 @@ def legend(figure: Figure, handles: Sequence[Any]) -> None:
 
 def depth_axis(axes: Axes, runs: pd.DataFrame) -> None:
     """Labels the x axis with the depths there are, and holds them all."""
-    depths = sorted(int(depth) for depth in runs["depth"].unique())
+    depths = depths_in(runs)
     axes.set_xlabel("depth (weighted layers)")
     if depths and depths[-1] > 12 * depths[0]:
         axes.set_xscale("log")

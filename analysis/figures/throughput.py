@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import caption, legend, print_style
+from analysis.figures.style import ABOVE, caption, legend, print_style
 
 # Okabe and Ito's palette, as for the families; paler for float32.
 COLORS = {
@@ -49,17 +49,14 @@ def throughput(measurements: pd.DataFrame, about: str) -> Figure:
             axes.annotate(
                 f"{row['images_per_second']:,.0f}",
                 (x, max(height, highest)),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
+                (0, 3),
                 va="bottom",
                 rotation=90,
-                fontsize=7,
+                **ABOVE,
             )
     axes.axhline(1, color="#444444", linewidth=1)
     axes.set_xticks(
-        range(len(networks)),
-        [f"{n}\n{base.loc[n, 'images_per_second']:,.0f}" for n in networks],
+        range(len(networks)), [f"{n}\n{base.loc[n, 'images_per_second']:,.0f}" for n in networks]
     )
     axes.set_ylim(0, 1.18 * axes.get_ylim()[1])
     axes.grid(visible=False, axis="x")

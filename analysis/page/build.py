@@ -89,10 +89,7 @@ class Compared:
 
 
 def build_comparison(
-    runs: pd.DataFrame,
-    studies: Sequence[Compared],
-    table: Titled,
-    pictures: dict[str, bytes],
+    runs: pd.DataFrame, studies: Sequence[Compared], table: Titled, pictures: dict[str, bytes]
 ) -> str:
     """Writes a page that sets studies side by side.
 

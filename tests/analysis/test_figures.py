@@ -66,11 +66,11 @@ def test_a_command_starts_whatever_the_backend(command):
 NEW_FIGURE = """
 from analysis.figures.drawing import Drawing
 
-DRAWINGS = (Drawing("my_figure", 5.5, None),)
+FIGURE = Drawing("my_figure", 5.5, None)
 """
 
 
-def test_a_module_with_drawings_is_all_that_a_new_figure_takes(tmp_path, monkeypatch):
+def test_a_module_with_a_drawing_is_all_that_a_new_figure_takes(tmp_path, monkeypatch):
     (tmp_path / "my_figure.py").write_text(NEW_FIGURE)
     monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
     found = [drawing.name for drawing in figures._registered()]

@@ -60,7 +60,7 @@ def change_a_digit(run):
         (partial(write, name="probes.csv", text="iteration,measure\n1,2\n"), "probes"),
         (edit(lambda frame: frame[::-1]), "do not increase"),
         (edit(lambda frame: frame.assign(seconds="x")), "cannot be read"),
-        (edit(lambda frame: frame.drop(columns="seconds")), "the columns"),
+        (edit(lambda frame: frame.drop(columns="seconds")), "must have the columns"),
         (lambda run: (run / "metrics.csv").unlink(), "metrics"),
         (lambda run: (run / "manifest.json").unlink(), "is missing"),
         (change_a_digit, "its checksum differs"),
