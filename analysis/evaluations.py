@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.networks import network_of
 from analysis.paper import IMAGENET, TABLE2_TOP1, TABLE3, TABLE4
+from analysis.statistics import by_cells
 from analysis.study import Study
 from analysis.tables import Titled
 
@@ -71,23 +72,13 @@ def evaluation_tables(study: Study) -> dict[str, Titled]:
         runs = found[found["view"] == view]
         if runs.empty:
             continue
-        table = _summed_up(runs)
+        errors = [name for name in ("top1_error", "top5_error") if runs[name].notna().any()]
+        table = by_cells(runs, errors)
         if beside and published:
             table = _with_published(table, published)
             note += f" The paper's numbers are from its {SOURCE[view]}."
         tables[f"evaluation_{view}"] = Titled(f"Errors of trained networks, {title}", table, note)
     return tables
-
-
-def _summed_up(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean and deviation over seeds, one row per family and depth."""
-    errors = [name for name in ("top1_error", "top5_error") if runs[name].notna().any()]
-    cells = runs.groupby(["family", "depth"])
-    table = cells["seed"].count().rename("n").reset_index()
-    for error in errors:
-        table[error] = cells[error].mean().to_numpy()
-        table[f"{error}_std"] = cells[error].std().to_numpy()
-    return table
 
 
 def _with_published(

@@ -14,6 +14,7 @@ MISSING = (float("nan"), float("nan"))
 DIFFERENCE = ("difference", "low", "high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
 FINAL_SHARE = 0.1
+Values = np.ndarray | pd.Series
 
 
 def set_final_share(runs: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -121,9 +122,24 @@ def by_cell(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
     return cells
 
 
-def interval(
-    values: np.ndarray | pd.Series, confidence: float = 0.95
-) -> tuple[float, float] | None:
+def by_cells(finals: pd.DataFrame, errors: Sequence[str]) -> pd.DataFrame:
+    """Mean, as `ERROR`, and standard deviation, as `ERROR_std`, of several errors.
+
+    Args:
+        finals: As from `final_errors`.
+        errors: The columns to summarise.
+
+    Returns:
+        `family, depth, n`, then two columns for each error.
+    """
+    cells = {error: by_cell(finals, error) for error in errors}
+    table = cells[errors[0]][["family", "depth", "n"]]
+    for error, cell in cells.items():
+        table = table.assign(**{error: cell["mean"], f"{error}_std": cell["std"]})
+    return table
+
+
+def interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
     """Student's t interval of a mean over seeds; None for one seed, which allows none.
 
     This is the interval that verdicts rest on. A percentile bootstrap over few seeds would
@@ -137,21 +153,12 @@ def interval(
     return _student(values, confidence, 0.0)
 
 
-def prediction_interval(
-    values: np.ndarray | pd.Series, confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Where one more run would lie, by Student's t; None for one seed, which allows none.
-
-    Args:
-        values: One per seed, of normal spread.
-        confidence: 0 to 1.
-    """
+def prediction_interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Where one more run would lie, by Student's t, as in `interval`."""
     return _student(values, confidence, 1.0)
 
 
-def _student(
-    values: np.ndarray | pd.Series, confidence: float, more: float
-) -> tuple[float, float] | None:
+def _student(values: Values, confidence: float, more: float) -> tuple[float, float] | None:
     """Bounds of the mean (`more` = 0), or of one more value (`more` = 1)."""
     sample = np.asarray(values, dtype=float)
     if len(sample) < 2:

@@ -68,21 +68,11 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
             only then its numbers may stand beside them, as `paper_train_error` (from
             Figure 6) and `paper_test_error` (from Table 6, for plain from Figure 6).
     """
-    table = statistics.by_cell(finals, statistics.ERRORS[0])[["family", "depth", "n"]]
-    for error in statistics.ERRORS:
-        cells = statistics.by_cell(finals, error)
-        table[error] = cells["mean"]
-        table[f"{error}_std"] = cells["std"]
+    table = statistics.by_cells(finals, statistics.ERRORS)
     if protocol_of_the_paper:
-        drawn = statistics.final_errors(figure6_curves())[
-            ["family", "depth", "train_error", "test_error"]
-        ]
-        table = table.merge(
-            drawn.rename(
-                columns=lambda name: f"paper_{name}" if name in statistics.ERRORS else name
-            ),
-            how="left",
-        )
+        drawn = statistics.final_errors(figure6_curves()).set_index(["family", "depth"])
+        drawn = drawn[list(COMPARED)].add_prefix("paper_").reset_index()
+        table = table.merge(drawn, how="left")
         published = table["depth"].map(TABLE6_TEST_ERROR).where(table["family"] == "residual-A")
         table["paper_test_error"] = published.fillna(table["paper_test_error"])
     return table
