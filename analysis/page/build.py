@@ -51,7 +51,6 @@ def build_page(
     """
     runs = study.runs
     shown = [drawing for drawing in DRAWINGS if drawing.title and drawing.name in pictures]
-    several = study.of_several_machines
     return _render(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
@@ -69,13 +68,12 @@ def build_page(
         tables={name: _cells(table) for name, table in tables.items()},
         shared=shared_settings(study),
         runs=describe_runs(study),
-        damaged=study.damaged,
+        study=study,
         unfinished={run: state for run, state in study.states.items() if state != "finished"},
         absent=absent_cells(runs),
         links=links or {},
         commits=sorted({str(m.get("commit") or "unknown") for m in study.manifests.values()}),
-        machines=sorted({_machine(manifest, several) for manifest in study.manifests.values()}),
-        several_machines=several,
+        machines=sorted({_machine(m, study.of_several_machines) for m in study.manifests.values()}),
     )
 
 
@@ -213,14 +211,7 @@ def _datatables() -> str:
 def _cells(table: Titled) -> dict[str, Any]:
     """A table's heading and cells; each cell as shown, and as sorted by."""
     text = readable(table.frame)
-    raw = text.attrs["raw"]
-    rows = [
-        [
-            (shown, "" if pd.isna(value) else value)
-            for shown, value in zip(shown_row, raw_row, strict=True)
-        ]
-        for shown_row, raw_row in zip(
-            text.itertuples(index=False), raw.itertuples(index=False), strict=True
-        )
-    ]
+    raw = text.attrs["raw"].astype(object)
+    pairs = zip(text.to_numpy(), raw.where(raw.notna(), "").to_numpy(), strict=True)
+    rows = [list(zip(shown, value, strict=True)) for shown, value in pairs]
     return {"title": table.title, "note": table.note, "columns": list(text.columns), "rows": rows}

@@ -54,7 +54,6 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
                 "iterations": iterations,
                 "train_error": None if final is None else final["train_error"],
                 "test_error": None if final is None else final["test_error"],
-                "seconds": manifest.get("seconds"),
                 "settings": {key: own[key] for key in own if own[key] != shared.get(key)},
                 "facts": _facts(manifest),
                 "failure": _failure(RunFolder(study.place(run_id)), manifest),
