@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from analysis.networks import network_of
+from analysis.networks import IDENTITY, identity
 from analysis.paper import IMAGENET, TABLE2_TOP1, TABLE3, TABLE4
 from analysis.statistics import by_cells
 from analysis.study import Study
@@ -38,10 +38,7 @@ def evaluations(study: Study) -> pd.DataFrame:
     """
     rows = [
         {
-            "run_id": run_id,
-            "family": network_of(config).family,
-            "depth": config.model.depth,
-            "seed": config.seed,
+            **identity(run_id, config),
             "view": view,
             "top1_error": scores["error"],
             "top5_error": scores["top5_error"],
@@ -50,7 +47,7 @@ def evaluations(study: Study) -> pd.DataFrame:
         for view, scores in (study.manifests[run_id].get("evaluation") or {}).items()
         if view in VIEWS
     ]
-    columns = ["run_id", "family", "depth", "seed", "view", "top1_error", "top5_error"]
+    columns = [*IDENTITY, "view", "top1_error", "top5_error"]
     return pd.DataFrame(rows, columns=columns).astype({"top1_error": float, "top5_error": float})
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.networks import network_of, variant_of
+from analysis.networks import IDENTITY, identity, network_of, variant_of
 from analysis.protocol import settings_of
-from analysis.study import Study, classes_of, images_of, machine_of
+from analysis.study import Study, classes_of, images_of
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, METRICS, PROBES, RunFolder
 from resnet_study.system.errors import StudyError
@@ -350,17 +350,12 @@ def costs_of(study: Study) -> pd.DataFrame:
         `peak_memory_bytes, device_name, host`; a number is
         missing where the run has not come so far.
     """
-    names = ("state", *COSTS, "device_name", "host")
+    names, machines = ("state", *COSTS), study.machines
     rows = [
-        {
-            "run_id": run_id,
-            "family": network_of(config).family,
-            "depth": config.model.depth,
-            "seed": config.seed,
-            **{name: study.manifests[run_id].get(name) for name in ("state", *COSTS)},
-            **dict(zip(("host", "device_name"), machine_of(study.manifests[run_id]), strict=True)),
-        }
+        identity(run_id, config)
+        | {name: study.manifests[run_id].get(name) for name in names}
+        | dict(zip(("host", "device_name"), machines[run_id], strict=True))
         for run_id, config in study.configs.items()
     ]
-    columns = ["run_id", "family", "depth", "seed", *names]
+    columns = [*IDENTITY, *names, "device_name", "host"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))

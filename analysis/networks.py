@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pandas as pd
 from resnet_study.config import RunConfig
 
 COLUMNS = ["kind", "shortcut", "variant", "family"]
+IDENTITY = ["run_id", "family", "depth", "seed"]
 # Shortcut options of each kind, in the order in which families are shown.
 ORDER = (("plain", None), ("residual", "A"), ("residual", "B"), ("residual", "C"))
 
@@ -50,6 +52,12 @@ def family_title(family: str) -> str:
 def network_of(config: RunConfig) -> Network:
     """The network of a run."""
     return Network(config.model.kind, config.model.shortcut, variant_of(config))
+
+
+def identity(run_id: str, config: RunConfig) -> dict[str, Any]:
+    """The values of the columns `IDENTITY` of a run."""
+    values = (run_id, network_of(config).family, config.model.depth, config.seed)
+    return dict(zip(IDENTITY, values, strict=True))
 
 
 def variant_of(config: RunConfig) -> str:

@@ -20,7 +20,7 @@ from analysis.networks import add_family
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
 from analysis.statistics import final_errors
-from analysis.study import Study, machine_of
+from analysis.study import Study
 from analysis.tables import (
     Titled,
     changes,
@@ -131,7 +131,7 @@ def with_devices(study: Study) -> Study:
     """The study with a column `device` in its runs, where they are of several devices."""
     if len(study.devices) < 2:
         return study
-    names = {run_id: machine_of(manifest)[1] for run_id, manifest in study.manifests.items()}
+    names = {run_id: device for run_id, (_, device) in study.machines.items()}
     return replace(study, runs=study.runs.assign(device=study.runs["run_id"].map(names)))
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.networks import add_family, family_title
 from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
-from analysis.study import Study, machine_of
+from analysis.study import Study
 
 # Percent of the training time that a run waits for data.
 WORTH_TELLING = 0.5
@@ -119,11 +119,8 @@ def sources(study: Study) -> pd.DataFrame:
     Returns:
         `host, device, runs` and `finished`, numbers of runs.
     """
-    rows = [
-        (*machine_of(manifest), manifest["state"] == "finished")
-        for manifest in study.manifests.values()
-    ]
-    each = pd.DataFrame(rows, columns=["host", "device", "finished"])
+    each = pd.DataFrame(study.machines.values(), columns=["host", "device"])
+    each["finished"] = [state == "finished" for state in study.states.values()]
     counted = each.groupby(["host", "device"])["finished"].agg(runs="count", finished="sum")
     return counted.reset_index()
 

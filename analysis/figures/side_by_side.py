@@ -6,10 +6,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Drawing
-from analysis.figures.error_by_depth import draw_families
+from analysis.figures.error_by_depth import TITLES, draw_families
 from analysis.figures.style import caption, legend, panels, plain_text, print_style, provenance
 
-ERRORS = {"train_error": "final training error (%)", "test_error": "final test error (%)"}
+ERRORS = ("train_error", "test_error")
 
 
 @print_style()
@@ -31,9 +31,9 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
         grid[0, column].set_title(plain_text(study))
         grid[0, column].set_xlabel("")
     tops = [[axes.get_ylim()[1] for axes in row] for row in grid]
-    for row, top, title in zip(grid, tops, ERRORS.values(), strict=True):
+    for row, top, error in zip(grid, tops, ERRORS, strict=True):
         row[0].set_ylim(0, max(top))
-        row[0].set_ylabel(title)
+        row[0].set_ylabel(TITLES[error])
     labelled = {
         label: handle
         for axes in grid[0]
