@@ -14,7 +14,7 @@ import altair as alt
 import pandas as pd
 
 from analysis.figures.style import style_of
-from analysis.networks import Network, family_title, networks_in
+from analysis.networks import Network, depths_in, family_title, networks_in
 from analysis.statistics import by_cell, final_errors
 
 # With more runs, single runs are left out and means alone are drawn.
@@ -56,7 +56,7 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     colors = alt.Scale(domain=names, range=[style["color"] for style in styles])
     markers = alt.Scale(domain=names, range=[MARKERS[style["marker"]] for style in styles])
     base = alt.Chart().encode(
-        x=_depth_axis(sorted(int(depth) for depth in finals["depth"].unique())),
+        x=_depth_axis(depths_in(finals)),
         y=alt.Y("value:Q", title="final error (%)"),
         color=alt.Color("series:N", scale=colors, legend=legend),
     )
