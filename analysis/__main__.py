@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if not 0 < options.final <= 1:
-            raise StudyError("final", options.final, "allowed is a share above 0, up to 1")
+            raise StudyError("final", options.final, "must be a share above 0, at most 1")
         if options.each:
             if options.output:
                 raise StudyError("each", True, "must be given without --output")

@@ -102,7 +102,7 @@ def read(path: Path) -> dict[str, Any]:
         raise StorageError("benchmark", path, f"cannot be read ({reason(error)})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(
-            "benchmark", path, "allowed is a file of python -m resnet_study.benchmark"
+            "benchmark", path, "must be a file of python -m resnet_study.benchmark"
         ) from error
     return result
 

@@ -45,16 +45,14 @@ def run_folders(path: str | Path) -> list[RunFolder]:
     """
     path = Path(path)
     if not path.is_dir():
-        raise StudyError("runs", path, "is not there; allowed is a folder such as runs/quick")
+        raise StudyError("runs", path, "is not there; name a folder such as runs/quick")
     files = ("manifest.json", "config.yaml", "metrics.csv")
     found = {file.parent for name in files for file in path.glob(f"*/{name}")}
     folders = [RunFolder(folder) for folder in sorted(found)]
     if not folders:
         below = _experiments_below(path)
         hint = f", here {' '.join(map(str, below))}" if below else ""
-        raise StudyError(
-            "runs", path, f"holds no runs; allowed is a folder such as runs/quick{hint}"
-        )
+        raise StudyError("runs", path, f"holds no runs; name a folder such as runs/quick{hint}")
     return folders
 
 
@@ -239,7 +237,7 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
     parts = [Path(path).resolve().parts for path in paths]
     for path, own in zip(paths, parts, strict=True):
         if parts.count(own) > 1:
-            raise StudyError("runs", path, "is named twice; allowed are different folders")
+            raise StudyError("runs", path, "is named twice; name different folders")
     length = 1
     while len({own[-length:] for own in parts}) < len(parts):
         length += 1
