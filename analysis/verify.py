@@ -54,9 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.runs.resolve() == options.record.resolve():
-            raise StudyError(
-                "runs", options.runs, "is the record itself; name the folder of other runs"
-            )
+            raise StudyError("runs", options.runs, "is the record itself; name another folder")
         record = read_study(options.record)
         findings = compare(read_study(options.runs), record)
     except StudyError as error:
