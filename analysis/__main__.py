@@ -14,6 +14,10 @@ from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
 
+# A notebook's `!python` inherits the notebook's backend; where this Python has no such backend,
+# the import of matplotlib fails. Files need none.
+os.environ["MPLBACKEND"] = "agg"
+
 from analysis.load import names_of, read_studies
 from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
@@ -53,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if not 0 < options.final <= 1:
-            raise StudyError("final", options.final, "allowed is a share above 0, up to 1")
+            raise StudyError("final", options.final, "must be a share above 0, at most 1")
         if options.each:
             if options.output:
                 raise StudyError("each", True, "must be given without --output")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.figures import throughput
-from analysis.report import rendered, write_pictures
+# A notebook's `!python` inherits the notebook's backend; where this Python has no such backend,
+# the import of matplotlib fails. Files need none.
+os.environ["MPLBACKEND"] = "agg"
+
+from analysis.figures.files import rendered, write_pictures
+from analysis.figures.throughput import throughput
 from analysis.tables import text_as_markdown
 from resnet_study.system.errors import StorageError, StudyError
 from resnet_study.system.files import reason, write_text
@@ -97,7 +102,7 @@ def read(path: Path) -> dict[str, Any]:
         raise StorageError("benchmark", path, f"cannot be read ({reason(error)})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(
-            "benchmark", path, "allowed is a file of python -m resnet_study.benchmark"
+            "benchmark", path, "must be a file of python -m resnet_study.benchmark"
         ) from error
     return result
 

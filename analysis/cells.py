@@ -12,6 +12,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.load import DESCRIPTION
 from analysis.mechanism import mean_responses
+from analysis.networks import add_family, family_title
 from analysis.paper import RATE_SUM
 from analysis.quantity import BySeed, Measure, Quantity
 from analysis.spreads import conditions, spread
@@ -79,7 +80,7 @@ class Cell:
     @property
     def name(self) -> str:
         """What a reader calls it, as in "residual A at 56 layers"."""
-        return f"{self.family.replace('residual-', 'residual ')} at {self.depth} layers"
+        return f"{family_title(self.family)} at {self.depth} layers"
 
     def error(self, measure: str) -> Quantity:
         """A final error in percent, or the gap in points."""
@@ -153,7 +154,7 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
     if runs.empty:
         return Cells({})
     missing = {"phase": 0, "learning_rate": np.nan}
-    runs = statistics.add_family(runs).assign(**{k: v for k, v in missing.items() if k not in runs})
+    runs = add_family(runs).assign(**{k: v for k, v in missing.items() if k not in runs})
     gradients = _gradients(probes)
     known = _of_runs(runs, probes, gradients)
     wide = {

@@ -6,8 +6,9 @@ import math
 
 import pandas as pd
 
+from analysis.networks import IDENTITY, identity
 from analysis.paper import IMAGENET, TABLE2_TOP1, TABLE3, TABLE4
-from analysis.protocol import variant_of
+from analysis.statistics import by_cells
 from analysis.study import Study
 from analysis.tables import Titled
 
@@ -37,10 +38,7 @@ def evaluations(study: Study) -> pd.DataFrame:
     """
     rows = [
         {
-            "run_id": run_id,
-            "family": ", ".join(filter(None, [config.model.family, variant_of(config)])),
-            "depth": config.model.depth,
-            "seed": config.seed,
+            **identity(run_id, config),
             "view": view,
             "top1_error": scores["error"],
             "top5_error": scores["top5_error"],
@@ -49,7 +47,7 @@ def evaluations(study: Study) -> pd.DataFrame:
         for view, scores in (study.manifests[run_id].get("evaluation") or {}).items()
         if view in VIEWS
     ]
-    columns = ["run_id", "family", "depth", "seed", "view", "top1_error", "top5_error"]
+    columns = [*IDENTITY, "view", "top1_error", "top5_error"]
     return pd.DataFrame(rows, columns=columns).astype({"top1_error": float, "top5_error": float})
 
 
@@ -71,23 +69,13 @@ def evaluation_tables(study: Study) -> dict[str, Titled]:
         runs = found[found["view"] == view]
         if runs.empty:
             continue
-        table = _summed_up(runs)
+        errors = [name for name in ("top1_error", "top5_error") if runs[name].notna().any()]
+        table = by_cells(runs, errors)
         if beside and published:
             table = _with_published(table, published)
             note += f" The paper's numbers are from its {SOURCE[view]}."
         tables[f"evaluation_{view}"] = Titled(f"Errors of trained networks, {title}", table, note)
     return tables
-
-
-def _summed_up(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean and deviation over seeds, one row per family and depth."""
-    errors = [name for name in ("top1_error", "top5_error") if runs[name].notna().any()]
-    cells = runs.groupby(["family", "depth"])
-    table = cells["seed"].count().rename("n").reset_index()
-    for error in errors:
-        table[error] = cells[error].mean().to_numpy()
-        table[f"{error}_std"] = cells[error].std().to_numpy()
-    return table
 
 
 def _with_published(

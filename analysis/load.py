@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.protocol import settings_of, variant_of
-from analysis.study import Study, classes_of, images_of, machine_of
+from analysis.networks import IDENTITY, identity, network_of, variant_of
+from analysis.protocol import settings_of
+from analysis.study import Study, classes_of, images_of
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, METRICS, PROBES, RunFolder
 from resnet_study.system.errors import StudyError
@@ -43,16 +45,14 @@ def run_folders(path: str | Path) -> list[RunFolder]:
     """
     path = Path(path)
     if not path.is_dir():
-        raise StudyError("runs", path, "is not there; allowed is a folder such as runs/quick")
+        raise StudyError("runs", path, "is not there; name a folder such as runs/quick")
     files = ("manifest.json", "config.yaml", "metrics.csv")
     found = {file.parent for name in files for file in path.glob(f"*/{name}")}
     folders = [RunFolder(folder) for folder in sorted(found)]
     if not folders:
         below = _experiments_below(path)
         hint = f", here {' '.join(map(str, below))}" if below else ""
-        raise StudyError(
-            "runs", path, f"holds no runs; allowed is a folder such as runs/quick{hint}"
-        )
+        raise StudyError("runs", path, f"holds no runs; name a folder such as runs/quick{hint}")
     return folders
 
 
@@ -70,15 +70,7 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
     Raises:
         StudyError: The file is missing or damaged, or is not a table of the metrics' columns.
     """
-    try:
-        frame = pd.read_csv(io.StringIO(folder.read_metrics()), dtype=float)
-    except ValueError as error:
-        short = " ".join(str(error).split())
-        raise StudyError("metrics", folder.metrics_file, f"cannot be read ({short})") from error
-    if tuple(frame.columns) != METRICS:
-        raise StudyError(
-            "metrics", folder.metrics_file, f"allowed are the columns {', '.join(METRICS)}"
-        )
+    frame = _read_table("metrics", folder.metrics_file, folder.read_metrics, METRICS, float)
     iterations = frame["iteration"].to_numpy()
     if not (np.isfinite(iterations).all() and (np.diff(iterations, prepend=-1) > 0).all()):
         raise StudyError("metrics", folder.metrics_file, "has iterations that do not increase")
@@ -127,10 +119,17 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         run_id: _description(run_id, config, manifests[run_id]["state"])
         for run_id, config in configs.items()
     }
+    runs = _joined(frames, described, (*METRICS, "phase", "started"))
+    shallow = {run_id: config.shallower() for run_id, config in configs.items()}
+    depths = {run_id: run.model.depth for run_id, run in shallow.items() if run}
+    bases = {run_id: network_of(run).family for run_id, run in shallow.items() if run}
     return Study(
         name or path.resolve().name,
         path,
-        _joined(frames, described, (*METRICS, "phase", "started")),
+        runs.assign(
+            start=runs["run_id"].map(depths).astype("Int64"),
+            base=runs["run_id"].map(bases).astype("string"),
+        ),
         configs,
         manifests,
         damaged,
@@ -238,7 +237,7 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
     parts = [Path(path).resolve().parts for path in paths]
     for path, own in zip(paths, parts, strict=True):
         if parts.count(own) > 1:
-            raise StudyError("runs", path, "is named twice; allowed are different folders")
+            raise StudyError("runs", path, "is named twice; name different folders")
     length = 1
     while len({own[-length:] for own in parts}) < len(parts):
         length += 1
@@ -274,15 +273,23 @@ def read_probes(folder: RunFolder) -> pd.DataFrame:
     Raises:
         StudyError: The file is damaged.
     """
+    types = {"measure": str, "name": str, "value": float}
+    return _read_table(
+        "probes", folder.probes_file, partial(folder.probes_file.read_text, "utf-8"), PROBES, types
+    )
+
+
+def _read_table(
+    name: str, path: Path, read: Callable[[], str], columns: Sequence[str], types: Any
+) -> pd.DataFrame:
+    """A table of a run's folder; its columns must be the given ones."""
     try:
-        frame = pd.read_csv(folder.probes_file, dtype={"measure": str, "name": str, "value": float})
+        frame = pd.read_csv(io.StringIO(read()), dtype=types)
     except (OSError, ValueError) as error:
         short = " ".join(str(error).split())
-        raise StudyError("probes", folder.probes_file, f"cannot be read ({short})") from error
-    if tuple(frame.columns) != PROBES:
-        raise StudyError(
-            "probes", folder.probes_file, f"allowed are the columns {', '.join(PROBES)}"
-        )
+        raise StudyError(name, path, f"cannot be read ({short})") from error
+    if tuple(frame.columns) != tuple(columns):
+        raise StudyError(name, path, f"must have the columns {', '.join(columns)}")
     return frame
 
 
@@ -317,7 +324,9 @@ def load_runs(path: str | Path) -> pd.DataFrame:
         network apart beside family and depth, such as "Xavier"; mostly empty), `settings`
         (all others that are not the paper's protocol), then the columns of metrics.csv, then
         `phase` (how often the learning rate had fallen) and `started` (whether the run's
-        training loss has left chance, 0.98 ln(classes), over its last tenth so far).
+        training loss has left chance, 0.98 ln(classes), over its last tenth so far), then, of
+        runs that were made of a trained shallower network and identity layers, `start` (its
+        depth) and `base` (its family, such as "residual-A"); both are missing for all others.
         Errors are percent, losses nats; a column is missing between evaluations. Runs in
         every state are there; `state` tells them apart. A damaged run is left out with a
         `DamagedRunWarning` that names it.
@@ -339,17 +348,12 @@ def costs_of(study: Study) -> pd.DataFrame:
         `peak_memory_bytes, device_name, host`; a number is
         missing where the run has not come so far.
     """
-    names = ("state", *COSTS, "device_name", "host")
+    names, machines = ("state", *COSTS), study.machines
     rows = [
-        {
-            "run_id": run_id,
-            "family": ", ".join(filter(None, [config.model.family, variant_of(config)])),
-            "depth": config.model.depth,
-            "seed": config.seed,
-            **{name: study.manifests[run_id].get(name) for name in ("state", *COSTS)},
-            **dict(zip(("host", "device_name"), machine_of(study.manifests[run_id]), strict=True)),
-        }
+        identity(run_id, config)
+        | {name: study.manifests[run_id].get(name) for name in names}
+        | dict(zip(("host", "device_name"), machines[run_id], strict=True))
         for run_id, config in study.configs.items()
     ]
-    columns = ["run_id", "family", "depth", "seed", *names]
+    columns = [*IDENTITY, *names, "device_name", "host"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))

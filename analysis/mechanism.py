@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import add_family
+from analysis.networks import COLUMNS, add_family
 
 
 def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
@@ -15,44 +15,29 @@ def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
         runs: As from `load_runs`; deepened runs have a row at iteration 0.
 
     Returns:
-        One row per deepened run: `run_id, base` (the family without its variant), `depth,
-        start` (depth of the shallow network), `seed`, and clean training errors in percent:
+        One row per deepened run: `run_id, base, depth, start` (family and depth of the shallow
+        network), `seed`, and clean training errors in percent:
         `constructed` (before any training), `trained_on` (at the end), `shallow` and
         `scratch` (the shallow network, and the same depth trained from scratch, at their
         ends; missing where not run), with `shallow_run` and `scratch_run`.
     """
     runs = add_family(runs[runs["state"] == "finished"])
+    if "start" not in runs:
+        runs = runs.assign(start=np.nan, base="")
     evaluated = runs.dropna(subset=["clean_train_error"]).sort_values("iteration", kind="stable")
     ends = evaluated.groupby("run_id").tail(1)
-    starts = evaluated[evaluated["iteration"] == 0]
-    cells = {(row["family"], row["depth"], row["seed"]): row for row in ends.to_dict("records")}
-    end_of = {row["run_id"]: row["clean_train_error"] for row in ends.to_dict("records")}
-    rows = []
-    for row in starts.to_dict("records"):
-        base, _, variant = row["family"].rpartition(", from ")
-        number = variant.removesuffix(" layers")
-        if not (base and number.isdigit()):
-            continue
-        shallow = cells.get((base, int(number), row["seed"]), {})
-        scratch = cells.get((base, row["depth"], row["seed"]), {})
-        rows.append(
-            {
-                "run_id": row["run_id"],
-                "base": base,
-                "depth": row["depth"],
-                "start": int(number),
-                "seed": row["seed"],
-                "constructed": row["clean_train_error"],
-                "trained_on": end_of[row["run_id"]],
-                "shallow": shallow.get("clean_train_error", np.nan),
-                "scratch": scratch.get("clean_train_error", np.nan),
-                "shallow_run": shallow.get("run_id", ""),
-                "scratch_run": scratch.get("run_id", ""),
-            }
-        )
-    columns = ["run_id", "base", "depth", "start", "seed", "constructed", "trained_on"]
-    columns += ["shallow", "scratch", "shallow_run", "scratch_run"]
-    return pd.DataFrame(rows, columns=columns)
+    made = evaluated[(evaluated["iteration"] == 0) & evaluated["start"].notna()]
+    made = made.rename(columns={"clean_train_error": "constructed"})
+    table = made[["run_id", "base", "depth", "start", "seed", "constructed"]]
+    trained_on = ends.set_index("run_id")["clean_train_error"]
+    table = table.assign(trained_on=table["run_id"].map(trained_on))
+    for name, depth in (("shallow", "start"), ("scratch", "depth")):
+        cells = {"family": "base", "depth": depth, "run_id": f"{name}_run"}
+        known = ends.drop_duplicates(["family", "depth", "seed"], keep="last")
+        known = known[[*cells, "seed", "clean_train_error"]]
+        known = known.rename(columns=cells | {"clean_train_error": name})
+        table = table.merge(known, how="left")
+    return table
 
 
 def mean_responses(probes: pd.DataFrame) -> pd.DataFrame:
@@ -83,16 +68,17 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
         measures: Such as "weight_gradient_norm".
 
     Returns:
-        `family, depth, iteration, measure, position, value`.
+        `kind, shortcut, variant, family, depth, iteration, measure, position, value`.
     """
     chosen = add_family(probes[probes["measure"].isin(measures)])
-    keys = ["family", "depth", "iteration", "measure", "position"]
+    keys = [*COLUMNS, "depth", "iteration", "measure", "position"]
     if chosen.empty:
         return pd.DataFrame(columns=[*keys, "value"])
     factors = chosen["measure"].isin(BY_FACTORS)
     with np.errstate(divide="ignore"):
         logs = np.log(chosen["value"].where(factors, 1.0))
-    means = chosen.assign(log=logs).groupby(keys, sort=False)[["value", "log"]].mean().reset_index()
+    layers = chosen.assign(log=logs).groupby(keys, sort=False, dropna=False)
+    means = layers[["value", "log"]].mean().reset_index()
     geometric = means["measure"].isin(BY_FACTORS)
     means["value"] = means["value"].where(~geometric, np.exp(means["log"]))
     return means.drop(columns="log")

@@ -4,32 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from resnet_study.config import RunConfig
-
-
-def variant_of(config: RunConfig) -> str:
-    """What sets a network apart beside family and depth, in words; "" for the usual."""
-    model, start, usual = config.model, config.start, RunConfig()
-    words = []
-    if model.layers_per_block != usual.model.layers_per_block:
-        words.append(f"span {model.layers_per_block}")
-    if model.bottleneck_stride != usual.model.bottleneck_stride:
-        words.append(f"stride on {model.bottleneck_stride}")
-    if model.init != usual.model.init:
-        words.append(model.init.capitalize())
-    if model.norm != usual.model.norm:
-        words.append("no batch norm")
-    if config.data.augment.colour != (0.1 if config.data.streamed else 0.0):
-        words.append(f"colour {config.data.augment.colour:g}")
-    if start.depth is not None:
-        words.append(f"from {start.depth} layers")
-    elif start.run is not None:
-        words.append(f"from {Path(start.run).name}")
-    return ", ".join(words)
-
 
 _NETWORK = (
     "kind", "shortcut", "depth", "layers_per_block", "init", "norm", "bottleneck_stride"
@@ -42,6 +19,10 @@ def settings_of(config: RunConfig) -> str:
     Empty for CIFAR-10 at the paper's schedule. Runs of equal settings are points of one
     study; others differ in more than their network.
     """
+    return " ".join(f"{key}={value}" for key, value in _settings(config).items())
+
+
+def _settings(config: RunConfig) -> dict[str, str]:
     identity = config.canonical()
     for key in ("seed", "start"):
         identity.pop(key, None)
@@ -50,7 +31,7 @@ def settings_of(config: RunConfig) -> str:
     if config.model.width == config.model.design.width:
         identity.get("model", {}).pop("width", None)
     identity.get("data", {}).get("augment", {}).pop("colour", None)
-    return " ".join(f"{key}={value}" for key, value in flat(identity).items())
+    return flat(identity)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -78,12 +59,12 @@ def protocols(configs: dict[str, RunConfig], started: Mapping[str, str]) -> dict
         The protocol that has the newest run comes first. The key holds only the settings that
         are not those of all protocols.
     """
+    settings = {run_id: _settings(config) for run_id, config in configs.items()}
+    every = [set(each.items()) for each in settings.values()]
+    shared = set.intersection(*every) if every else set()
     groups: dict[str, list[str]] = {}
-    for run_id, config in configs.items():
-        groups.setdefault(settings_of(config), []).append(run_id)
-    shared = set.intersection(*(set(key.split(" ")) for key in groups)) if groups else set()
+    for run_id, each in settings.items():
+        own = [f"{key}={value}" for key, value in each.items() if (key, value) not in shared]
+        groups.setdefault(" ".join(own), []).append(run_id)
     newest = {key: max(started.get(run_id, "") for run_id in ids) for key, ids in groups.items()}
-    return {
-        " ".join(word for word in key.split(" ") if word not in shared): groups[key]
-        for key in sorted(groups, key=newest.__getitem__, reverse=True)
-    }
+    return {key: groups[key] for key in sorted(groups, key=newest.__getitem__, reverse=True)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -10,20 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
-from analysis import figures
 from analysis.evaluations import evaluation_tables
-from analysis.figures.optimisation_speed import levels_worth_a_panel
-from analysis.figures.style import RC, provenance
+from analysis.figures import DRAWINGS
+from analysis.figures.files import rendered, write_pictures
+from analysis.figures.style import provenance
 from analysis.load import costs_of
-from analysis.mechanism import constructed_siblings
+from analysis.networks import add_family
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
-from analysis.statistics import add_family, base_families, ended, final_errors
-from analysis.study import Study, machine_of
+from analysis.statistics import final_errors
+from analysis.study import Study
 from analysis.tables import (
     Titled,
     changes,
@@ -36,9 +33,7 @@ from analysis.tables import (
     sources,
 )
 from analysis.verdict import verdict
-from resnet_study.system.files import write_text, writing
-
-FORMATS = ("png", "svg", "pdf")
+from resnet_study.system.files import write_text
 
 
 def write_report(
@@ -60,30 +55,15 @@ def write_report(
     study = with_devices(study)
     runs = add_family(study.runs)
     study = replace(study, runs=runs)
-    drawings = {
-        "learning_curves": figures.learning_curves(runs),
-        "training_error_by_depth": figures.error_by_depth(runs, "train_error"),
-        "test_error_by_depth": figures.error_by_depth(runs, "test_error"),
-        "gap_by_depth": figures.error_by_depth(runs, "gap"),
-        **_where_there_is_something(runs, study.probes),
-    }
-    drawn = {name: rendered(figure) for name, figure in drawings.items()}
+    drawn = drawn_for(runs, study.probes, ("answer", "figures"))
     found = verdict(runs, study.probes)
     tables = tables_of(study)
     texts = {
-        "index.html": build_page(
-            study, found, tables, {name: files["svg"] for name, files in drawn.items()}, links
-        ),
+        "index.html": build_page(study, found, tables, _as_svg(drawn), links),
         "verdict.json": json.dumps(found, indent=2, allow_nan=False) + "\n",
     }
-    for name, table in tables.items():
-        texts[f"{name}.csv"] = table.frame.to_csv(index=False)
-        texts[f"{name}.md"] = markdown(table.frame)
-        texts[f"{name}.tex"] = latex(table.frame, f"{table.title}. {provenance(runs)}")
-    for name, text in texts.items():
-        write_text(output / name, text)
-    pictures = [write_pictures(files, output / name) for name, files in drawn.items()]
-    return found, [*(output / name for name in texts), *itertools.chain(*pictures)]
+    captions = {name: f"{table.title}. {provenance(runs)}" for name, table in tables.items()}
+    return found, _write(output, texts, tables, captions, drawn)
 
 
 def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
@@ -110,48 +90,48 @@ def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
         "Per network, in points; paired by seed where seeds are shared.",
     )
     caption = f"{table.title}: " + "; ".join(f"{s.name}: {provenance(s.runs)}" for s in studies)
-    drawn = rendered(figures.side_by_side(runs))
-    texts = {
-        "index.html": build_comparison(runs, compared, table, drawn["svg"]),
-        "comparison.csv": table.frame.to_csv(index=False),
-        "comparison.md": markdown(table.frame),
-        "comparison.tex": latex(table.frame, caption),
-    }
+    drawn = drawn_for(runs, pd.concat([study.probes for study in studies]), ["comparison"])
+    page = build_comparison(runs, compared, table, _as_svg(drawn))
+    name = "comparison"
+    return [*_write(output, {"index.html": page}, {name: table}, {name: caption}, drawn), *written]
+
+
+def _write(
+    output: Path,
+    texts: dict[str, str],
+    tables: dict[str, Titled],
+    captions: dict[str, str],
+    drawn: dict[str, dict[str, bytes]],
+) -> list[Path]:
+    """Writes texts, each table in three forms, and figures; returns the paths."""
+    for name, table in tables.items():
+        texts[f"{name}.csv"] = table.frame.to_csv(index=False)
+        texts[f"{name}.md"] = markdown(table.frame)
+        texts[f"{name}.tex"] = latex(table.frame, captions[name])
     for name, text in texts.items():
         write_text(output / name, text)
-    pictures = write_pictures(drawn, output / "side_by_side")
-    return [*(output / name for name in texts), *pictures, *written]
+    pictures = [write_pictures(files, output / name) for name, files in drawn.items()]
+    return [*(output / name for name in texts), *itertools.chain(*pictures)]
 
 
-def _where_there_is_something(runs: pd.DataFrame, probes: pd.DataFrame) -> dict[str, Figure]:
-    """Figures of what only some experiments have: options, deepened networks, probes."""
-    found = {}
-    if levels_worth_a_panel(ended(runs)):
-        found["optimisation_speed"] = figures.optimisation_speed(runs)
-    options = base_families(final_errors(runs))["family"].unique()
-    if len([family for family in options if family != "plain"]) > 1:
-        found["shortcut_options"] = figures.shortcut_options(runs)
-    if len(constructed_siblings(runs)):
-        found["constructed_sibling"] = figures.constructed_sibling(runs)
-    measured = set(probes["measure"])
-    if "forward_variance" in measured:
-        of_gradients = probes[probes["measure"] == "forward_variance"]
-        found["gradient_flow"] = figures.gradient_flow(probes)
-        found["gradient_flow_at_the_end"] = figures.gradient_flow(
-            probes, int(of_gradients["iteration"].max())
-        )
-    if "input_gradient_autocorrelation" in measured:
-        found["shattered_gradients"] = figures.shattered_gradients(probes)
-    if "response_deviation" in measured:
-        found["layer_responses"] = figures.layer_responses(probes)
-    return found
+def _as_svg(drawn: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
+    return {name: files["svg"] for name, files in drawn.items()}
+
+
+def drawn_for(
+    runs: pd.DataFrame, probes: pd.DataFrame, sections: Sequence[str]
+) -> dict[str, dict[str, bytes]]:
+    """The figures of some sections that have something to show, by name, in each of `FORMATS`."""
+    chosen = [drawing for drawing in DRAWINGS if drawing.section in sections]
+    figures = {drawing.name: drawing.drawn(runs, probes) for drawing in chosen}
+    return {name: rendered(figure) for name, figure in figures.items() if figure is not None}
 
 
 def with_devices(study: Study) -> Study:
     """The study with a column `device` in its runs, where they are of several devices."""
     if len(study.devices) < 2:
         return study
-    names = {run_id: machine_of(manifest)[1] for run_id, manifest in study.manifests.items()}
+    names = {run_id: device for run_id, (_, device) in study.machines.items()}
     return replace(study, runs=study.runs.assign(device=study.runs["run_id"].map(names)))
 
 
@@ -183,34 +163,3 @@ def tables_of(study: Study) -> dict[str, Titled]:
     if study.of_several_machines:
         tables["sources"] = Titled("Where the runs come from", sources(study))
     return tables
-
-
-def rendered(figure: Figure) -> dict[str, bytes]:
-    """A figure in each of `FORMATS`."""
-    with mpl.rc_context(RC):
-        # Once, and so alike in all formats; each would lay it out and draw it anew.
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)
-    files = {}
-    for suffix in FORMATS:
-        stream = io.BytesIO()
-        # Without a date the same runs give the same file.
-        dated = {"svg": "Date", "pdf": "CreationDate"}.get(suffix)
-        metadata = None if dated is None else {dated: None}
-        # Some settings, such as resolution and the ids inside an SVG, act on saving.
-        with mpl.rc_context(RC):
-            figure.savefig(stream, format=suffix, metadata=metadata)
-        files[suffix] = stream.getvalue()
-    return files
-
-
-def write_pictures(files: dict[str, bytes], stem: Path) -> list[Path]:
-    """Writes a figure's files, as from `rendered`; returns the paths.
-
-    Raises:
-        StorageError: A file cannot be written.
-    """
-    for suffix, content in files.items():
-        with writing(stem.with_suffix(f".{suffix}")) as target:
-            target.write(content)
-    return [stem.with_suffix(f".{suffix}") for suffix in files]

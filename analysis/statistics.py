@@ -8,40 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from analysis.networks import add_family
+
 MISSING = (float("nan"), float("nan"))
 DIFFERENCE = ("difference", "low", "high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
 FINAL_SHARE = 0.1
-
-
-def add_family(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds the column `family`, where it is not there.
-
-    It names kind and shortcut, "plain", "residual-A" and so on, and after a comma the
-    variant of runs that have one, as in "plain, Xavier".
-    """
-    if "family" in frame:
-        return frame
-    keys = ["kind", "shortcut", *(["variant"] if "variant" in frame else [])]
-    codes = frame.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
-    _, first = np.unique(codes, return_index=True)
-    names = [_family(*network) for network in frame[keys].iloc[first].itertuples(index=False)]
-    return frame.assign(family=np.array(names, dtype=object)[codes] if names else "")
-
-
-def _family(kind: str, shortcut: object, variant: str = "") -> str:
-    base = kind if pd.isna(shortcut) else f"{kind}-{shortcut}"  # type: ignore[call-overload]
-    return f"{base}, {variant}" if variant else base
-
-
-def base_families(finals: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the study's own networks, without variants such as "plain, Xavier"."""
-    return finals[~finals["family"].str.contains(",")]
-
-
-def family_title(family: str) -> str:
-    """What a reader calls a family: "residual A" for "residual-A"."""
-    return family.replace("residual-", "residual ")
+Values = np.ndarray | pd.Series
 
 
 def set_final_share(runs: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -68,7 +41,7 @@ def final_errors(runs: pd.DataFrame) -> pd.DataFrame:
         runs: As from `load_runs`.
 
     Returns:
-        One row per finished run: `run_id, kind, shortcut, family, depth, seed`, the final
+        One row per finished run: `run_id, kind, shortcut, family, depth, seed, variant`, the final
         `train_error`, `clean_train_error` and `test_error` in percent, `gap`, test minus
         clean training error in points, both in evaluation mode, and `started`, whether all
         runs of its family and depth have started (see `started_runs`).
@@ -87,7 +60,7 @@ def first_phase_errors(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_errors(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    identity = ["run_id", "kind", "shortcut", "family", "depth", "seed"]
+    identity = ["run_id", "kind", "shortcut", "family", "depth", "seed", "variant"]
     rows = add_family(rows)
     groups = rows.groupby("run_id")
     last = groups["iteration"].transform("max")
@@ -149,9 +122,24 @@ def by_cell(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
     return cells
 
 
-def interval(
-    values: np.ndarray | pd.Series, confidence: float = 0.95
-) -> tuple[float, float] | None:
+def by_cells(finals: pd.DataFrame, errors: Sequence[str]) -> pd.DataFrame:
+    """Mean, as `ERROR`, and standard deviation, as `ERROR_std`, of several errors.
+
+    Args:
+        finals: As from `final_errors`.
+        errors: The columns to summarise.
+
+    Returns:
+        `family, depth, n`, then two columns for each error.
+    """
+    cells = {error: by_cell(finals, error) for error in errors}
+    table = cells[errors[0]][["family", "depth", "n"]]
+    for error, cell in cells.items():
+        table = table.assign(**{error: cell["mean"], f"{error}_std": cell["std"]})
+    return table
+
+
+def interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
     """Student's t interval of a mean over seeds; None for one seed, which allows none.
 
     This is the interval that verdicts rest on. A percentile bootstrap over few seeds would
@@ -165,21 +153,12 @@ def interval(
     return _student(values, confidence, 0.0)
 
 
-def prediction_interval(
-    values: np.ndarray | pd.Series, confidence: float = 0.95
-) -> tuple[float, float] | None:
-    """Where one more run would lie, by Student's t; None for one seed, which allows none.
-
-    Args:
-        values: One per seed, of normal spread.
-        confidence: 0 to 1.
-    """
+def prediction_interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Where one more run would lie, by Student's t, as in `interval`."""
     return _student(values, confidence, 1.0)
 
 
-def _student(
-    values: np.ndarray | pd.Series, confidence: float, more: float
-) -> tuple[float, float] | None:
+def _student(values: Values, confidence: float, more: float) -> tuple[float, float] | None:
     """Bounds of the mean (`more` = 0), or of one more value (`more` = 1)."""
     sample = np.asarray(values, dtype=float)
     if len(sample) < 2:

@@ -59,14 +59,19 @@ class Study:
         return {name: ids for name, ids in groups.items() if begun.intersection(ids)}
 
     @property
+    def machines(self) -> dict[str, tuple[str, str]]:
+        """Host and device of each readable run, by run id; see `machine_of`."""
+        return {run_id: machine_of(manifest) for run_id, manifest in self.manifests.items()}
+
+    @property
     def devices(self) -> list[str]:
         """The devices that its runs were trained on, sorted."""
-        return sorted({machine_of(manifest)[1] for manifest in self.manifests.values()})
+        return sorted({device for _, device in self.machines.values()})
 
     @property
     def of_several_machines(self) -> bool:
         """Whether its runs were trained on several hosts or devices."""
-        return len({machine_of(manifest) for manifest in self.manifests.values()}) > 1
+        return len(set(self.machines.values())) > 1
 
     def place(self, run_id: str) -> Path:
         """The folder of a run, readable or damaged."""

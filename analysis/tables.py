@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import statistics
+from analysis.networks import add_family, family_title
 from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
-from analysis.study import Study, machine_of
+from analysis.study import Study
 
 # Percent of the training time that a run waits for data.
 WORTH_TELLING = 0.5
@@ -67,21 +68,11 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
             only then its numbers may stand beside them, as `paper_train_error` (from
             Figure 6) and `paper_test_error` (from Table 6, for plain from Figure 6).
     """
-    table = statistics.by_cell(finals, statistics.ERRORS[0])[["family", "depth", "n"]]
-    for error in statistics.ERRORS:
-        cells = statistics.by_cell(finals, error)
-        table[error] = cells["mean"]
-        table[f"{error}_std"] = cells["std"]
+    table = statistics.by_cells(finals, statistics.ERRORS)
     if protocol_of_the_paper:
-        drawn = statistics.final_errors(figure6_curves())[
-            ["family", "depth", "train_error", "test_error"]
-        ]
-        table = table.merge(
-            drawn.rename(
-                columns=lambda name: f"paper_{name}" if name in statistics.ERRORS else name
-            ),
-            how="left",
-        )
+        drawn = statistics.final_errors(figure6_curves()).set_index(["family", "depth"])
+        drawn = drawn[list(COMPARED)].add_prefix("paper_").reset_index()
+        table = table.merge(drawn, how="left")
         published = table["depth"].map(TABLE6_TEST_ERROR).where(table["family"] == "residual-A")
         table["paper_test_error"] = published.fillna(table["paper_test_error"])
     return table
@@ -128,11 +119,8 @@ def sources(study: Study) -> pd.DataFrame:
     Returns:
         `host, device, runs` and `finished`, numbers of runs.
     """
-    rows = [
-        (*machine_of(manifest), manifest["state"] == "finished")
-        for manifest in study.manifests.values()
-    ]
-    each = pd.DataFrame(rows, columns=["host", "device", "finished"])
+    each = pd.DataFrame(study.machines.values(), columns=["host", "device"])
+    each["finished"] = [state == "finished" for state in study.states.values()]
     counted = each.groupby(["host", "device"])["finished"].agg(runs="count", finished="sum")
     return counted.reset_index()
 
@@ -172,8 +160,7 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
     families = sorted(finals["family"].unique())
     parts = [
         statistics.family_difference(finals, one, other, error).assign(
-            comparison=f"{statistics.family_title(one)} minus {statistics.family_title(other)}",
-            error=title,
+            comparison=f"{family_title(one)} minus {family_title(other)}", error=title
         )
         for other, one in itertools.combinations(families, 2)
         for error, title in COMPARED.items()
@@ -225,11 +212,7 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
                     column = f"{source}{error}"
                     if column not in cells or cells[column].isna().all():
                         continue
-                    network = {
-                        "network": statistics.family_title(str(family)),
-                        "seeds": who,
-                        "error": title,
-                    }
+                    network = {"network": family_title(str(family)), "seeds": who, "error": title}
                     shown = {int(row["depth"]): _text(row, column) for _, row in cells.iterrows()}
                     rows.append(told | network | shown)
     depths = sorted({key for row in rows for key in row if isinstance(key, int)})
@@ -248,8 +231,8 @@ def rates(study: Study) -> pd.DataFrame:
         `learning rate`, a column for each network, and `mean`, over networks, in percent.
     """
     ends = statistics.final_errors(study.runs).set_index("run_id")["test_error"]
-    runs = statistics.add_family(study.runs).drop_duplicates("run_id")
-    network = runs["family"].map(statistics.family_title) + " " + runs["depth"].astype(str)
+    runs = add_family(study.runs).drop_duplicates("run_id")
+    network = runs["family"].map(family_title) + " " + runs["depth"].astype(str)
     rate = runs["run_id"].map(lambda run_id: study.configs[run_id].schedule.learning_rate)
     found = runs.assign(network=network, rate=rate, error=runs["run_id"].map(ends))
     # A run that diverged has no end, and its rate no mean.
@@ -271,7 +254,7 @@ def _text(row: pd.Series, column: str) -> str:
     if pd.isna(value):
         return "–"
     if column == "family":
-        return statistics.family_title(value)
+        return family_title(value)
     if column in ("difference", "tau"):
         return f"{value:+.2f}"
     if column.endswith("_error"):

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.cells import Cell, cells_of
 from analysis.claims import Ruling, Verdict, judge
-from analysis.statistics import family_title
+from analysis.networks import family_title, without_variants
 
 # Of verdict.json; docs/verdicts.md documents the keys. Later versions only add.
 FORMAT = 2
@@ -111,7 +111,7 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
     data = ", ".join(sorted(runs["data"].unique()))
     started = finals[finals["started"]]
     # A study of variants is answered for the study's own networks, where they are there.
-    started = started if (own := statistics.base_families(started)).empty else own
+    started = started if (own := without_variants(started)).empty else own
     plain = started.loc[started["family"] == "plain", "depth"]
     rows = []
     for family, errors in started.groupby("family"):

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.runs.resolve() == options.record.resolve():
-            raise StudyError("runs", options.runs, "is the record itself; allowed is another")
+            raise StudyError("runs", options.runs, "is the record itself; name another folder")
         record = read_study(options.record)
         findings = compare(read_study(options.runs), record)
     except StudyError as error:

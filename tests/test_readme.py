@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from analysis.networks import add_family
 from analysis.readme import PART, filled, recorded
-from analysis.statistics import add_family, final_errors, study_difference
+from analysis.statistics import final_errors, study_difference
 from tests.conftest import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")

@@ -6,9 +6,9 @@ from importlib import metadata
 
 import pytest
 
+from analysis.networks import add_family
 from analysis.readme import RECORD, RECORDED, recorded
 from analysis.report import tables_of
-from analysis.statistics import add_family
 from analysis.tables import markdown, rates
 from analysis.verdict import verdict
 

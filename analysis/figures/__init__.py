@@ -1,12 +1,25 @@
-"""Figures: each function takes a frame and returns a matplotlib Figure."""
+"""Figures: each `Drawing` in a module of this package is found by itself, and says all of it."""
 
-from analysis.figures.constructed_sibling import constructed_sibling as constructed_sibling
-from analysis.figures.error_by_depth import error_by_depth as error_by_depth
-from analysis.figures.gradient_flow import gradient_flow as gradient_flow
-from analysis.figures.layer_responses import layer_responses as layer_responses
-from analysis.figures.learning_curves import learning_curves as learning_curves
-from analysis.figures.optimisation_speed import optimisation_speed as optimisation_speed
-from analysis.figures.shattered_gradients import shattered_gradients as shattered_gradients
-from analysis.figures.shortcut_options import shortcut_options as shortcut_options
-from analysis.figures.side_by_side import side_by_side as side_by_side
-from analysis.figures.throughput import throughput as throughput
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from analysis.figures.drawing import Drawing
+
+
+def _registered() -> tuple[Drawing, ...]:
+    """The figures of all modules of this package, in the order in which reports list them."""
+    names = [f"{__name__}.{found.name}" for found in pkgutil.iter_modules(__path__)]
+    values = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    drawings = [value for value in values if isinstance(value, Drawing)]
+    return tuple(sorted(drawings, key=lambda drawing: drawing.order))
+
+
+DRAWINGS = _registered()
+
+# For notebooks. After the registry, because the import of a module binds its name to the module.
+from analysis.figures.error_by_depth import error_by_depth  # noqa: E402
+from analysis.figures.learning_curves import learning_curves  # noqa: E402
+
+__all__ = ["DRAWINGS", "Drawing", "error_by_depth", "learning_curves"]

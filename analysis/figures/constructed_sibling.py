@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import RC, caption, legend, provenance
+from analysis.figures.drawing import Drawing
+from analysis.figures.style import ABOVE, caption, legend, panels, print_style, provenance
 from analysis.mechanism import constructed_siblings
-from analysis.statistics import family_title
+from analysis.networks import depths_in, family_title
 
 # Column of `constructed_siblings`, what it is called, and its colour.
 NETWORKS = {
@@ -30,6 +30,7 @@ def sibling_table(runs: pd.DataFrame) -> pd.DataFrame:
     return long.assign(network=named).rename(columns={"base": "family"})
 
 
+@print_style()
 def constructed_sibling(runs: pd.DataFrame) -> Figure:
     """Draws, per depth, the shallow network's error, the construction's, and from scratch.
 
@@ -41,41 +42,42 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
     """
     table = sibling_table(runs)
     families = sorted(table["family"].unique())
-    with mpl.rc_context(RC):
-        columns = max(len(families), 1)
-        figure = Figure(figsize=(1.2 + 3.4 * columns, 3.9), layout="constrained")
-        panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-        for axes, family in zip(panels, families, strict=False):
-            of_family = table[table["family"] == family]
-            depths = sorted(int(depth) for depth in of_family["depth"].unique())
-            for place, (name, color) in enumerate(NETWORKS.values()):
-                part = of_family[of_family["network"] == name]
-                at = np.arange(len(depths)) + 0.2 * (place - 1.5)
-                means = part.groupby("depth")["error"].mean().reindex(depths)
-                axes.bar(at, means, width=0.18, color=color, label=name)
-                for x, mean in zip(at, means, strict=True):
-                    if np.isfinite(mean):
-                        axes.annotate(
-                            f"{mean:.1f}",
-                            (x, mean),
-                            (0, 2),
-                            textcoords="offset points",
-                            ha="center",
-                            fontsize=7,
-                        )
-                if part["seed"].nunique() > 1:
-                    x = [at[depths.index(int(depth))] for depth in part["depth"]]
-                    axes.plot(x, part["error"], ".", color="#222222", markersize=3)
-            axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
-            axes.set_xlabel("depth (weighted layers)")
-            axes.set_title(family_title(family))
-            axes.grid(axis="x", visible=False)
-        panels[0].set_ylabel("clean training error (%)")
-        panels[0].set_ylim(bottom=0)
-        legend(figure, *panels[0].get_legend_handles_labels())
-        caption(
-            figure,
-            f"{provenance(runs[runs['state'] == 'finished'])}\nIn evaluation mode, without "
-            "augmentation, at the end of training; the construction before any.",
-        )
+    figure, (axes_of,) = panels(len(families), 3.4, 3.9, margin=1.2)
+    for axes, family in zip(axes_of, families, strict=False):
+        of_family = table[table["family"] == family]
+        depths = depths_in(of_family)
+        for place, (name, color) in enumerate(NETWORKS.values()):
+            part = of_family[of_family["network"] == name]
+            at = np.arange(len(depths)) + 0.2 * (place - 1.5)
+            means = part.groupby("depth")["error"].mean().reindex(depths)
+            axes.bar(at, means, width=0.18, color=color, label=name)
+            for x, mean in zip(at, means, strict=True):
+                if np.isfinite(mean):
+                    axes.annotate(f"{mean:.1f}", (x, mean), (0, 2), **ABOVE)
+            if part["seed"].nunique() > 1:
+                x = [at[depths.index(int(depth))] for depth in part["depth"]]
+                axes.plot(x, part["error"], ".", color="#222222", markersize=3)
+        axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
+        axes.set_xlabel("depth (weighted layers)")
+        axes.set_title(family_title(family))
+        axes.grid(axis="x", visible=False)
+    axes_of[0].set_ylabel("clean training error (%)")
+    axes_of[0].set_ylim(bottom=0)
+    legend(figure, axes_of[0].get_legend_handles_labels()[0])
+    caption(
+        figure,
+        f"{provenance(runs[runs['state'] == 'finished'])}\nIn evaluation mode, without "
+        "augmentation, at the end of training; the construction before any.",
+    )
     return figure
+
+
+FIGURE = Drawing(
+    "constructed_sibling",
+    7,
+    constructed_sibling,
+    "The constructed deeper sibling (claim 3)",
+    "A trained shallow network and identity layers make a deeper one with the same error, "
+    "before any training. Beside it: the same trained on, and that depth from scratch.",
+    needs=lambda runs: len(constructed_siblings(runs)) > 0,
+)

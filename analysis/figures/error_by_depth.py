@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
+from functools import partial
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import style
-from analysis.statistics import by_cell, family_title, final_errors, final_share
+from analysis.figures import depth_chart, style
+from analysis.figures.drawing import Drawing
+from analysis.networks import networks_in
+from analysis.statistics import by_cell, final_errors, final_share
 
 TITLES = {
     "train_error": "final training error (%)",
@@ -24,6 +27,7 @@ MEANINGS = {
 }
 
 
+@style.print_style()
 def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
     """Draws the final error against depth, one line per family.
 
@@ -37,21 +41,20 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         seed as a small mark.
     """
     several = runs["seed"].nunique() > 1
-    with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(5.6, 4.1), layout="constrained")
-        axes = figure.subplots()
-        draw_families(axes, runs, error)
-        axes.set_ylabel(TITLES[error])
-        style.legend(figure, *axes.get_legend_handles_labels())
-        finished = runs[runs["state"] == "finished"]
-        seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
-        hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
-        style.caption(
-            figure,
-            f"{style.provenance(finished)}\nFinal: mean over the last "
-            f"{100 * final_share(runs):.0f} % of iterations.{seeds_shown}{hollow}\n"
-            f"{MEANINGS[error]}",
-        )
+    figure = Figure(figsize=(5.6, 4.1), layout="constrained")
+    axes = figure.subplots()
+    draw_families(axes, runs, error)
+    axes.set_ylabel(TITLES[error])
+    style.legend(figure, axes.get_legend_handles_labels()[0])
+    finished = runs[runs["state"] == "finished"]
+    seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
+    hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
+    style.caption(
+        figure,
+        f"{style.provenance(finished)}\nFinal: mean over the last "
+        f"{100 * final_share(runs):.0f} % of iterations.{seeds_shown}{hollow}\n"
+        f"{MEANINGS[error]}",
+    )
     return figure
 
 
@@ -59,46 +62,24 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
     """Draws each family's mean final error with its interval, and each seed."""
     finals = final_errors(runs)
     cells = by_cell(finals, error)
-    families = style.families_in(finals)
-    for place, family in enumerate(families):
-        look = style.style_of(family)
+    never = finals.loc[~finals["started"], ["family", "depth"]].drop_duplicates()
+    networks = networks_in(finals)
+    for place, network in enumerate(networks):
+        look = style.style_of(network)
         color = look["color"]
-        aside = style.beside(axes, place - (len(families) - 1) / 2)
-        line = cells[cells["family"] == family]
+        aside = style.beside(axes, place - (len(networks) - 1) / 2)
+        line = cells[cells["family"] == network.family]
         axes.plot(
-            line["depth"],
-            line["mean"],
-            markersize=5,
-            label=family_title(family),
-            transform=aside,
-            **look,
+            line["depth"], line["mean"], markersize=5, label=network.title, transform=aside, **look
         )
-        unstarted = line.merge(
-            finals.loc[~finals["started"], ["family", "depth"]].drop_duplicates()
-        )
-        axes.plot(
-            unstarted["depth"],
-            unstarted["mean"],
-            linestyle="none",
-            marker=look["marker"],
-            markersize=5,
-            color=color,
-            markerfacecolor="white",
-            transform=aside,
-        )
+        unstarted = line.merge(never)
+        hollow = look | {"linestyle": "none", "markerfacecolor": "white", "markersize": 5}
+        axes.plot(unstarted["depth"], unstarted["mean"], transform=aside, **hollow)
         axes.vlines(line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside)
         if finals["seed"].nunique() > 1:
-            seeds = finals[finals["family"] == family]
-            axes.plot(
-                seeds["depth"],
-                seeds[error],
-                linestyle="none",
-                marker="_",
-                color=color,
-                markersize=6,
-                alpha=0.7,
-                transform=aside,
-            )
+            seeds = finals[finals["family"] == network.family]
+            marks = style.SEEDS | {"color": color, "markersize": 6}
+            axes.plot(seeds["depth"], seeds[error], transform=aside, **marks)
     style.depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
 
@@ -113,3 +94,18 @@ def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:
         # Else one wide bar would press the lines of all the others together.
         margin = max(1.0, 0.6 * (values.max() - values.min()))
         axes.set_ylim(min(values.min(), 0) - margin, max(values.max(), 0) + margin)
+
+
+TRAINING = Drawing(
+    "training_error_by_depth",
+    2,
+    error_by_depth,
+    "Final error against depth",
+    "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
+    "degrades where its training error rises with depth; over-fitting would show in the gap. "
+    "Hollow points are networks that did not start.",
+    "answer",
+    chart=depth_chart.error_by_depth,
+)
+TEST = Drawing("test_error_by_depth", 3, partial(error_by_depth, error="test_error"))
+GAP = Drawing("gap_by_depth", 4, partial(error_by_depth, error="gap"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.mechanism import at_one_look, profiles
-from analysis.statistics import family_title
+from analysis.networks import networks_in
 
 MEASURES = {
     "activation_gradient_norm": "gradient w. r. t. activations",
@@ -17,6 +17,7 @@ MEASURES = {
 }
 
 
+@style.print_style()
 def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
     """Draws each measure against the layer, a line per depth, a column per family.
 
@@ -28,33 +29,54 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
         A figure with logarithmic axes; what is zero, or not finite, is not on them.
     """
     table, when = at_one_look(profiles(probes, list(MEASURES)), iteration)
-    families = style.families_in(table)
-    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(style.RC):
-        columns = max(len(families), 1)
-        figure = Figure(figsize=(1.3 + 2.5 * columns, 6.4), layout="constrained")
-        grid = figure.subplots(len(MEASURES), columns, sharey="row", squeeze=False)
-        for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
-            row[0].set_ylabel(title)
-            for axes, family in zip(row, families, strict=False):
-                part = table[(table["family"] == family) & (table["measure"] == measure)]
-                part = part[part["value"] > 0]
-                if part.empty:
-                    axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center")
-                for depth, color in colors.items():
-                    line = part[part["depth"] == depth].sort_values("position")
-                    axes.plot(line["position"], line["value"], color=color, linewidth=1.3)
-                axes.set_yscale("log")
-        for axes, family in zip(grid[0], families, strict=False):
-            axes.set_title(family_title(family))
-        for axes in grid[-1]:
-            axes.set_xlabel("layer")
-        handles = style.depth_handles(colors)
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        style.caption(
-            figure,
-            f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
-            "at each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
-            "over channels. Geometric mean over seeds.",
-        )
+    networks = networks_in(table)
+    colors = style.depth_colors(table)
+    figure, grid = style.panels(len(networks), 2.5, 6.4, margin=1.3, rows=len(MEASURES))
+    for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
+        row[0].set_ylabel(title)
+        for axes, network in zip(row, networks, strict=False):
+            part = table[(table["family"] == network.family) & (table["measure"] == measure)]
+            part = part[part["value"] > 0]
+            if part.empty:
+                axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center")
+            for depth, color in colors.items():
+                line = part[part["depth"] == depth].sort_values("position")
+                axes.plot(line["position"], line["value"], color=color, linewidth=1.3)
+            axes.set_yscale("log")
+    for axes, network in zip(grid[0], networks, strict=False):
+        axes.set_title(network.title)
+    for axes in grid[-1]:
+        axes.set_xlabel("layer")
+    style.legend(figure, style.depth_handles(colors))
+    style.caption(
+        figure,
+        f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
+        "at each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
+        "over channels. Geometric mean over seeds.",
+    )
     return figure
+
+
+def gradient_flow_at_the_end(probes: pd.DataFrame) -> Figure:
+    """Draws the same at the last iteration at which some network was looked into."""
+    looks = probes.loc[probes["measure"] == "forward_variance", "iteration"]
+    return gradient_flow(probes, int(looks.max()))
+
+
+FIRST_LOOK = Drawing(
+    "gradient_flow",
+    8,
+    gradient_flow,
+    "Gradient flow at the first look (claim 7)",
+    "Norms of the gradient, and the variance of the forward signal, at each layer; the "
+    "control without batch norm is the one in which they should vanish or blow up.",
+    probe="forward_variance",
+)
+LAST_LOOK = Drawing(
+    "gradient_flow_at_the_end",
+    9,
+    gradient_flow_at_the_end,
+    "Gradient flow at the last look (claim 7)",
+    "The same after training.",
+    probe="forward_variance",
+)

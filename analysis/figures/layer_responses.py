@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.mechanism import profiles
-from analysis.statistics import add_family, family_title
+from analysis.networks import COLUMNS, add_family, networks_in
 
 ORDERS = ("in order", "sorted by magnitude")
-LINES: dict[str, Any] = {"plain": "--", "residual-A": "-", "residual-B": "-.", "residual-C": ":"}
+# By shortcut option.
+LINES: dict[str | None, Any] = {None: "--", "A": "-", "B": "-.", "C": ":"}
 
 
 def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +24,8 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
         probes: As from `load_probes`.
 
     Returns:
-        `family, depth, position, value, order`, where order is one of ORDERS.
+        `kind, shortcut, variant, family, depth, position, value` and
+        `order`, one of ORDERS.
     """
     probes = add_family(probes[probes["measure"] == "response_deviation"])
     network = [probes["family"], probes["depth"]]
@@ -36,10 +37,9 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
     table = table[table["iteration"] == last]
     ranks = table.groupby(["family", "depth"])["value"].rank(method="first", ascending=False)
     both = [table.assign(order=ORDERS[0]), table.assign(order=ORDERS[1], position=ranks)]
-    columns = ["family", "depth", "position", "value", "order"]
-    return pd.concat(both, ignore_index=True).sort_values(columns[:3], ignore_index=True)[
-        [*columns]
-    ]
+    columns = [*COLUMNS, "depth", "position", "value", "order"]
+    found = pd.concat(both, ignore_index=True)[columns]
+    return found.sort_values(["family", "depth", "position"], ignore_index=True)
 
 
 def spread_widely(values: pd.Series) -> bool:
@@ -47,6 +47,7 @@ def spread_widely(values: pd.Series) -> bool:
     return len(values) > 0 and bool(values.max() > 30 * values.median())
 
 
+@style.print_style()
 def layer_responses(probes: pd.DataFrame) -> Figure:
     """Draws the deviation against the layer, plain dashed, residual solid, depth by colour.
 
@@ -57,40 +58,39 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
         A figure with the layers in order on the left and sorted on the right.
     """
     table = response_profiles(probes)
-    families = style.families_in(table)
-    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, order in zip(panels, ORDERS, strict=True):
-            for family in families:
-                look = LINES.get(family.partition(",")[0], "-")
-                for depth, color in colors.items():
-                    part = table[(table["family"] == family) & (table["depth"] == depth)]
-                    line = part[part["order"] == order].sort_values("position")
-                    axes.plot(line["position"], line["value"], look, color=color, linewidth=1.2)
-            axes.set_title(f"layers {order}")
-            axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
-        panels[0].set_ylabel("standard deviation of responses")
-        if spread_widely(table["value"]):
-            panels[0].set_yscale("log")
-        else:
-            panels[0].set_ylim(bottom=0)
-        handles = style.depth_handles(colors)
-        handles += [
-            Line2D(
-                [],
-                [],
-                color="#444444",
-                linestyle=LINES.get(f.partition(",")[0], "-"),
-                label=family_title(f),
-            )
-            for f in families
-        ]
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        style.caption(
-            figure,
-            f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
-            "non-linearity and addition, over the training set, in evaluation mode.",
-        )
+    networks = networks_in(table)
+    colors = style.depth_colors(table)
+    figure, (panels,) = style.panels(2, 4.3, 3.9)
+    for axes, order in zip(panels, ORDERS, strict=True):
+        for network in networks:
+            look = LINES[network.shortcut]
+            for depth, color in colors.items():
+                part = table[(table["family"] == network.family) & (table["depth"] == depth)]
+                line = part[part["order"] == order].sort_values("position")
+                axes.plot(line["position"], line["value"], look, color=color, linewidth=1.2)
+        axes.set_title(f"layers {order}")
+        axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
+    panels[0].set_ylabel("standard deviation of responses")
+    if spread_widely(table["value"]):
+        panels[0].set_yscale("log")
+    else:
+        panels[0].set_ylim(bottom=0)
+    kinds = [style.sample(each.title, linestyle=LINES[each.shortcut]) for each in networks]
+    style.legend(figure, [*style.depth_handles(colors), *kinds])
+    style.caption(
+        figure,
+        f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
+        "non-linearity and addition, over the training set, in evaluation mode.",
+    )
     return figure
+
+
+FIGURE = Drawing(
+    "layer_responses",
+    11,
+    layer_responses,
+    "Layer responses (claim 8; He et al. 2015, Figure 7)",
+    "Standard deviation of each layer's output after batch norm and before the "
+    "non-linearity, over the training set.",
+    probe="response_deviation",
+)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
+from collections.abc import Collection
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,17 +12,22 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
-from analysis.figures import style
-from analysis.paper import FIGURE6_TOP, figure6_curves, of_the_papers_protocol
-from analysis.statistics import add_family, at_chance, family_title
+from analysis.curves import drawn_runs, error_window, milestones
+from analysis.figures import curve_chart, style
+from analysis.figures.drawing import Drawing
+from analysis.networks import add_family, family_title, networks_in
+from analysis.paper import figure6_curves, of_the_papers_protocol
+from analysis.statistics import at_chance
 
 STYLES = {"train_error": "--", "test_error": "-"}
 # With more seeds in a cell, thin lines would hide one another; the band stands for them.
 MOST_LINES = 10
+# Of the paper's own curves.
+PUBLISHED: dict[str, Any] = {"alpha": 0.25, "linewidth": 3, "zorder": 1}
 
 
+@style.print_style()
 def learning_curves(runs: pd.DataFrame) -> Figure:
     """Draws training error (dashed) and test error (solid) against iterations.
 
@@ -37,66 +44,64 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         under ours, broad and pale.
     """
     runs = drawn_runs(runs)
-    families = style.families_in(runs)
+    networks = networks_in(runs)
     published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
-    colors = style.depth_colors([int(depth) for depth in runs["depth"].unique()])
+    colors = style.depth_colors(runs)
     stuck = at_chance(runs)
-    with mpl.rc_context(style.RC):
-        columns = min(max(len(families), 1), 4)
-        rows = -(-max(len(families), 1) // columns)
-        figure = Figure(
-            figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows),
-            layout=ConstrainedLayoutEngine(w_pad=0.1),
-        )
-        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for spare in grid.flat[len(families) :]:
-            spare.set_axis_off()
-        for axes, family in zip(grid.flat, families, strict=False):
-            part = runs[runs["family"] == family]
-            for milestone in milestones(part):
-                axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
-            for depth, color in colors.items():
-                of_depth = part[part["depth"] == depth]
-                shade = to_rgba(style.NOT_STARTED) if (family, depth) in stuck else color
-                for column, look in STYLES.items():
-                    _draw_seeds(axes, of_depth, column, look, shade)
-            if published is not None:
-                _draw_published(axes, published[published["family"] == family], colors)
-            axes.set_title(family_title(family))
-            style.iterations_axis(axes)
-        bottom, top = error_window(runs)
-        if np.isfinite(top):
-            grid[0, 0].set_ylim(bottom, top)
-        for axes in grid[:, 0]:
-            axes.set_ylabel("error (%)")
-        handles = [
-            Line2D([], [], color=colors[depth], label=f"{depth} layers") for depth in sorted(colors)
-        ]
-        handles += [
-            Line2D([], [], color="#444444", linestyle="--", linewidth=1.0, label="training"),
-            Line2D([], [], color="#444444", linewidth=1.6, label="test"),
-        ]
-        if any(milestones(part) for _, part in runs.groupby("family")):
-            handles.append(
-                Line2D([], [], color="#999999", linestyle=":", linewidth=0.8, label="rate lowered")
-            )
-        if stuck:
-            handles.append(Line2D([], [], color=style.NOT_STARTED, label="did not start"))
+    columns = min(max(len(networks), 1), 4)
+    rows = -(-max(len(networks), 1) // columns)
+    figure = Figure(
+        figsize=(1.2 + 2.9 * columns, 1.1 + 2.8 * rows), layout=ConstrainedLayoutEngine(w_pad=0.1)
+    )
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for spare in grid.flat[len(networks) :]:
+        spare.set_axis_off()
+    for axes, network in zip(grid.flat, networks, strict=False):
+        part = runs[runs["family"] == network.family]
+        _draw_network(axes, part, colors, [d for family, d in stuck if family == network.family])
         if published is not None:
-            handles.append(
-                Line2D([], [], color="#BBBBBB", linewidth=3, label="He et al. 2015, Figure 6")
-            )
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
-        grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
-        several = runs["seed"].nunique() > 1
-        seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
-        style.caption(
-            figure,
-            f"{style.provenance(runs)}{seeds}\n"
-            f"Training error: running mean over augmented mini-batches.{grey}",
-        )
+            _draw_published(axes, published[published["family"] == network.family], colors)
+        axes.set_title(network.title)
+    bottom, top = error_window(runs)
+    if np.isfinite(top):
+        grid[0, 0].set_ylim(bottom, top)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("error (%)")
+    handles = [
+        *style.depth_handles(colors),
+        style.sample("training", linestyle="--", linewidth=1.0),
+        style.sample("test", linewidth=1.6),
+    ]
+    if any(milestones(part) for _, part in runs.groupby("family")):
+        handles.append(style.sample("rate lowered", color="#999999", linestyle=":", linewidth=0.8))
+    if stuck:
+        handles.append(style.sample("did not start", color=style.NOT_STARTED))
+    if published is not None:
+        handles.append(style.sample("He et al. 2015, Figure 6", color="#BBBBBB", linewidth=3))
+    style.legend(figure, handles)
+    named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
+    grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
+    several = runs["seed"].nunique() > 1
+    seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
+    style.caption(
+        figure,
+        f"{style.provenance(runs)}{seeds}\n"
+        f"Training error: running mean over augmented mini-batches.{grey}",
+    )
     return figure
+
+
+def _draw_network(
+    axes: Axes, runs: pd.DataFrame, colors: dict[int, style.Color], stuck: Collection[int]
+) -> None:
+    """The curves of one family, grey at the depths at which it did not start."""
+    for milestone in milestones(runs):
+        axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
+    for depth, color in colors.items():
+        shade = to_rgba(style.NOT_STARTED) if depth in stuck else color
+        for column, look in STYLES.items():
+            _draw_seeds(axes, runs[runs["depth"] == depth], column, look, shade)
+    style.iterations_axis(axes)
 
 
 def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, look: str, color: style.Color) -> None:
@@ -130,49 +135,16 @@ def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, style.Co
         of_depth = curves[curves["depth"] == depth]
         for column, look in STYLES.items():
             curve = of_depth[["iteration", column]].dropna()
-            axes.plot(
-                curve["iteration"],
-                curve[column],
-                linestyle=look,
-                color=color,
-                alpha=0.25,
-                linewidth=3,
-                zorder=1,
-            )
+            axes.plot(curve["iteration"], curve[column], look, color=color, **PUBLISHED)
 
 
-def drawn_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that curves are made of, with their family.
-
-    Of each network the finished ones, or, while there are none, all: a seed that is not at
-    its end would bend the mean where it leaves.
-    """
-    runs = add_family(runs)
-    finished = runs["state"] == "finished"
-    network = [runs["family"], runs["depth"]]
-    return runs[finished | ~finished.groupby(network).transform("any")]
-
-
-def error_window(runs: pd.DataFrame) -> tuple[float, float]:
-    """Limits of the error axis, in percent: the paper's for its protocol, else all there is."""
-    if of_the_papers_protocol(runs):
-        return 0.0, FIGURE6_TOP
-    errors = runs[list(STYLES)]
-    low, high = float(errors.min().min()), float(errors.max().max())
-    # From zero, unless that would leave the lower half of the panels empty.
-    bottom = 0.0 if not low >= high / 2 else 10 * np.floor((low - 2) / 10)
-    return bottom, min(100, 5 * np.ceil(high / 5) + 2)
-
-
-def milestones(runs: pd.DataFrame) -> list[int]:
-    """Iterations after which the rate fell by a step, in each run that got there.
-
-    A rate that changes in every iteration has none.
-    """
-    rows = runs.loc[runs["learning_rate"].notna(), ["run_id", "iteration", "phase"]]
-    former = rows.groupby("run_id", sort=False).shift()
-    lowered = rows["phase"] > former["phase"]
-    counts = former.loc[lowered, "iteration"].astype(int).value_counts()
-    lasts = rows.groupby("run_id")["iteration"].max()
-    iterations = sorted(int(at) for at in counts.index)
-    return [at for at in iterations if counts[at] == (lasts > at).sum()]
+FIGURE = Drawing(
+    "learning_curves",
+    1,
+    learning_curves,
+    "Learning curves",
+    "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
+    "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
+    "with a training loss at chance, are grey.",
+    chart=curve_chart.learning_curves,
+)

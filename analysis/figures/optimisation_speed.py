@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis.figures import style
-from analysis.statistics import add_family, ended, family_title, iterations_to_reach
+from analysis.figures.drawing import Drawing
+from analysis.networks import networks_in
+from analysis.statistics import ended, iterations_to_reach
 
 LEVELS = (75.0, 50.0, 25.0, 10.0, 5.0)
 
@@ -27,6 +28,7 @@ def levels_worth_a_panel(
     return tuple(shown)
 
 
+@style.print_style()
 def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -> Figure:
     """Draws iterations until a training error is reached, against depth, a panel per level.
 
@@ -40,59 +42,44 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
     runs = ended(runs)
     reached = iterations_to_reach(runs, levels)
     shown = levels_worth_a_panel(runs, levels)
-    with mpl.rc_context(style.RC):
-        columns = max(len(shown), 1)
-        figure = Figure(figsize=(1.2 + 2.4 * columns, 3.6), layout="constrained")
-        panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-        limit = 1.06 * float(runs["iteration"].max()) if len(runs) else 1.0
-        families = style.families_in(add_family(runs))
-        for axes, level in zip(panels, shown, strict=False):
-            for place, family in enumerate(families):
-                look = style.style_of(family)
-                aside = style.beside(axes, place - (len(families) - 1) / 2)
-                part = reached[(reached["family"] == family) & (reached["level"] == level)]
-                # A mean over the runs that got there would flatter where some did not.
-                mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
-                axes.plot(
-                    mean.index,
-                    mean,
-                    markersize=4,
-                    label=family_title(family),
-                    transform=aside,
-                    **look,
-                )
-                axes.plot(
-                    part["depth"],
-                    part["iterations"],
-                    linestyle="none",
-                    marker="_",
-                    color=look["color"],
-                    markersize=5,
-                    alpha=0.7,
-                    # As shapes, many marks would be most of the page.
-                    rasterized=len(part) > 100,
-                    transform=aside,
-                )
-                never = part[part["iterations"].isna()]["depth"]
-                axes.plot(
-                    never,
-                    [limit] * len(never),
-                    linestyle="none",
-                    marker="x",
-                    markersize=5,
-                    color=look["color"],
-                    transform=aside,
-                )
-            axes.set_title(f"down to {level:g} %")
-            style.depth_axis(axes, runs)
-            axes.tick_params(axis="x", labelsize=7)
-            axes.set_ylim(0, 1.05 * limit)
-        panels[0].set_ylabel("iterations to reach the training error")
-        panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        style.legend(figure, *panels[0].get_legend_handles_labels())
-        style.caption(
-            figure,
-            f"{style.provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "
-            "×: a run that did not.\nTraining error: running mean over augmented mini-batches.",
-        )
+    figure, (panels,) = style.panels(len(shown), 2.4, 3.6, margin=1.2)
+    limit = 1.06 * float(runs["iteration"].max()) if len(runs) else 1.0
+    networks = networks_in(runs)
+    for axes, level in zip(panels, shown, strict=False):
+        for place, network in enumerate(networks):
+            look = style.style_of(network)
+            color = look["color"]
+            aside = style.beside(axes, place - (len(networks) - 1) / 2)
+            part = reached[(reached["family"] == network.family) & (reached["level"] == level)]
+            # A mean over the runs that got there would flatter where some did not.
+            mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
+            axes.plot(mean.index, mean, markersize=4, label=network.title, transform=aside, **look)
+            # As shapes, many marks would be most of the page.
+            seeds = style.SEEDS | {"rasterized": len(part) > 100, "markersize": 5}
+            axes.plot(part["depth"], part["iterations"], color=color, transform=aside, **seeds)
+            never = part[part["iterations"].isna()]["depth"]
+            axes.plot(never, [limit] * len(never), "x", markersize=5, color=color, transform=aside)
+        axes.set_title(f"down to {level:g} %")
+        style.depth_axis(axes, runs)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.set_ylim(0, 1.05 * limit)
+    panels[0].set_ylabel("iterations to reach the training error")
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    style.legend(figure, panels[0].get_legend_handles_labels()[0])
+    style.caption(
+        figure,
+        f"{style.provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "
+        "×: a run that did not.\nTraining error: running mean over augmented mini-batches.",
+    )
     return figure
+
+
+FIGURE = Drawing(
+    "optimisation_speed",
+    5,
+    optimisation_speed,
+    "Speed of optimisation",
+    "Iterations until a training error is first reached; a mean is drawn where all seeds "
+    "got there, dashes are single runs.",
+    needs=lambda runs: bool(levels_worth_a_panel(ended(runs))),
+)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import style
+from analysis.figures.drawing import Drawing
 from analysis.mechanism import at_one_look, profiles
-from analysis.statistics import family_title
+from analysis.networks import networks_in
 
 
+@style.print_style()
 def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
     """Draws the autocorrelation against the lag, a line per depth, a panel per family.
 
@@ -19,26 +20,33 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         iteration: When the network was looked at; the first time if None.
     """
     table, when = at_one_look(profiles(probes, ["input_gradient_autocorrelation"]), iteration)
-    families = style.families_in(table)
-    colors = style.depth_colors([int(depth) for depth in table["depth"].unique()])
-    with mpl.rc_context(style.RC):
-        columns = max(len(families), 1)
-        figure = Figure(figsize=(1.3 + 2.5 * columns, 3.4), layout="constrained")
-        panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-        for axes, family in zip(panels, families, strict=False):
-            axes.axhline(0, color="#444444", linewidth=0.8)
-            for depth, color in colors.items():
-                part = table[(table["family"] == family) & (table["depth"] == depth)]
-                line = part.sort_values("position")
-                axes.plot(line["position"], line["value"], color=color)
-            axes.set_title(family_title(family))
-            axes.set_xlabel("lag")
-        panels[0].set_ylabel("autocorrelation")
-        handles = style.depth_handles(colors)
-        style.legend(figure, handles, [str(handle.get_label()) for handle in handles])
-        style.caption(
-            figure,
-            f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
-            "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
-        )
+    networks = networks_in(table)
+    colors = style.depth_colors(table)
+    figure, (panels,) = style.panels(len(networks), 2.5, 3.4, margin=1.3)
+    for axes, network in zip(panels, networks, strict=False):
+        axes.axhline(0, color="#444444", linewidth=0.8)
+        for depth, color in colors.items():
+            part = table[(table["family"] == network.family) & (table["depth"] == depth)]
+            line = part.sort_values("position")
+            axes.plot(line["position"], line["value"], color=color)
+        axes.set_title(network.title)
+        axes.set_xlabel("lag")
+    panels[0].set_ylabel("autocorrelation")
+    style.legend(figure, style.depth_handles(colors))
+    style.caption(
+        figure,
+        f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
+        "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
+    )
     return figure
+
+
+FIGURE = Drawing(
+    "shattered_gradients",
+    10,
+    shattered_gradients,
+    "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
+    "Autocorrelation of the input gradient along lines between images; white noise has about 0 "
+    "from lag 1 on.",
+    probe="input_gradient_autocorrelation",
+)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import style
-from analysis.statistics import base_families, family_difference, family_title, final_errors
+from analysis.figures.drawing import Drawing
+from analysis.networks import Network, networks_in, without_variants
+from analysis.statistics import family_difference, final_errors
 
 ERRORS = {"train_error": "training error", "test_error": "test error"}
 
 
+def options_in(finals: pd.DataFrame) -> list[Network]:
+    """The networks with shortcuts, without variants, of a frame as from `final_errors`."""
+    return [network for network in networks_in(without_variants(finals)) if network.shortcut]
+
+
+@style.print_style()
 def shortcut_options(runs: pd.DataFrame) -> Figure:
     """Draws each further option minus the first there is, at each depth.
 
@@ -23,35 +30,43 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         option is better. Bars are 95 % intervals over seeds, where there are several.
     """
     finals = final_errors(runs)
-    options = [f for f in style.families_in(base_families(finals)) if f != "plain"]
-    with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
-            axes.axhline(0, color="#444444", linewidth=0.8)
-            axes.set_title(title)
-            style.depth_axis(axes, finals)
-            for option in options[1:]:
-                table = family_difference(finals, option, options[0], error)
-                look = style.style_of(option)
-                bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
-                axes.errorbar(
-                    table["depth"],
-                    table["difference"],
-                    yerr=bars,
-                    capsize=3,
-                    markersize=5,
-                    elinewidth=1,
-                    label=f"{family_title(option)} minus {family_title(options[0])}",
-                    **look,
-                )
-        panels[0].set_ylabel("difference of final errors (points)")
-        style.legend(figure, *panels[0].get_legend_handles_labels())
-        finished = runs[runs["state"] == "finished"]
-        spread = (
-            "Bars: 95 % intervals over seeds, paired."
-            if finals["seed"].nunique() > 1
-            else ("One seed: no interval.")
-        )
-        style.caption(figure, f"{style.provenance(finished)} {spread}")
+    options = options_in(finals)
+    figure, (panels,) = style.panels(2, 3.6, 3.6)
+    for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
+        axes.axhline(0, color="#444444", linewidth=0.8)
+        axes.set_title(title)
+        style.depth_axis(axes, finals)
+        for option in options[1:]:
+            table = family_difference(finals, option.family, options[0].family, error)
+            look = style.style_of(option)
+            bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
+            axes.errorbar(
+                table["depth"],
+                table["difference"],
+                yerr=bars,
+                capsize=3,
+                markersize=5,
+                elinewidth=1,
+                label=f"{option.title} minus {options[0].title}",
+                **look,
+            )
+    panels[0].set_ylabel("difference of final errors (points)")
+    style.legend(figure, panels[0].get_legend_handles_labels()[0])
+    finished = runs[runs["state"] == "finished"]
+    spread = (
+        "Bars: 95 % intervals over seeds, paired."
+        if finals["seed"].nunique() > 1
+        else ("One seed: no interval.")
+    )
+    style.caption(figure, f"{style.provenance(finished)} {spread}")
     return figure
+
+
+FIGURE = Drawing(
+    "shortcut_options",
+    6,
+    shortcut_options,
+    "Shortcut options side by side",
+    "Below zero the option named first is better; bars are 95 % intervals over seeds.",
+    needs=lambda runs: len(options_in(final_errors(runs))) > 1,
+)

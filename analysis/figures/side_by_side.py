@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.error_by_depth import draw_families
-from analysis.figures.style import RC, caption, legend, plain_text, provenance
+from analysis.figures.drawing import Drawing
+from analysis.figures.error_by_depth import TITLES, draw_families
+from analysis.figures.style import caption, legend, panels, plain_text, print_style, provenance
 
-ERRORS = {"train_error": "final training error (%)", "test_error": "final test error (%)"}
+ERRORS = ("train_error", "test_error")
 
 
+@print_style()
 def side_by_side(runs: pd.DataFrame) -> Figure:
     """Draws final training and test errors against depth, a column per study.
 
@@ -23,25 +24,33 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
         A figure with training errors above and test errors below, on shared axes.
     """
     studies = {str(study): part for study, part in runs.groupby("study", sort=False)}
-    with mpl.rc_context(RC):
-        columns = max(len(studies), 1)
-        figure = Figure(figsize=(1.4 + 3.3 * columns, 6.6), layout="constrained")
-        grid = figure.subplots(2, columns, sharey="row", squeeze=False)
-        for column, (study, part) in enumerate(studies.items()):
-            for axes, error in zip(grid[:, column], ERRORS, strict=True):
-                draw_families(axes, part, error)
-            grid[0, column].set_title(plain_text(study))
-            grid[0, column].set_xlabel("")
-        tops = [[axes.get_ylim()[1] for axes in row] for row in grid]
-        for row, top, title in zip(grid, tops, ERRORS.values(), strict=True):
-            row[0].set_ylim(0, max(top))
-            row[0].set_ylabel(title)
-        labelled = {
-            label: handle
-            for axes in grid[0]
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
-        legend(figure, list(labelled.values()), list(labelled))
-        lines = [f"{study}: {provenance(part)}" for study, part in studies.items()]
-        caption(figure, "\n".join([*lines, "Bars: 95 % intervals over seeds; dashes: each seed."]))
+    figure, grid = panels(len(studies), 3.3, 6.6, margin=1.4, rows=2)
+    for column, (study, part) in enumerate(studies.items()):
+        for axes, error in zip(grid[:, column], ERRORS, strict=True):
+            draw_families(axes, part, error)
+        grid[0, column].set_title(plain_text(study))
+        grid[0, column].set_xlabel("")
+    tops = [[axes.get_ylim()[1] for axes in row] for row in grid]
+    for row, top, error in zip(grid, tops, ERRORS, strict=True):
+        row[0].set_ylim(0, max(top))
+        row[0].set_ylabel(TITLES[error])
+    labelled = {
+        label: handle
+        for axes in grid[0]
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    legend(figure, list(labelled.values()))
+    lines = [f"{study}: {provenance(part)}" for study, part in studies.items()]
+    caption(figure, "\n".join([*lines, "Bars: 95 % intervals over seeds; dashes: each seed."]))
     return figure
+
+
+FIGURE = Drawing(
+    "side_by_side",
+    12,
+    side_by_side,
+    "Final errors against depth",
+    "Points are means over seeds, bars their 95 % intervals, dashes single runs. Hollow points "
+    "are networks that did not start.",
+    "comparison",
+)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,13 +16,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
+from analysis.networks import Network, depths_in
+
 # Okabe and Ito's palette, safe for the colour-blind; markers and dashes carry the same
 # distinction where colour is lost.
-FAMILIES: dict[str, dict[str, Any]] = {
-    "plain": {"color": "#D55E00", "marker": "o", "linestyle": "-"},
-    "residual-A": {"color": "#0072B2", "marker": "s", "linestyle": "-"},
-    "residual-B": {"color": "#009E73", "marker": "^", "linestyle": "--"},
-    "residual-C": {"color": "#6A3D9A", "marker": "D", "linestyle": ":"},
+FAMILIES: dict[tuple[str, str | None], dict[str, Any]] = {
+    ("plain", None): {"color": "#D55E00", "marker": "o", "linestyle": "-"},
+    ("residual", "A"): {"color": "#0072B2", "marker": "s", "linestyle": "-"},
+    ("residual", "B"): {"color": "#009E73", "marker": "^", "linestyle": "--"},
+    ("residual", "C"): {"color": "#6A3D9A", "marker": "D", "linestyle": ":"},
 }
 
 # A variant of a family has the family's colour, paler, and a mark of its own.
@@ -36,14 +40,16 @@ OTHER_VARIANT: dict[str, Any] = {"marker": "D", "linestyle": "-."}
 NOT_STARTED = "#A6A6A6"
 
 Color = tuple[float, float, float, float]
+Panels = tuple[Figure, np.ndarray]
+
+# Text just above a bar.
+ABOVE: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7}
+# Marks of single seeds, beside the mean over seeds.
+SEEDS: dict[str, Any] = {"linestyle": "none", "marker": "_", "alpha": 0.7}
 
 RC: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
-    # Each figure says how it is laid out.
-    "figure.autolayout": False,
-    "figure.constrained_layout.use": False,
-    "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.labelsize": 9,
@@ -62,27 +68,32 @@ RC: Any = {
 }
 
 
-def style_of(family: str) -> dict[str, Any]:
+@contextmanager
+def print_style() -> Iterator[None]:
+    """Sets matplotlib's own defaults and `RC`, whatever the user's matplotlibrc says.
+
+    A function that makes a figure has it as a decorator. Some settings, such as resolution and
+    the ids inside an SVG, act on saving.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
+
+
+def style_of(network: Network) -> dict[str, Any]:
     """Colour, marker and line of a family, or of a variant of one."""
-    base, _, variant = family.partition(", ")
-    style = FAMILIES[base]
-    if not variant:
+    style = FAMILIES[network.kind, network.shortcut]
+    if not network.variant:
         return style
     red, green, blue = (0.55 * c + 0.45 for c in mpl.colors.to_rgb(style["color"]))
     paler = mpl.colors.to_hex((red, green, blue))
-    return VARIANTS.get(variant, OTHER_VARIANT) | {"color": paler}
+    return VARIANTS.get(network.variant, OTHER_VARIANT) | {"color": paler}
 
 
-def families_in(frame: pd.DataFrame) -> list[str]:
-    """The families of a frame, plain first, each followed by its variants."""
-    order = list(FAMILIES)
-    present = {str(family) for family in frame["family"].unique()}
-    return sorted(present, key=lambda family: (order.index(family.partition(", ")[0]), family))
-
-
-def depth_colors(depths: Sequence[int]) -> dict[int, Color]:
-    """One colour per depth, the deeper the darker, so the order survives in grey."""
-    ordered = sorted(depths)
+def depth_colors(frame: pd.DataFrame) -> dict[int, Color]:
+    """One colour per depth of a frame, the deeper the darker, so the order survives in grey."""
+    ordered = depths_in(frame)
     scale = mpl.colormaps["viridis_r"]
     places = [0.15 + 0.85 * i / max(len(ordered) - 1, 1) for i in range(len(ordered))]
     return {depth: scale(place) for depth, place in zip(ordered, places, strict=True)}
@@ -90,7 +101,30 @@ def depth_colors(depths: Sequence[int]) -> dict[int, Color]:
 
 def depth_handles(colors: dict[int, Color]) -> list[Line2D]:
     """Legend entries of depths that are told apart by colour alone."""
-    return [Line2D([], [], color=color, label=f"{depth} layers") for depth, color in colors.items()]
+    return [sample(f"{depth} layers", color=color) for depth, color in colors.items()]
+
+
+def sample(label: str, **look: Any) -> Line2D:
+    """A legend's entry for lines of some look, which are dark grey where no colour is named."""
+    return Line2D([], [], label=label, **{"color": "#444444"} | look)
+
+
+def panels(columns: int, width: float, height: float, margin: float = 0.0, rows: int = 1) -> Panels:
+    """A figure with a grid of axes, those of a row with one y axis.
+
+    Args:
+        columns: Number of columns; there is always at least one.
+        width: Of a column, in inches.
+        height: Of the figure, in inches.
+        margin: What the figure is wider than its columns, in inches.
+        rows: Number of rows.
+
+    Returns:
+        The figure, and its axes of shape `(rows, columns)`.
+    """
+    columns = max(columns, 1)
+    figure = Figure(figsize=(margin + width * columns, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, sharey="row", squeeze=False)
 
 
 def provenance(runs: pd.DataFrame) -> str:
@@ -144,19 +178,20 @@ def plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+def legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Puts a legend above the panels, in as many rows as its width asks for."""
-    if not labels:
+    if not handles:
         return
+    labels = [str(handle.get_label()) for handle in handles]
     # An entry takes its letters and its sample line.
     widest = 0.075 * max(len(label) for label in labels) + 0.55
     columns = max(1, min(len(labels), int(figure.get_figwidth() / widest)))
-    figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns)
+    figure.legend(list(handles), labels, loc="outside upper center", ncols=columns)
 
 
 def depth_axis(axes: Axes, runs: pd.DataFrame) -> None:
     """Labels the x axis with the depths there are, and holds them all."""
-    depths = sorted(int(depth) for depth in runs["depth"].unique())
+    depths = depths_in(runs)
     axes.set_xlabel("depth (weighted layers)")
     if depths and depths[-1] > 12 * depths[0]:
         axes.set_xscale("log")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import RC, caption, legend
+from analysis.figures.style import ABOVE, caption, legend, print_style
 
 # Okabe and Ito's palette, as for the families; paler for float32.
 COLORS = {
@@ -17,6 +16,7 @@ COLORS = {
 }
 
 
+@print_style()
 def throughput(measurements: pd.DataFrame, about: str) -> Figure:
     """Draws images per second over those of the conventional recipe, a group per network.
 
@@ -32,45 +32,41 @@ def throughput(measurements: pd.DataFrame, about: str) -> Figure:
     ours = measurements[measurements["recipe"] != "conventional"]
     rounds = len(measurements["rounds"].iloc[0])
     names = list(dict.fromkeys(ours["recipe"] + ", " + ours["precision"]))
-    with mpl.rc_context(RC):
-        figure = Figure(figsize=(2 + 1.15 * len(networks), 3.9), layout="constrained")
-        axes = figure.subplots()
-        width = 0.8 / max(len(names), 1)
-        for place, name in enumerate(names):
-            part = ours[(ours["recipe"] + ", " + ours["precision"]) == name].set_index("network")
-            for group, network in enumerate(networks):
-                row = part.loc[network]
-                unit = float(base.loc[network, "images_per_second"])
-                x = group + (place - (len(names) - 1) / 2) * width
-                height = row["images_per_second"] / unit
-                lowest, highest = (extreme(row["rounds"]) / unit for extreme in (min, max))
-                axes.bar(x, height, 0.92 * width, color=COLORS.get(name, "#999999"),
-                         label=name if group == 0 else None)  # fmt: skip
-                axes.vlines(x, lowest, highest, color="#222222", linewidth=1)
-                axes.annotate(
-                    f"{row['images_per_second']:,.0f}",
-                    (x, max(height, highest)),
-                    xytext=(0, 3),
-                    textcoords="offset points",
-                    ha="center",
-                    va="bottom",
-                    rotation=90,
-                    fontsize=7,
-                )
-        axes.axhline(1, color="#444444", linewidth=1)
-        axes.set_xticks(
-            range(len(networks)),
-            [f"{n}\n{base.loc[n, 'images_per_second']:,.0f}" for n in networks],
-        )
-        axes.set_ylim(0, 1.18 * axes.get_ylim()[1])
-        axes.grid(visible=False, axis="x")
-        axes.set_ylabel("speed over the conventional recipe")
-        axes.set_xlabel("network, and images/s of the conventional recipe")
-        legend(figure, *axes.get_legend_handles_labels())
-        caption(
-            figure,
-            f"{about}\nBars: median of {rounds} round{'s' if rounds > 1 else ''}, in turns; "
-            "whiskers: extremes; on them: images/s, with data, logging and checkpoints.\n"
-            "Line: the conventional recipe (torchvision per image, DataLoader, fp32, eager).",
-        )
+    figure = Figure(figsize=(2 + 1.15 * len(networks), 3.9), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / max(len(names), 1)
+    for place, name in enumerate(names):
+        part = ours[(ours["recipe"] + ", " + ours["precision"]) == name].set_index("network")
+        for group, network in enumerate(networks):
+            row = part.loc[network]
+            unit = float(base.loc[network, "images_per_second"])
+            x = group + (place - (len(names) - 1) / 2) * width
+            height = row["images_per_second"] / unit
+            lowest, highest = (extreme(row["rounds"]) / unit for extreme in (min, max))
+            axes.bar(x, height, 0.92 * width, color=COLORS.get(name, "#999999"),
+                     label=name if group == 0 else None)  # fmt: skip
+            axes.vlines(x, lowest, highest, color="#222222", linewidth=1)
+            axes.annotate(
+                f"{row['images_per_second']:,.0f}",
+                (x, max(height, highest)),
+                (0, 3),
+                va="bottom",
+                rotation=90,
+                **ABOVE,
+            )
+    axes.axhline(1, color="#444444", linewidth=1)
+    axes.set_xticks(
+        range(len(networks)), [f"{n}\n{base.loc[n, 'images_per_second']:,.0f}" for n in networks]
+    )
+    axes.set_ylim(0, 1.18 * axes.get_ylim()[1])
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel("speed over the conventional recipe")
+    axes.set_xlabel("network, and images/s of the conventional recipe")
+    legend(figure, axes.get_legend_handles_labels()[0])
+    caption(
+        figure,
+        f"{about}\nBars: median of {rounds} round{'s' if rounds > 1 else ''}, in turns; "
+        "whiskers: extremes; on them: images/s, with data, logging and checkpoints.\n"
+        "Line: the conventional recipe (torchvision per image, DataLoader, fp32, eager).",
+    )
     return figure

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import re
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,10 +18,11 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from analysis.figures.style import families_in, provenance
-from analysis.page import charts, curve_charts
+from analysis.figures import DRAWINGS, Drawing
+from analysis.figures.style import provenance
+from analysis.networks import add_family, networks_in
 from analysis.page.runs import describe_runs, shared_settings
-from analysis.statistics import add_family, family_title, final_errors, final_share
+from analysis.statistics import final_errors, final_share
 from analysis.study import Study, machine_of
 from analysis.tables import Titled, readable
 from analysis.verdict import by_ruling
@@ -30,88 +30,6 @@ from analysis.verdict import by_ruling
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the page.
-
-    Attributes:
-        name: Stem of the files that hold the figure for print.
-        title: Its heading.
-        reading: How to read it, in a sentence or two.
-        draw: Frame of runs to an interactive chart; None where the page shows the figure for
-            print.
-    """
-
-    name: str
-    title: str
-    reading: str
-    draw: Callable[[pd.DataFrame], alt.TopLevelMixin | None] | None = None
-
-
-MAIN = Figure(
-    "training_error_by_depth",
-    "Final error against depth",
-    "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
-    "degrades where its training error rises with depth; over-fitting would show in the gap. "
-    "Hollow points are networks that did not start.",
-    charts.error_by_depth,
-)
-FIGURES = (
-    Figure(
-        "learning_curves",
-        "Learning curves",
-        "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
-        "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
-        "with a training loss at chance, are grey.",
-        curve_charts.learning_curves,
-    ),
-    Figure(
-        "optimisation_speed",
-        "Speed of optimisation",
-        "Iterations until a training error is first reached; a mean is drawn where all seeds "
-        "got there, dashes are single runs.",
-    ),
-    Figure(
-        "shortcut_options",
-        "Shortcut options side by side",
-        "Below zero the option named first is better; bars are 95 % intervals over seeds.",
-    ),
-    Figure(
-        "constructed_sibling",
-        "The constructed deeper sibling (claim 3)",
-        "A trained shallow network and identity layers make a deeper one with the same error, "
-        "before any training. Beside it: the same trained on, and that depth from scratch.",
-    ),
-    Figure(
-        "gradient_flow",
-        "Gradient flow at the first look (claim 7)",
-        "Norms of the gradient, and the variance of the forward signal, at each layer; the "
-        "control without batch norm is the one in which they should vanish or blow up.",
-    ),
-    Figure(
-        "gradient_flow_at_the_end",
-        "Gradient flow at the last look (claim 7)",
-        "The same after training.",
-    ),
-    Figure(
-        "shattered_gradients",
-        "Shattered gradients (Balduzzi et al. 2017; not in He et al. 2015)",
-        "Autocorrelation of the input gradient along lines between images; white noise has about 0 "
-        "from lag 1 on.",
-    ),
-    Figure(
-        "layer_responses",
-        "Layer responses (claim 8; He et al. 2015, Figure 7)",
-        "Standard deviation of each layer's output after batch norm and before the "
-        "non-linearity, over the training set.",
-    ),
-)
-COMPARISON = Figure(
-    "side_by_side",
-    "Final errors against depth",
-    "Points are means over seeds, bars their 95 % intervals, dashes single runs. Hollow points "
-    "are networks that did not start.",
-)
 MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?", "not testable": "–"}
 
 
@@ -128,12 +46,11 @@ def build_page(
         study: Runs of one protocol.
         found: As from `verdict`.
         tables: By name, as drawn elsewhere in the report.
-        pictures: The figures for print as SVG, by name; the page shows those it has no chart of.
+        pictures: The figures for print as SVG, by name; the page shows those without a chart.
         links: Further reports, title to relative address.
     """
     runs = study.runs
-    shown = [figure for figure in (MAIN, *FIGURES) if figure.draw or figure.name in pictures]
-    several = study.of_several_machines
+    shown = [drawing for drawing in DRAWINGS if drawing.title and drawing.name in pictures]
     return _render(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
@@ -142,19 +59,21 @@ def build_page(
         vega=_vega(),
         found=found,
         rulings=by_ruling(found["claims"]),
-        figures=shown,
-        specs={figure.name: _spec(figure, runs) for figure in shown},
+        figures={
+            section: [drawing for drawing in shown if drawing.section == section]
+            for section in ("answer", "figures")
+        },
+        specs={drawing.name: _spec(drawing, runs) for drawing in shown},
         pictures={name: _address(picture) for name, picture in pictures.items()},
         tables={name: _cells(table) for name, table in tables.items()},
         shared=shared_settings(study),
         runs=describe_runs(study),
-        damaged=study.damaged,
+        study=study,
         unfinished={run: state for run, state in study.states.items() if state != "finished"},
         absent=absent_cells(runs),
         links=links or {},
         commits=sorted({str(m.get("commit") or "unknown") for m in study.manifests.values()}),
-        machines=sorted({_machine(manifest, several) for manifest in study.manifests.values()}),
-        several_machines=several,
+        machines=sorted({_machine(m, study.of_several_machines) for m in study.manifests.values()}),
     )
 
 
@@ -168,7 +87,7 @@ class Compared:
 
 
 def build_comparison(
-    runs: pd.DataFrame, studies: Sequence[Compared], table: Titled, picture: bytes
+    runs: pd.DataFrame, studies: Sequence[Compared], table: Titled, pictures: dict[str, bytes]
 ) -> str:
     """Writes a page that sets studies side by side.
 
@@ -176,7 +95,7 @@ def build_comparison(
         runs: As from `load_runs`, with a column `study`.
         studies: In the order of the page.
         table: The differences between them.
-        picture: The figure `side_by_side` as SVG.
+        pictures: The figures for print as SVG, by name.
     """
     named = [f"{study}: {provenance(part)}" for study, part in runs.groupby("study", sort=False)]
     return _render(
@@ -184,8 +103,8 @@ def build_comparison(
         title=" and ".join(study.name for study in studies),
         provenance=" ".join(named),
         vega="",
-        figure=COMPARISON,
-        picture=_address(picture),
+        figures=[drawing for drawing in DRAWINGS if drawing.name in pictures],
+        pictures={name: _address(picture) for name, picture in pictures.items()},
         studies=studies,
         claims=_claims_by_study(studies),
         table=_cells(table),
@@ -223,17 +142,18 @@ def absent_cells(runs: pd.DataFrame) -> list[str]:
     finals = final_errors(runs)
     every = add_family(runs)
     present = set(zip(finals["family"], finals["depth"], finals["seed"], strict=True))
+    starts = every.groupby("family")["start"].max()
     absent: dict[tuple[str, int], list[str]] = {}
     depths, seeds = (sorted(int(v) for v in every[name].unique()) for name in ("depth", "seed"))
-    for family, depth, seed in itertools.product(families_in(every), depths, seeds):
-        start = re.search(r"from (\d+) layers", family)
-        if start and int(start[1]) >= depth:
-            continue
-        if (family, depth, seed) not in present:
-            absent.setdefault((family, depth), []).append(str(seed))
+    for network, depth, seed in itertools.product(networks_in(every), depths, seeds):
+        start = starts[network.family]
+        # A network cannot have been made of one that is no shallower.
+        possible = pd.isna(start) or start < depth
+        if possible and (network.family, depth, seed) not in present:
+            absent.setdefault((network.title, depth), []).append(str(seed))
     return [
-        f"{family_title(family)} at {depth} layers, seed {', '.join(seeds_of)}"
-        for (family, depth), seeds_of in absent.items()
+        f"{title} at {depth} layers, seed {', '.join(seeds_of)}"
+        for (title, depth), seeds_of in absent.items()
     ]
 
 
@@ -258,8 +178,8 @@ def _address(picture: bytes) -> str:
     return f"data:image/svg+xml;base64,{b64encode(picture).decode()}"
 
 
-def _spec(figure: Figure, runs: pd.DataFrame) -> Markup | None:
-    chart = figure.draw and figure.draw(runs)
+def _spec(drawing: Drawing, runs: pd.DataFrame) -> Markup | None:
+    chart = drawing.chart and drawing.chart(runs)
     if chart is None:
         return None
     # The charts bound their rows themselves.
@@ -267,7 +187,7 @@ def _spec(figure: Figure, runs: pd.DataFrame) -> Markup | None:
         spec = chart.to_dict()
     spec["config"] = {"view": {"stroke": None}, "axis": {"gridColor": "#dddddd"}}
     spec["background"] = None
-    spec["description"] = f"{figure.title}. {figure.reading} The tables hold the numbers."
+    spec["description"] = f"{drawing.title}. {drawing.reading} The tables hold the numbers."
     if "facet" not in spec:
         spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     return _script(json.dumps(spec, separators=(",", ":")))
@@ -291,14 +211,7 @@ def _datatables() -> str:
 def _cells(table: Titled) -> dict[str, Any]:
     """A table's heading and cells; each cell as shown, and as sorted by."""
     text = readable(table.frame)
-    raw = text.attrs["raw"]
-    rows = [
-        [
-            (shown, "" if pd.isna(value) else value)
-            for shown, value in zip(shown_row, raw_row, strict=True)
-        ]
-        for shown_row, raw_row in zip(
-            text.itertuples(index=False), raw.itertuples(index=False), strict=True
-        )
-    ]
+    raw = text.attrs["raw"].astype(object)
+    pairs = zip(text.to_numpy(), raw.where(raw.notna(), "").to_numpy(), strict=True)
+    rows = [list(zip(shown, value, strict=True)) for shown, value in pairs]
     return {"title": table.title, "note": table.note, "columns": list(text.columns), "rows": rows}

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.networks import family_title
 from analysis.protocol import flat
 from analysis.statistics import final_errors
-from analysis.study import Study, machine_of
+from analysis.study import Study
 from resnet_study.store.folder import RunFolder
 
 WIDTH, HEIGHT = 300, 80
@@ -18,20 +19,13 @@ MOST_POINTS = 60
 
 def shared_settings(study: Study) -> dict[str, str]:
     """The settings in which all runs agree."""
-    all_settings = [flat(config.to_mapping()) for config in study.configs.values()]
-    if not all_settings:
-        return {}
-    first, *others = all_settings
-    return {
-        key: value
-        for key, value in first.items()
-        if all(other.get(key) == value for other in others)
-    }
+    each = [flat(config.to_mapping()).items() for config in study.configs.values()]
+    return dict(sorted(set.intersection(*map(set, each)))) if each else {}
 
 
 def describe_runs(study: Study) -> list[dict[str, Any]]:
     """Each run in words and numbers, in the order of family, depth and seed."""
-    shared = shared_settings(study)
+    shared, machines = shared_settings(study), study.machines
     finals = final_errors(study.runs).set_index("run_id")
     curves = dict(list(study.runs.groupby("run_id", sort=False)))
     described = []
@@ -40,11 +34,11 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
         own = flat(config.to_mapping())
         final = finals.loc[run_id] if run_id in finals.index else None
         iterations = 0 if curve is None else int(curve["iteration"].max())
-        host, device = machine_of(manifest)
+        host, device = machines[run_id]
         described.append(
             {
                 "id": run_id,
-                "family": config.model.family.replace("-", " "),
+                "family": family_title(config.model.family),
                 "depth": config.model.depth,
                 "seed": config.seed,
                 "state": manifest["state"],
@@ -53,7 +47,6 @@ def describe_runs(study: Study) -> list[dict[str, Any]]:
                 "iterations": iterations,
                 "train_error": None if final is None else final["train_error"],
                 "test_error": None if final is None else final["test_error"],
-                "seconds": manifest.get("seconds"),
                 "settings": {key: own[key] for key in own if own[key] != shared.get(key)},
                 "facts": _facts(manifest),
                 "failure": _failure(RunFolder(study.place(run_id)), manifest),

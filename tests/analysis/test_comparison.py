@@ -8,7 +8,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from analysis.figures import side_by_side
+from analysis.figures.side_by_side import side_by_side
 from analysis.load import read_studies, read_study
 from analysis.statistics import final_errors
 from resnet_study.system.errors import StudyError

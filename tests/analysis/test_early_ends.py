@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from analysis.figures.learning_curves import learning_curves, milestones
+from analysis.curves import milestones
+from analysis.figures import learning_curves
+from analysis.figures.curve_chart import learning_curves as chart
 from analysis.figures.style import provenance
 from analysis.load import phases
-from analysis.page.curve_charts import learning_curves as chart
 from analysis.statistics import final_errors
 from resnet_study.config import RunConfig, ScheduleConfig
 from tests.analysis.made import study

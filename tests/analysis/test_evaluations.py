@@ -7,8 +7,8 @@ import pytest
 
 from analysis.evaluations import evaluation_tables, evaluations
 from analysis.load import costs_of, read_study
+from analysis.networks import variant_of
 from analysis.paper import IMAGENET
-from analysis.protocol import variant_of
 from analysis.report import tables_of
 from analysis.tables import costs, markdown
 from resnet_study.config import RunConfig

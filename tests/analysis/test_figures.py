@@ -1,20 +1,30 @@
 """Figures draw the numbers they are given, and say what they were made from."""
 
+import os
+import subprocess
+import sys
+
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from analysis.figures import error_by_depth, learning_curves, optimisation_speed, shortcut_options
+from analysis import figures
+from analysis.figures import DRAWINGS, error_by_depth, learning_curves
+from analysis.figures.curve_chart import learning_curves as curve_chart
+from analysis.figures.depth_chart import error_by_depth as depth_chart
+from analysis.figures.files import rendered
+from analysis.figures.optimisation_speed import optimisation_speed
+from analysis.figures.shortcut_options import shortcut_options
 from analysis.figures.style import NOT_STARTED
-from analysis.page.charts import error_by_depth as depth_chart
-from analysis.page.curve_charts import learning_curves as curve_chart
 from analysis.statistics import (
     family_difference,
     final_errors,
     iterations_to_reach,
     set_final_share,
 )
+from tests.conftest import CHECKOUT
 
 
 def curves(figure):
@@ -27,6 +37,50 @@ def curves(figure):
         ]
         for axes in figure.axes
     }
+
+
+# Each of these alone stopped or changed a figure.
+HOSTILE = {
+    "text.usetex": True, "figure.autolayout": True, "figure.constrained_layout.use": True,
+    "font.family": "monospace", "font.size": 14.0, "axes.formatter.use_locale": True,
+    "lines.linewidth": 4.0, "axes.prop_cycle": "cycler('color', ['r'])", "savefig.bbox": "tight",
+    "savefig.transparent": True, "axes.facecolor": "black", "svg.hashsalt": "mine",
+}  # fmt: skip
+
+
+def test_a_figure_is_the_same_whatever_matplotlibrc_says(runs):
+    usual = rendered(shortcut_options(runs))
+    before = dict(mpl.rcParams)
+    with mpl.rc_context(HOSTILE):
+        assert rendered(shortcut_options(runs)) == usual
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("command", ["analysis", "analysis.benchmark"])
+def test_a_command_starts_whatever_the_backend(command):
+    environment = os.environ | {"MPLBACKEND": "module://matplotlib_inline.not_there"}
+    arguments = [sys.executable, "-m", command, "--help"]
+    subprocess.run(arguments, env=environment, cwd=CHECKOUT, check=True, capture_output=True)
+
+
+NEW_FIGURE = """
+from analysis.figures.drawing import Drawing
+
+FIGURE = Drawing("my_figure", 5.5, None)
+"""
+
+
+def test_a_module_with_a_drawing_is_all_that_a_new_figure_takes(tmp_path, monkeypatch):
+    (tmp_path / "my_figure.py").write_text(NEW_FIGURE)
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
+    found = [drawing.name for drawing in figures._registered()]
+    assert found.index("my_figure") == found.index("optimisation_speed") + 1
+    known = [drawing.name for drawing in DRAWINGS]
+    assert [name for name in found if name != "my_figure"] == known
+    assert len(set(known)) == len({drawing.order for drawing in DRAWINGS}) == len(known)
+    for drawing in DRAWINGS:
+        assert bool(drawing.title) == bool(drawing.reading)
+        assert drawing.section in ("answer", "figures", "comparison")
 
 
 @pytest.mark.parametrize(

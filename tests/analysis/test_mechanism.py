@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from analysis import figures
+from analysis.figures.constructed_sibling import constructed_sibling
+from analysis.figures.gradient_flow import gradient_flow
+from analysis.figures.layer_responses import layer_responses
+from analysis.figures.shattered_gradients import shattered_gradients
 from analysis.load import costs_of, load_probes, load_runs, read_study
 from analysis.mechanism import constructed_siblings, profiles
-from analysis.protocol import variant_of
-from analysis.statistics import add_family
+from analysis.networks import add_family, variant_of
 from analysis.tables import costs
 from resnet_study.config import RunConfig
 from tests.analysis.made import study
@@ -82,7 +84,7 @@ def test_profiles_are_geometric_means_of_norms_and_means_of_the_rest(measure, va
 
 
 def test_figures_draw_the_probes(probes, runs):
-    figure = figures.gradient_flow(probes)
+    figure = gradient_flow(probes)
     assert [axes.get_title() for axes in figure.axes[:4]] == [
         "plain", "plain, from 8 layers", "residual A", "residual A, from 8 layers",
     ]  # fmt: skip
@@ -91,15 +93,15 @@ def test_figures_draw_the_probes(probes, runs):
         "family == 'plain' and depth == 8 and iteration == 0"
     )
     np.testing.assert_allclose(shallow.get_ydata(), expected["value"])
-    assert "After 60 iterations" in figures.gradient_flow(probes, 60).get_supxlabel()
-    order, ranked = figures.layer_responses(probes).axes
+    assert "After 60 iterations" in gradient_flow(probes, 60).get_supxlabel()
+    order, ranked = layer_responses(probes).axes
     assert len(order.get_lines()) == len(ranked.get_lines()) == 6 + 2
     assert all((np.diff(line.get_ydata()) <= 0).all() for line in ranked.get_lines())
-    bars = figures.constructed_sibling(runs).axes[0].containers
+    bars = constructed_sibling(runs).axes[0].containers
     assert len(bars) == 4
     assert bars[1][0].get_height() == bars[0][0].get_height()
-    assert figures.constructed_sibling(runs[0:0]).axes
-    for draw in (figures.gradient_flow, figures.layer_responses, figures.shattered_gradients):
+    assert constructed_sibling(runs[0:0]).axes
+    for draw in (gradient_flow, layer_responses, shattered_gradients):
         assert "embedded shapes" in draw(probes).get_supxlabel()
         assert draw(probes[0:0]).axes
 

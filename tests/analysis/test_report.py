@@ -21,7 +21,7 @@ from tests.analysis.made import GPU, RECORDED, RUN, RUNS, change, change_curve
 def test_runs_load_as_the_contract_says(runs):
     assert list(runs.columns) == [
         "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
-        "variant", "settings", *METRICS, "phase", "started",
+        "variant", "settings", *METRICS, "phase", "started", "start", "base",
     ]  # fmt: skip
     assert runs["run_id"].nunique() == 12
     assert set(runs["data"]) == {"embedded shapes"}
@@ -60,7 +60,7 @@ def change_a_digit(run):
         (partial(write, name="probes.csv", text="iteration,measure\n1,2\n"), "probes"),
         (edit(lambda frame: frame[::-1]), "do not increase"),
         (edit(lambda frame: frame.assign(seconds="x")), "cannot be read"),
-        (edit(lambda frame: frame.drop(columns="seconds")), "the columns"),
+        (edit(lambda frame: frame.drop(columns="seconds")), "must have the columns"),
         (lambda run: (run / "metrics.csv").unlink(), "metrics"),
         (lambda run: (run / "manifest.json").unlink(), "is missing"),
         (change_a_digit, "its checksum differs"),
@@ -209,9 +209,9 @@ def test_a_run_that_went_on_elsewhere_names_all_its_machines():
         ("{one} --each --output {out}", "each=True: must be given without --output"),
         ("{one} {one}/nowhere --output {out}", "is not there"),
         ("{one} {top}/empty --output {out}", "holds no runs"),
-        ("{top} --output {out}", "allowed is a folder such as runs/quick, here {one} {two}"),
+        ("{top} --output {out}", "name a folder such as runs/quick, here {one} {two}"),
         ("{one} --output {top}/file", "file={top}/file"),
-        ("{one} --final 0", "final=0.0: allowed is a share above 0"),
+        ("{one} --final 0", "final=0.0: must be a share above 0"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, message, tmp_path, capsys):

@@ -13,8 +13,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from analysis.figures.style import families_in, style_of
-from analysis.statistics import by_cell, family_title, final_errors
+from analysis.figures.style import style_of
+from analysis.networks import Network, depths_in, family_title, networks_in
+from analysis.statistics import by_cell, final_errors
 
 # With more runs, single runs are left out and means alone are drawn.
 MOST_RUNS = 75
@@ -48,14 +49,14 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
     if finals.empty:
         return None
     data = _means_and_runs(finals)
-    families = families_in(finals)
-    names = [family_title(family) for family in families]
-    styles = [style_of(family) for family in families]
+    networks = networks_in(finals)
+    names = [network.title for network in networks]
+    styles = [style_of(network) for network in networks]
     legend = alt.Legend(title=None, symbolOpacity=1)
     colors = alt.Scale(domain=names, range=[style["color"] for style in styles])
     markers = alt.Scale(domain=names, range=[MARKERS[style["marker"]] for style in styles])
     base = alt.Chart().encode(
-        x=_depth_axis(sorted(int(depth) for depth in finals["depth"].unique())),
+        x=_depth_axis(depths_in(finals)),
         y=alt.Y("value:Q", title="final error (%)"),
         color=alt.Color("series:N", scale=colors, legend=legend),
     )
@@ -95,7 +96,7 @@ def error_by_depth(runs: pd.DataFrame) -> alt.TopLevelMixin | None:
         .add_params(alt.param(name="measure", value=panels[0], bind=radio))
         .transform_filter("datum.panel == measure")
     )
-    return switched(chart, families, [])
+    return switched(chart, networks, [])
 
 
 def _depth_axis(depths: list[int]) -> alt.X:
@@ -123,18 +124,21 @@ def _means_and_runs(finals: pd.DataFrame) -> pd.DataFrame:
 
 
 def switched(
-    chart: alt.TopLevelMixin, families: Sequence[str], depths: Sequence[int]
+    chart: alt.TopLevelMixin, networks: Sequence[Network], depths: Sequence[int]
 ) -> alt.TopLevelMixin:
     """Adds check boxes that switch families and depths on and off."""
+    titles: dict[str, dict[Any, str]] = {
+        "family": {network.family: network.title for network in networks},
+        "depth": {depth: f"{depth} layers" for depth in depths},
+    }
     params, tests = [], []
-    for field, values in (("family", families), ("depth", depths)):
+    for field, title_of in titles.items():
         parts = []
-        for value in values if len(values) > 1 else ():
+        for value, title in title_of.items() if len(title_of) > 1 else ():
             name = "show_" + re.sub(r"\W", "_", str(value))
-            label = family_title(value) if isinstance(value, str) else f"{value} layers"
-            params.append(alt.param(name=name, value=True, bind=alt.binding_checkbox(name=label)))
-            literal = f"'{value}'" if isinstance(value, str) else value
-            parts.append(f"(datum.{field} == {literal} && {name})")
+            params.append(alt.param(name=name, value=True, bind=alt.binding_checkbox(name=title)))
+            # As Vega reads it, a text is quoted as in Python.
+            parts.append(f"(datum.{field} == {value!r} && {name})")
         if parts:
             tests.append("(" + " || ".join(parts) + ")")
     if params:

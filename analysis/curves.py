@@ -1,0 +1,46 @@
+"""Which runs, iterations and errors a figure of learning curves shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.networks import add_family
+from analysis.paper import FIGURE6_TOP, of_the_papers_protocol
+
+
+def drawn_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that curves are made of, with their family.
+
+    Of each network the finished ones, or, while there are none, all: a seed that is not at
+    its end would bend the mean where it leaves.
+    """
+    runs = add_family(runs)
+    finished = runs["state"] == "finished"
+    network = [runs["family"], runs["depth"]]
+    return runs[finished | ~finished.groupby(network).transform("any")]
+
+
+def error_window(runs: pd.DataFrame) -> tuple[float, float]:
+    """Limits of the error axis, in percent: the paper's for its protocol, else all there is."""
+    if of_the_papers_protocol(runs):
+        return 0.0, FIGURE6_TOP
+    errors = runs[["train_error", "test_error"]]
+    low, high = float(errors.min().min()), float(errors.max().max())
+    # From zero, unless that would leave the lower half of the panels empty.
+    bottom = 0.0 if not low >= high / 2 else 10 * np.floor((low - 2) / 10)
+    return bottom, min(100, 5 * np.ceil(high / 5) + 2)
+
+
+def milestones(runs: pd.DataFrame) -> list[int]:
+    """Iterations after which the rate fell by a step, in each run that got there.
+
+    A rate that changes in every iteration has none.
+    """
+    rows = runs.loc[runs["learning_rate"].notna(), ["run_id", "iteration", "phase"]]
+    former = rows.groupby("run_id", sort=False).shift()
+    lowered = rows["phase"] > former["phase"]
+    counts = former.loc[lowered, "iteration"].astype(int).value_counts()
+    lasts = rows.groupby("run_id")["iteration"].max()
+    iterations = sorted(int(at) for at in counts.index)
+    return [at for at in iterations if counts[at] == (lasts > at).sum()]

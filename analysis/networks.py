@@ -1,0 +1,123 @@
+"""Networks as columns: kind, shortcut and variant; families and titles are made of them last."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from resnet_study.config import RunConfig
+
+COLUMNS = ["kind", "shortcut", "variant", "family"]
+IDENTITY = ["run_id", "family", "depth", "seed"]
+# Shortcut options of each kind, in the order in which families are shown.
+ORDER = (("plain", None), ("residual", "A"), ("residual", "B"), ("residual", "C"))
+
+
+@dataclass(frozen=True)
+class Network:
+    """All networks that differ in depth alone.
+
+    Attributes:
+        kind: "plain" or "residual".
+        shortcut: "A", "B" or "C"; None for plain networks.
+        variant: What sets the network apart from the study's own, such as "Xavier"; "" for none.
+    """
+
+    kind: str
+    shortcut: str | None
+    variant: str = ""
+
+    @property
+    def family(self) -> str:
+        """The value of the column `family`, such as "residual-A" or "plain, Xavier"."""
+        name = f"{self.kind}-{self.shortcut}" if self.shortcut else self.kind
+        return f"{name}, {self.variant}" if self.variant else name
+
+    @property
+    def title(self) -> str:
+        """The name for readers, such as "residual A"."""
+        return family_title(self.family)
+
+
+def family_title(family: str) -> str:
+    """The name of a family for readers: "residual A" for "residual-A"."""
+    return re.sub("^residual-", "residual ", family)
+
+
+def network_of(config: RunConfig) -> Network:
+    """The network of a run."""
+    return Network(config.model.kind, config.model.shortcut, variant_of(config))
+
+
+def identity(run_id: str, config: RunConfig) -> dict[str, Any]:
+    """The values of the columns `IDENTITY` of a run."""
+    values = (run_id, network_of(config).family, config.model.depth, config.seed)
+    return dict(zip(IDENTITY, values, strict=True))
+
+
+def variant_of(config: RunConfig) -> str:
+    """What sets a network apart beside family and depth, in words; "" for the usual."""
+    model, start, usual = config.model, config.start, RunConfig()
+    words = []
+    if model.layers_per_block != usual.model.layers_per_block:
+        words.append(f"span {model.layers_per_block}")
+    if model.bottleneck_stride != usual.model.bottleneck_stride:
+        words.append(f"stride on {model.bottleneck_stride}")
+    if model.init != usual.model.init:
+        words.append(model.init.capitalize())
+    if model.norm != usual.model.norm:
+        words.append("no batch norm")
+    if config.data.augment.colour != (0.1 if config.data.streamed else 0.0):
+        words.append(f"colour {config.data.augment.colour:g}")
+    if start.depth is not None:
+        words.append(f"from {start.depth} layers")
+    elif start.run is not None:
+        words.append(f"from {Path(start.run).name}")
+    return ", ".join(words)
+
+
+def add_family(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds the column `family`, and `variant` where there is none, unless `family` is there.
+
+    A family names kind and shortcut, "plain", "residual-A" and so on, and after a comma the
+    variant of runs that have one, as in "plain, Xavier".
+    """
+    if "family" in frame:
+        return frame
+    if "variant" not in frame:
+        frame = frame.assign(variant="")
+    codes = frame.groupby(COLUMNS[:3], dropna=False, sort=False).ngroup().to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    names = np.array([network.family for network in _rows(frame.iloc[first])], dtype=object)
+    return frame.assign(family=names[codes] if len(names) else "")
+
+
+def networks_in(frame: pd.DataFrame) -> list[Network]:
+    """The networks of a frame with the columns `kind`, `shortcut` and `variant`.
+
+    Returns:
+        Plain first, then by shortcut option; each is followed by its variants.
+    """
+    found = set(_rows(frame.drop_duplicates(COLUMNS[:3])))
+    return sorted(found, key=lambda n: (ORDER.index((n.kind, n.shortcut)), n.family))
+
+
+def depths_in(frame: pd.DataFrame) -> list[int]:
+    """The depths of a frame, in ascending order."""
+    return sorted(int(depth) for depth in frame["depth"].unique())
+
+
+def _rows(frame: pd.DataFrame) -> list[Network]:
+    """The network of each row."""
+    rows = frame[COLUMNS[:3]].itertuples(index=False)
+    return [Network(kind, None if pd.isna(s) else s, variant) for kind, s, variant in rows]
+
+
+def without_variants(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the study's own networks, without variants such as "plain, Xavier"."""
+    return frame[frame["variant"] == ""]
