@@ -13,6 +13,8 @@ from analysis.networks import add_family
 MISSING = (float("nan"), float("nan"))
 DIFFERENCE = ("difference", "low", "high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
+# The errors that the paper has, with their names for readers.
+NAMED = {"train_error": "training", "test_error": "test"}
 FINAL_SHARE = 0.1
 Values = np.ndarray | pd.Series
 

@@ -12,11 +12,11 @@ import pandas as pd
 from analysis import statistics
 from analysis.networks import add_family, family_title
 from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
+from analysis.statistics import NAMED
 from analysis.study import Study
 
 # Percent of the training time that a run waits for data.
 WORTH_TELLING = 0.5
-COMPARED = {"train_error": "training", "test_error": "test"}
 
 TITLES = {
     "comparison": "comparison",
@@ -71,7 +71,7 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
     table = statistics.by_cells(finals, statistics.ERRORS)
     if protocol_of_the_paper:
         drawn = statistics.final_errors(figure6_curves()).set_index(["family", "depth"])
-        drawn = drawn[list(COMPARED)].add_prefix("paper_").reset_index()
+        drawn = drawn[list(NAMED)].add_prefix("paper_").reset_index()
         table = table.merge(drawn, how="left")
         published = table["depth"].map(TABLE6_TEST_ERROR).where(table["family"] == "residual-A")
         table["paper_test_error"] = published.fillna(table["paper_test_error"])
@@ -142,7 +142,7 @@ def changes(finals: pd.DataFrame) -> pd.DataFrame:
         .rename(columns={"degradation": "difference"})
         .merge(statistics.depth_trend(finals, error)[["family", "tau"]])
         .assign(error=title)
-        for error, title in COMPARED.items()
+        for error, title in NAMED.items()
     ]
     table = pd.concat(parts, ignore_index=True)
     return table[["family", "error", *[c for c in table if c not in ("family", "error")]]]
@@ -163,7 +163,7 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
             comparison=f"{family_title(one)} minus {family_title(other)}", error=title
         )
         for other, one in itertools.combinations(families, 2)
-        for error, title in COMPARED.items()
+        for error, title in NAMED.items()
     ]
     columns = ["comparison", "error", "depth", *statistics.DIFFERENCE]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
@@ -184,7 +184,7 @@ def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
             comparison=f"{name} minus {first}", error=title
         )
         for name, other in others
-        for error, title in COMPARED.items()
+        for error, title in NAMED.items()
     ]
     columns = ["comparison", "error", "family", "depth", *statistics.DIFFERENCE]
     return pd.concat(parts, ignore_index=True)[columns]
@@ -208,7 +208,7 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
         for family, cells in table.groupby("family", sort=False):
             seeds = "–".join(f"{n}" for n in sorted({cells["n"].min(), cells["n"].max()}))
             for source, who in (("", seeds), ("paper_", "the paper")):
-                for error, title in COMPARED.items():
+                for error, title in NAMED.items():
                     column = f"{source}{error}"
                     if column not in cells or cells[column].isna().all():
                         continue

@@ -11,15 +11,12 @@ from pathlib import Path
 from analysis.cells import Cell, Cells
 from analysis.quantity import DEVIATIONS, Quantity
 
-# Shares of the paper's training, called a quarter and a half. They lie below, so that rounding
-# never decides.
+# Shares of the paper's training, a little below a quarter and a half: rounding never decides.
 QUARTER, HALF = 0.24, 0.49
 SEEDS = 3  # that a contradiction needs
 MARGIN = 0.5  # points of error that count as no difference
-# Where an effect must not exceed a margin, the interval is one-sided at 5 %.
-WITHIN = 0.90
-# An effect that is below this share of what it was at the end of the first phase is closing.
-CLOSING = 0.75
+WITHIN = 0.90  # confidence where an effect must not exceed a margin: one-sided at 5 %
+CLOSING = 0.75  # an effect below this share of that at the end of the first phase is closing
 SPANS = "the interval spans the margin"
 UNKNOWN = "the rate falls in every iteration: whether the gap is closing is not known"
 NEEDS_HALF = "less than half of the paper's training"

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import drawn_runs, error_window, milestones
-from analysis.figures.depth_chart import HEIGHT, MEASURES, MOST_RUNS, switched
+from analysis.figures.depth_chart import HEIGHT, MOST_RUNS, switched
 from analysis.figures.style import NOT_STARTED, depth_colors
 from analysis.networks import add_family, depths_in, family_title, networks_in
 from analysis.paper import figure6_curves, of_the_papers_protocol
-from analysis.statistics import at_chance, together
+from analysis.statistics import NAMED, at_chance, together
 
 # A chart draws an element per point, which a browser does well up to about this many.
 MOST_POINTS = 6_000
@@ -54,7 +54,7 @@ def _axes(runs: pd.DataFrame) -> alt.Chart:
 
 def _lines(base: alt.Chart, kinds: set[str]) -> list[alt.Chart]:
     """The layers of the kinds of curves that there are, and the points under the pointer."""
-    dashes = alt.Scale(domain=list(MEASURES.values()), range=[[4, 3], [1, 0]])
+    dashes = alt.Scale(domain=list(NAMED.values()), range=[[4, 3], [1, 0]])
     legend = alt.Legend(
         title=None, symbolType="stroke", symbolOpacity=1, symbolStrokeColor="#444444"
     )
@@ -145,7 +145,7 @@ def _curves(runs: pd.DataFrame) -> pd.DataFrame:
         series=curves["family"].map(family_title),
         layers=layers,
         shade=layers.mask(grey, "did not start"),
-        error=curves["error"].map(MEASURES),
+        error=curves["error"].map(NAMED),
         alone=curves["alone"].eq(True),
         **{name: curves[name].round(3) for name in ("value", "low", "high")},
     )
@@ -154,4 +154,4 @@ def _curves(runs: pd.DataFrame) -> pd.DataFrame:
 def _long(runs: pd.DataFrame) -> pd.DataFrame:
     """A row per run, iteration and error that was measured there."""
     keys = ["family", "depth", "run_id", "iteration"]
-    return runs.melt(keys, list(MEASURES), "error", "value").dropna(subset=["value"])
+    return runs.melt(keys, list(NAMED), "error", "value").dropna(subset=["value"])

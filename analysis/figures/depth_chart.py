@@ -26,7 +26,6 @@ ERRORS = {
     "test_error": "test",
     "gap": "test minus clean training",
 }
-MEASURES = {"train_error": "training", "test_error": "test"}
 MARKERS = {
     "o": "circle",
     "s": "square",

@@ -20,7 +20,7 @@ from resnet_study.system.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from resnet_study.data.streamed import StreamedFolder
 
-# So many unreadable files in a row mean a damaged folder, not some damaged images.
+# This number of unreadable files in a row means a damaged folder, not some damaged images.
 MOST_FAILURES = 100
 # Seconds that a worker outlives its run's request to end: the run may be saving its state.
 GRACE = 60
