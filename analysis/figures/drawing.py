@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import altair as alt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -24,8 +23,8 @@ class Drawing:
             studies side by side, whose runs have a column `study`.
         needs: Whether a frame holds something to draw.
         probe: The measure in probes.csv that the figure shows; empty for a figure of runs.
-        chart: Makes the interactive chart of the same runs, or None where no run has got that
-            far. Without it, the page shows the figure for print.
+        choice: Its name among the figures that follow one another with the same title; the page
+            shows one of them at a time.
     """
 
     name: str
@@ -36,7 +35,7 @@ class Drawing:
     section: str = "figures"
     needs: Callable[[pd.DataFrame], bool] = lambda _: True
     probe: str = ""
-    chart: Callable[[pd.DataFrame], alt.TopLevelMixin | None] | None = None
+    choice: str = ""
 
     def drawn(self, runs: pd.DataFrame, probes: pd.DataFrame) -> Figure | None:
         """Draws the figure for print; None where the runs have nothing to show in it."""

@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import depth_chart, style
+from analysis.figures import style
 from analysis.figures.drawing import Drawing
+from analysis.figures.pointer import describe, describe_axes
 from analysis.networks import networks_in
 from analysis.statistics import by_cell, final_errors, final_share
 
@@ -41,10 +42,11 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
         seed as a small mark.
     """
     several = runs["seed"].nunique() > 1
-    figure = Figure(figsize=(5.6, 4.1), layout="constrained")
+    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
     axes = figure.subplots()
     draw_families(axes, runs, error)
     axes.set_ylabel(TITLES[error])
+    describe_axes(axes, x="depth")
     style.legend(figure, axes.get_legend_handles_labels()[0])
     finished = runs[runs["state"] == "finished"]
     seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
@@ -68,20 +70,35 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
         look = style.style_of(network)
         color = look["color"]
         aside = style.beside(axes, place - (len(networks) - 1) / 2)
+        facts = {"family": network.title, "y": TITLES[error]}
         line = cells[cells["family"] == network.family]
-        axes.plot(
+        (means,) = axes.plot(
             line["depth"], line["mean"], markersize=5, label=network.title, transform=aside, **look
         )
+        notes = [_interval(cell) for _, cell in line.iterrows()]
+        describe(means, name=network.title, x=list(line["depth"]), note=notes, **facts)
         unstarted = line.merge(never)
         hollow = look | {"linestyle": "none", "markerfacecolor": "white", "markersize": 5}
-        axes.plot(unstarted["depth"], unstarted["mean"], transform=aside, **hollow)
-        axes.vlines(line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside)
+        (marks,) = axes.plot(unstarted["depth"], unstarted["mean"], transform=aside, **hollow)
+        describe(marks, mark="hollow", **facts)
+        bars = axes.vlines(
+            line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside
+        )
+        describe(bars, mark="bars", **facts)
         if finals["seed"].nunique() > 1:
             seeds = finals[finals["family"] == network.family]
-            marks = style.SEEDS | {"color": color, "markersize": 6}
-            axes.plot(seeds["depth"], seeds[error], transform=aside, **marks)
+            dashes = style.SEEDS | {"color": color, "markersize": 6}
+            (marks,) = axes.plot(seeds["depth"], seeds[error], transform=aside, **dashes)
+            describe(marks, name=list(seeds["run_id"]), x=list(seeds["depth"]), **facts)
     style.depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
+
+
+def _interval(cell: pd.Series) -> str:
+    """What stands behind a mean: its seeds and their interval."""
+    if pd.isna(cell["low"]):
+        return "one seed"
+    return f"mean of {cell['n']} seeds, 95 % interval {cell['low']:.2f} to {cell['high']:.2f}"
 
 
 def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:
@@ -96,16 +113,22 @@ def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:
         axes.set_ylim(min(values.min(), 0) - margin, max(values.max(), 0) + margin)
 
 
-TRAINING = Drawing(
-    "training_error_by_depth",
-    2,
-    error_by_depth,
-    "Final error against depth",
-    "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
-    "degrades where its training error rises with depth; over-fitting would show in the gap. "
-    "Hollow points are networks that did not start.",
-    "answer",
-    chart=depth_chart.error_by_depth,
-)
-TEST = Drawing("test_error_by_depth", 3, partial(error_by_depth, error="test_error"))
-GAP = Drawing("gap_by_depth", 4, partial(error_by_depth, error="gap"))
+def _drawing(name: str, order: float, error: str, choice: str) -> Drawing:
+    return Drawing(
+        name,
+        order,
+        partial(error_by_depth, error=error),
+        "Final error against depth",
+        "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
+        "degrades where its training error rises with depth; over-fitting would show in the gap. "
+        "Hollow points are networks that did not start.",
+        "answer",
+        lambda runs: bool((runs["state"] == "finished").any()),
+        choice=choice,
+    )
+
+
+TRAINING = _drawing("training_error_by_depth", 2, "train_error", "training")
+CLEAN = _drawing("clean_error_by_depth", 2.5, "clean_train_error", "training, clean")
+TEST = _drawing("test_error_by_depth", 3, "test_error", "test")
+GAP = _drawing("gap_by_depth", 4, "gap", "test minus clean training")

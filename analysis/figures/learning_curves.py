@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
 from analysis.curves import drawn_runs, error_window, milestones
-from analysis.figures import curve_chart, style
+from analysis.figures import style
 from analysis.figures.drawing import Drawing
+from analysis.figures.pointer import describe, describe_axes
 from analysis.networks import add_family, family_title, networks_in
 from analysis.paper import figure6_curves, of_the_papers_protocol
-from analysis.statistics import at_chance
+from analysis.statistics import NAMED, at_chance
 
 STYLES = {"train_error": "--", "test_error": "-"}
 # With more seeds in a cell, thin lines would hide one another; the band stands for them.
 MOST_LINES = 10
+# Vertices of a figure. A browser draws and searches as many with ease.
+MOST_POINTS = 200_000
 # Of the paper's own curves.
 PUBLISHED: dict[str, Any] = {"alpha": 0.25, "linewidth": 3, "zorder": 1}
 
@@ -56,29 +58,21 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for spare in grid.flat[len(networks) :]:
         spare.set_axis_off()
-    for axes, network in zip(grid.flat, networks, strict=False):
-        part = runs[runs["family"] == network.family]
-        _draw_network(axes, part, colors, [d for family, d in stuck if family == network.family])
-        if published is not None:
-            _draw_published(axes, published[published["family"] == network.family], colors)
-        axes.set_title(network.title)
     bottom, top = error_window(runs)
     if np.isfinite(top):
         grid[0, 0].set_ylim(bottom, top)
+    most_rows = _most_rows(runs)
+    for axes, network in zip(grid.flat, networks, strict=False):
+        family = network.family
+        shades = {d: style.NOT_STARTED if (family, d) in stuck else c for d, c in colors.items()}
+        _draw_network(axes, runs[runs["family"] == family], shades, most_rows)
+        if published is not None:
+            _draw_published(axes, published[published["family"] == family], colors)
+        axes.set_title(network.title)
+        describe_axes(axes, x="iteration", family=network.title)
     for axes in grid[:, 0]:
         axes.set_ylabel("error (%)")
-    handles = [
-        *style.depth_handles(colors),
-        style.sample("training", linestyle="--", linewidth=1.0),
-        style.sample("test", linewidth=1.6),
-    ]
-    if any(milestones(part) for _, part in runs.groupby("family")):
-        handles.append(style.sample("rate lowered", color="#999999", linestyle=":", linewidth=0.8))
-    if stuck:
-        handles.append(style.sample("did not start", color=style.NOT_STARTED))
-    if published is not None:
-        handles.append(style.sample("He et al. 2015, Figure 6", color="#BBBBBB", linewidth=3))
-    style.legend(figure, handles)
+    style.legend(figure, _legend(runs, colors, bool(stuck), published is not None))
     named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
     grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
     several = runs["seed"].nunique() > 1
@@ -91,31 +85,58 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_network(
-    axes: Axes, runs: pd.DataFrame, colors: dict[int, style.Color], stuck: Collection[int]
-) -> None:
-    """The curves of one family, grey at the depths at which it did not start."""
+def _legend(
+    runs: pd.DataFrame, colors: dict[int, style.Color], stuck: bool, published: bool
+) -> list[Line2D]:
+    handles = [
+        *style.depth_handles(colors),
+        style.sample("training", linestyle="--", linewidth=1.0),
+        style.sample("test", linewidth=1.6),
+    ]
+    if any(milestones(part) for _, part in runs.groupby("family")):
+        handles.append(style.sample("rate lowered", color="#999999", linestyle=":", linewidth=0.8))
+    if stuck:
+        handles.append(style.sample("did not start", color=style.NOT_STARTED))
+    if published:
+        handles.append(style.sample("He et al. 2015, Figure 6", color="#BBBBBB", linewidth=3))
+    return handles
+
+
+def _most_rows(runs: pd.DataFrame) -> int:
+    """Vertices of each curve, so that all together have `MOST_POINTS`."""
+    seeds = runs.groupby(["family", "depth"])["run_id"].nunique()
+    curves = len(STYLES) * (len(seeds) + seeds[seeds <= MOST_LINES].sum())
+    return int(MOST_POINTS // max(curves, 1))
+
+
+def _draw_network(axes: Axes, runs: pd.DataFrame, colors: dict[int, Any], most_rows: int) -> None:
+    """The curves of one family."""
     for milestone in milestones(runs):
         axes.axvline(milestone, color="#999999", linewidth=0.8, linestyle=":")
     for depth, color in colors.items():
-        shade = to_rgba(style.NOT_STARTED) if depth in stuck else color
-        for column, look in STYLES.items():
-            _draw_seeds(axes, runs[runs["depth"] == depth], column, look, shade)
+        for column in STYLES:
+            _draw_seeds(axes, runs[runs["depth"] == depth], column, color, most_rows)
     style.iterations_axis(axes)
 
 
-def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, look: str, color: style.Color) -> None:
+def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, color: Any, most_rows: int) -> None:
     """The mean over seeds; with several of them the band, and each seed as a thin line."""
-    seeds = runs.pivot_table(index="iteration", columns="seed", values=column)
+    seeds = runs.pivot_table(index="iteration", columns="run_id", values=column)
     if seeds.empty:
         return
+    # Thinned from the end, so that each curve keeps its last row.
+    seeds = seeds[:: -(len(seeds) // most_rows + 1)][::-1]
     common = seeds.loc[: seeds[::-1].notna().idxmax().min()]
     mean = common.mean(axis="columns")
+    look, facts = STYLES[column], _facts(runs, column)
+    name = seeds.columns[0]
     if len(seeds.columns) > 1:
+        name = f"mean of {len(seeds.columns)} seeds"
         deviation = common.std(axis="columns")
-        axes.fill_between(
+        band = axes.fill_between(
             mean.index, mean - deviation, mean + deviation, color=color, alpha=0.12, linewidth=0
         )
+        describe(band, **facts)
     if 1 < len(seeds.columns) <= MOST_LINES:
         thin = LineCollection(
             [seed.dropna().reset_index().to_numpy() for _, seed in seeds.items()],
@@ -125,8 +146,10 @@ def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, look: str, color: s
             alpha=0.7,
         )
         axes.add_collection(thin, autolim=False)
+        describe(thin, name=list(seeds.columns), **facts)
     width = 1.0 if look == "--" else 1.6
-    axes.plot(mean.index, mean, linestyle=look, color=color, linewidth=width)
+    (line,) = axes.plot(mean.index, mean, linestyle=look, color=color, linewidth=width)
+    describe(line, name=name, **facts)
 
 
 def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, style.Color]) -> None:
@@ -135,7 +158,20 @@ def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, style.Co
         of_depth = curves[curves["depth"] == depth]
         for column, look in STYLES.items():
             curve = of_depth[["iteration", column]].dropna()
-            axes.plot(curve["iteration"], curve[column], look, color=color, **PUBLISHED)
+            if curve.empty:
+                continue
+            (line,) = axes.plot(curve["iteration"], curve[column], look, color=color, **PUBLISHED)
+            describe(line, name="He et al. 2015, Figure 6", **_facts(of_depth, column))
+
+
+def _facts(runs: pd.DataFrame, column: str) -> dict[str, Any]:
+    """What the page says of each curve of a network, and switches it by."""
+    network = runs.iloc[0]
+    return {
+        "family": family_title(network["family"]),
+        "depth": int(network["depth"]),
+        "y": f"{NAMED[column]} error (%)",
+    }
 
 
 FIGURE = Drawing(
@@ -146,5 +182,4 @@ FIGURE = Drawing(
     "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
     "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
     "with a training loss at chance, are grey.",
-    chart=curve_chart.learning_curves,
 )

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Drawing
 from analysis.figures.error_by_depth import TITLES, draw_families
+from analysis.figures.pointer import describe_axes
 from analysis.figures.style import caption, legend, panels, plain_text, print_style, provenance
 
 ERRORS = ("train_error", "test_error")
@@ -28,12 +29,14 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
     for column, (study, part) in enumerate(studies.items()):
         for axes, error in zip(grid[:, column], ERRORS, strict=True):
             draw_families(axes, part, error)
-        grid[0, column].set_title(plain_text(study))
+            axes.set_title(plain_text(study))
         grid[0, column].set_xlabel("")
     tops = [[axes.get_ylim()[1] for axes in row] for row in grid]
     for row, top, error in zip(grid, tops, ERRORS, strict=True):
         row[0].set_ylim(0, max(top))
         row[0].set_ylabel(TITLES[error])
+        for axes in row:
+            describe_axes(axes, x="depth")
     labelled = {
         label: handle
         for axes in grid[0]

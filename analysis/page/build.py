@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import jinja2
 import pandas as pd
-import vl_convert
 from markupsafe import Markup
 
 from analysis.figures import DRAWINGS, Drawing
@@ -46,24 +43,18 @@ def build_page(
         study: Runs of one protocol.
         found: As from `verdict`.
         tables: By name, as drawn elsewhere in the report.
-        pictures: The figures for print as SVG, by name; the page shows those without a chart.
+        pictures: The figures for print as SVG, by name.
         links: Further reports, title to relative address.
     """
     runs = study.runs
-    shown = [drawing for drawing in DRAWINGS if drawing.title and drawing.name in pictures]
     return _render(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
         provenance=provenance(runs),
         share=final_share(runs),
-        vega=_vega(),
         found=found,
         rulings=by_ruling(found["claims"]),
-        figures={
-            section: [drawing for drawing in shown if drawing.section == section]
-            for section in ("answer", "figures")
-        },
-        specs={drawing.name: _spec(drawing, runs) for drawing in shown},
+        figures={section: _grouped(section, pictures) for section in ("answer", "figures")},
         pictures={name: _address(picture) for name, picture in pictures.items()},
         tables={name: _cells(table) for name, table in tables.items()},
         shared=shared_settings(study),
@@ -102,13 +93,18 @@ def build_comparison(
         "comparison.html",
         title=" and ".join(study.name for study in studies),
         provenance=" ".join(named),
-        vega="",
-        figures=[drawing for drawing in DRAWINGS if drawing.name in pictures],
+        figures=_grouped("comparison", pictures),
         pictures={name: _address(picture) for name, picture in pictures.items()},
         studies=studies,
         claims=_claims_by_study(studies),
         table=_cells(table),
     )
+
+
+def _grouped(section: str, pictures: dict[str, bytes]) -> list[list[Drawing]]:
+    """The figures of a section that were drawn; those of one title show one at a time."""
+    shown = [d for d in DRAWINGS if d.title and d.section == section and d.name in pictures]
+    return [list(group) for _, group in itertools.groupby(shown, key=lambda d: d.title)]
 
 
 def _claims_by_study(studies: Sequence[Compared]) -> list[list[dict[str, Any] | None]]:
@@ -130,7 +126,7 @@ def _render(template: str, **values: Any) -> str:
     )
     return environment.get_template(template).render(
         style=_file("page.css"),
-        script=_file("page.js"),
+        scripts=[_file("figures.js"), _file("page.js")],
         datatables=_datatables(),
         marks=MARKS,
         **values,
@@ -168,37 +164,9 @@ def _file(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
 
-def _script(text: str) -> Markup:
-    """Text that may stand inside a script element, where `</script` would end it."""
-    return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704 - a library's file
-
-
 def _address(picture: bytes) -> str:
     """An address that holds the picture itself; as an image, it shares no ids with the page."""
     return f"data:image/svg+xml;base64,{b64encode(picture).decode()}"
-
-
-def _spec(drawing: Drawing, runs: pd.DataFrame) -> Markup | None:
-    chart = drawing.chart and drawing.chart(runs)
-    if chart is None:
-        return None
-    # The charts bound their rows themselves.
-    with alt.data_transformers.enable("default", max_rows=None):
-        spec = chart.to_dict()
-    spec["config"] = {"view": {"stroke": None}, "axis": {"gridColor": "#dddddd"}}
-    spec["background"] = None
-    spec["description"] = f"{drawing.title}. {drawing.reading} The tables hold the numbers."
-    if "facet" not in spec:
-        spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-    return _script(json.dumps(spec, separators=(",", ":")))
-
-
-@functools.cache
-def _vega() -> Markup:
-    """Vega, Vega-Lite and vega-embed in one script, which takes a second to bundle."""
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    # The stub asks for a snippet; without one the bundle offers vegaEmbed to the page.
-    return _script(vl_convert.javascript_bundle(vl_version=version))  # type: ignore[call-arg]
 
 
 @functools.cache

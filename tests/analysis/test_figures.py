@@ -1,19 +1,21 @@
 """Figures draw the numbers they are given, and say what they were made from."""
 
+import html
+import itertools
 import os
+import re
 import subprocess
 import sys
+from importlib import import_module
+from urllib.parse import parse_qs
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
 from analysis import figures
 from analysis.figures import DRAWINGS, error_by_depth, learning_curves
-from analysis.figures.curve_chart import learning_curves as curve_chart
-from analysis.figures.depth_chart import error_by_depth as depth_chart
 from analysis.figures.files import rendered
 from analysis.figures.optimisation_speed import optimisation_speed
 from analysis.figures.shortcut_options import shortcut_options
@@ -199,15 +201,46 @@ def test_networks_that_did_not_start_are_grey_or_hollow_and_named(runs):
         " ".join(figure.get_supxlabel().split())
     )
     assert "did not start" in [text.get_text() for text in figure.legends[0].get_texts()]
-    curves_ = pd.DataFrame(next(iter(curve_chart(stuck).to_dict()["datasets"].values())))
-    shades = curves_.groupby(["family", "depth"])["shade"].unique().map(list)
-    assert shades["plain", 14] == ["did not start"]
-    assert shades["plain", 8] == shades["residual-A", 8] == ["8 layers"]
     figure = error_by_depth(stuck)
     hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [list(line.get_xdata()) for line in hollow if len(line.get_xdata())] == [[14]]
     assert "Hollow: did not start." in " ".join(figure.get_supxlabel().split())
     assert "Hollow" not in error_by_depth(runs.assign(started=True)).get_supxlabel()
-    points = pd.DataFrame(next(iter(depth_chart(stuck).to_dict()["datasets"].values())))
-    means = points[(points["kind"] == "mean") & ~points["started"].astype(bool)]
-    assert set(zip(means["family"], means["depth"], strict=True)) == {("plain", 14)}
+
+
+def described(figure):
+    """What the page reads from the ids of a figure's SVG: a dictionary of lists per artist."""
+    ids = re.findall(r'<g id="([^"]*=[^"]*)"', rendered(figure)["svg"].decode())
+    return [parse_qs(html.unescape(found)) for found in ids]
+
+
+def test_the_svg_says_what_each_curve_shows_and_what_its_axes_span(runs):
+    facts = described(learning_curves(runs))
+    panels = [fact for fact in facts if "top" in fact]
+    assert [panel["family"] for panel in panels] == [["plain"], ["residual A"], ["residual B"]]
+    assert {(*panel["x"], *panel["left"]) for panel in panels} == {("iteration", "0.0")}
+    named = {
+        (*fact["name"], *fact["family"], *fact["depth"], *fact["y"])
+        for fact in facts
+        if "name" in fact
+    }
+    cell = runs[(runs["kind"] == "plain") & (runs["depth"] == 8)]
+    for y in ("training error (%)", "test error (%)"):
+        assert (*cell["run_id"].unique(), "plain", "8", y) in named
+        assert ("mean of 2 seeds", "plain", "8", y) in named
+    (axes, *marks) = described(error_by_depth(runs, "test_error"))
+    assert axes["x"] == ["depth"]
+    mean = next(mark for mark in marks if mark.get("name") == ["residual A"])
+    assert (mean["x"], mean["y"]) == (["8", "14"], ["final test error (%)"])
+    assert all("mean of 2 seeds, 95 % interval" in note for note in mean["note"])
+    seeds = [mark["name"] for mark in marks if len(mark.get("name", [])) > 1]
+    assert sorted(itertools.chain(*seeds)) == sorted(runs["run_id"].unique())
+
+
+def test_long_curves_are_thinned_from_their_end(runs, monkeypatch):
+    module = import_module("analysis.figures.learning_curves")
+    monkeypatch.setattr(module, "MOST_POINTS", 150)
+    (line, *_) = curves(learning_curves(runs))["plain"]
+    rows = runs[(runs["kind"] == "plain") & (runs["depth"] == 8)]["iteration"].unique()
+    assert len(line[1]) < len(rows) / 2
+    assert line[1][-1] == rows.max()

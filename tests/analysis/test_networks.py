@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from analysis.figures.depth_chart import error_by_depth
 from analysis.figures.style import OTHER_VARIANT, style_of
 from analysis.mechanism import constructed_siblings
 from analysis.networks import Network, add_family, family_title, networks_in, without_variants
@@ -32,10 +31,6 @@ def test_a_run_to_start_from_may_have_any_name(runs):
     assert family_title("plain, from my-residual-run") == "plain, from my-residual-run"
     network = Network("residual", "A", "from it's, residual-A")
     assert style_of(network)["marker"] == OTHER_VARIANT["marker"]
-    renamed = runs.assign(variant=network.variant, run_id="x" + runs["run_id"])
-    chart = error_by_depth(pd.concat([runs, renamed])).to_dict()
-    tests = [each["filter"] for each in chart["transform"]]
-    assert any('datum.family == "residual-A, from it\'s, residual-A"' in test for test in tests)
 
 
 def test_a_label_with_spaces_stays_whole(tmp_path):

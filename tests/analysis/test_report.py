@@ -85,8 +85,8 @@ def test_a_damaged_run_is_named_and_the_others_load(damage, problem, folder):
 
 def test_the_report_has_everything_and_says_where(report):
     figures = (
-        "learning_curves", "training_error_by_depth", "test_error_by_depth", "gap_by_depth",
-        "shortcut_options",
+        "learning_curves", "training_error_by_depth", "clean_error_by_depth",
+        "test_error_by_depth", "gap_by_depth", "shortcut_options",
     )  # fmt: skip
     # These runs reach no training error that would be worth a panel of optimisation_speed.
     names = {f"{stem}.{suffix}" for stem in figures for suffix in ("png", "svg", "pdf")}
