@@ -17,7 +17,8 @@ FORMATS = ("png", "svg", "pdf")
 def rendered(figure: Figure) -> dict[str, bytes]:
     """A figure in each of `FORMATS`."""
     # Laid out once, and so alike in all formats; each would lay it out and draw it anew.
-    figure.draw_without_rendering()
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
     figure.set_layout_engine(None)
     files = {}
     for suffix in FORMATS:
