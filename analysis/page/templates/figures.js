@@ -215,7 +215,10 @@ function openPicture(image, off, update) {
     opened.replaceWith(image);
     return () => {};
   }
-  for (const axes of drawn) addNumbers(axes, drawn);
+  for (const axes of drawn) {
+    addNumbers(axes, drawn);
+    axes.firstElementChild.querySelector("path").style.fill = "none"; // the page's own ground
+  }
   const boxes = drawn.map(boxOf);
   const grid = element("div", { className: "panels" });
   const widest = Math.max(...boxes.map((box) => box.width));
