@@ -67,8 +67,14 @@ PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
 @pytest.mark.parametrize(
     "experiment", sorted({file.stem.removesuffix("_paper") for file in EXPERIMENTS})
 )
-def test_each_experiment_has_the_runs_that_it_should(experiment: str, runs_of):
-    runs = runs_of(f"experiment={experiment}")
+def test_each_experiment_has_the_runs_that_it_should(experiment: str, runs_of, cli):
+    words = [f"experiment={experiment}"]
+    if experiment == "imagenet_trial":
+        refused = cli(*words, tiny=False)
+        named = "data.root=null: must be a folder with train/<class>/ and val/<class>/"
+        assert (refused.returncode, refused.stderr.strip()) == (2, f"error: {named}")
+        words.append("data.root=photos")
+    runs = runs_of(*words)
     assert len(runs) == RUNS[experiment]
     assert {config.experiment_name for config in runs} == {experiment}
 
