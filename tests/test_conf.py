@@ -56,11 +56,11 @@ def test_each_group_file_composes(file: Path, composed):
 RUNS = {
     "quick": 15, "figure6": 15, "identity": 10, "gradients": 12, "responses": 6, "span": 12,
     "initialization": 20, "colour": 12, "options": 20, "thousand": 2,
-    "short": 15, "short_rate": 6, "imagenet": 4, "imagenet_trial": 2,
+    "quarter": 4, "short": 15, "short_rate": 6, "imagenet": 4, "imagenet_trial": 2,
 }  # fmt: skip
 
 
-STUDIES = {"quick", "figure6", "short", "short_rate", "imagenet", "imagenet_trial"}
+STUDIES = {"quick", "figure6", "quarter", "short", "short_rate", "imagenet", "imagenet_trial"}
 PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
 
 
@@ -120,6 +120,20 @@ def test_the_command_line_wins_over_the_experiment(composed):
     )
     assert config.schedule.iterations == 64_000
     assert config.experiment_name == "quick"
+
+
+def test_the_quarter_describes_the_runs_that_were_trained_before_it_had_a_file(runs_of):
+    seeds = {
+        "": {"plain-020-quarter-bf16-s0-0452eb", "plain-056-quarter-bf16-s0-f7743d",
+             "residual-A-020-quarter-bf16-s0-97a0eb", "residual-A-056-quarter-bf16-s0-907984"},
+        "model.depth=20 seed=1,2": {
+            "plain-020-quarter-bf16-s1-c6cdf9", "residual-A-020-quarter-bf16-s1-4ab0dc",
+            "plain-020-quarter-bf16-s2-2eebd3", "residual-A-020-quarter-bf16-s2-7a6b1b"},
+    }  # fmt: skip
+    for words, ids in seeds.items():
+        runs = runs_of("experiment=quarter", *words.split())
+        assert {config.run_id for config in runs} == ids
+        assert {config.checkpoint.every for config in runs} == {500}
 
 
 def test_the_short_rate_is_chosen_on_held_out_images_of_otherwise_equal_runs(runs_of):
