@@ -56,19 +56,25 @@ def test_each_group_file_composes(file: Path, composed):
 RUNS = {
     "quick": 15, "figure6": 15, "identity": 10, "gradients": 12, "responses": 6, "span": 12,
     "initialization": 20, "colour": 12, "options": 20, "thousand": 2,
-    "short": 15, "short_rate": 6, "imagenet": 4, "imagenet_trial": 2,
+    "quarter": 4, "short": 15, "short_rate": 6, "imagenet": 4, "imagenet_trial": 2,
 }  # fmt: skip
 
 
-STUDIES = {"quick", "figure6", "short", "short_rate", "imagenet", "imagenet_trial"}
+STUDIES = {"quick", "figure6", "quarter", "short", "short_rate", "imagenet", "imagenet_trial"}
 PAPERS_OWN = {"kind", "shortcut", "depth", "layers_per_block", "init", "norm"}
 
 
 @pytest.mark.parametrize(
     "experiment", sorted({file.stem.removesuffix("_paper") for file in EXPERIMENTS})
 )
-def test_each_experiment_has_the_runs_that_it_should(experiment: str, runs_of):
-    runs = runs_of(f"experiment={experiment}")
+def test_each_experiment_has_the_runs_that_it_should(experiment: str, runs_of, cli):
+    words = [f"experiment={experiment}"]
+    if experiment == "imagenet_trial":
+        refused = cli(*words, tiny=False)
+        named = "data.root=null: must be a folder with train/<class>/ and val/<class>/"
+        assert (refused.returncode, refused.stderr.strip()) == (2, f"error: {named}")
+        words.append("data.root=photos")
+    runs = runs_of(*words)
     assert len(runs) == RUNS[experiment]
     assert {config.experiment_name for config in runs} == {experiment}
 
@@ -114,6 +120,20 @@ def test_the_command_line_wins_over_the_experiment(composed):
     )
     assert config.schedule.iterations == 64_000
     assert config.experiment_name == "quick"
+
+
+def test_the_quarter_describes_the_runs_that_were_trained_before_it_had_a_file(runs_of):
+    seeds = {
+        "": {"plain-020-quarter-bf16-s0-0452eb", "plain-056-quarter-bf16-s0-f7743d",
+             "residual-A-020-quarter-bf16-s0-97a0eb", "residual-A-056-quarter-bf16-s0-907984"},
+        "model.depth=20 seed=1,2": {
+            "plain-020-quarter-bf16-s1-c6cdf9", "residual-A-020-quarter-bf16-s1-4ab0dc",
+            "plain-020-quarter-bf16-s2-2eebd3", "residual-A-020-quarter-bf16-s2-7a6b1b"},
+    }  # fmt: skip
+    for words, ids in seeds.items():
+        runs = runs_of("experiment=quarter", *words.split())
+        assert {config.run_id for config in runs} == ids
+        assert {config.checkpoint.every for config in runs} == {500}
 
 
 def test_the_short_rate_is_chosen_on_held_out_images_of_otherwise_equal_runs(runs_of):

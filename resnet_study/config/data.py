@@ -89,7 +89,8 @@ class DataConfig:
         name: An entry of the table in `resnet_study.data.sets`: "shapes", "cifar10", "cifar100"
             or "image_folder", held on the device; or "streamed_folder", which is read while a
             network trains.
-        root: Folder of downloads, or the image folder itself.
+        root: Folder of CIFAR's files, or the image folder itself. CIFAR is looked for there, in
+            `data/` and in `$TORCH_HOME`, and else downloaded to there.
         label: What figures call the data; an image folder's name if null.
         resolution: Images are reduced to this side, by area; null keeps the original.
         train_images: Size of a class-balanced subset of the training set; null for all.

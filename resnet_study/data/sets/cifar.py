@@ -1,9 +1,14 @@
-"""CIFAR-10 and CIFAR-100 through torchvision, downloaded and verified by checksum."""
+"""CIFAR-10 and CIFAR-100 through torchvision: looked for, verified by checksum, or downloaded."""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnet_study.data.source import Source, in_memory
 from resnet_study.system.errors import DataError
@@ -16,31 +21,121 @@ if TYPE_CHECKING:
 def _load(config: DataConfig) -> ImageSet:
     """Loads 50,000 training and 10,000 test images, and downloads them where they are missing.
 
+    Files are read where they lie, without a lock, so their folder may be read-only.
+
     Raises:
-        DataError: The archive cannot be fetched, or its checksum is wrong.
+        DataError: Files are broken, or the archive can be neither unpacked nor downloaded.
     """
     import numpy as np
-    from filelock import FileLock
     from torchvision.datasets import CIFAR10, CIFAR100
 
     from resnet_study.data.images import ImageSet
 
-    name, root = config.name, Path(config.root or "data")
-    archive = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        # torchvision unpacks in place: only one process may do so at a time.
-        with FileLock(root / f".{name}.lock"):
-            train, test = (archive(str(root), train=part, download=True) for part in (True, False))
-    except (OSError, RuntimeError, EOFError) as error:
-        allowed = (
-            f"{name} is not there and cannot be downloaded ({str(error).splitlines()[0]}); "
-            f"use a folder with {archive.filename} or a connection to fetch it"
-        )
-        raise DataError("data.root", root, allowed) from error
+    archive = {"cifar10": CIFAR10, "cifar100": CIFAR100}[config.name]
+    folders = _folders(config, archive)
+    train, test = _whole(archive, folders) or _fetched(archive, folders)
     images = (part.data.transpose(0, 3, 1, 2) for part in (train, test))
     labels = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
     return ImageSet(next(images), next(labels), next(images), next(labels), tuple(train.classes))
+
+
+def _folders(config: DataConfig, archive: Any) -> list[Path]:
+    """Where the files may lie, the configured folder first.
+
+    The last is the cache, where an archive from a read-only folder is unpacked.
+    """
+    import torch
+
+    root = Path(config.root or "data").expanduser()
+    given = root.parent if root.name == archive.base_folder else root
+    home = Path(torch.hub.get_dir()).parent
+    usual = Path("data"), home, home / "datasets", Path(config.cache)
+    return list(dict.fromkeys((given, *usual)))
+
+
+def _whole(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any] | None:
+    """Training and test images from the first folder in which all files are whole."""
+    for folder in folders:
+        # torchvision has one error for files that are missing and for those that are broken.
+        with suppress(RuntimeError, OSError):
+            return archive(folder, train=True), archive(folder, train=False)
+    return None
+
+
+def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
+    """Training and test images from the archive, which is downloaded unless a folder holds it."""
+    from filelock import FileLock
+    from torchvision.datasets.utils import check_integrity
+
+    packed, folder = None, folders[0]
+    try:
+        archives = (f for f in folders if check_integrity(f / archive.filename, archive.tgz_md5))
+        if packed := next(archives, None):
+            folder = packed if os.access(packed, os.W_OK) else folders[-1]
+        else:
+            _refuse_broken(archive, folders[:1])
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{archive.base_folder}.lock"):
+            # Another process may have unpacked it in the meantime.
+            if not _whole(archive, [folder]):
+                _unpack(archive, packed, folder)
+        return archive(folder, train=True), archive(folder, train=False)
+    except (OSError, RuntimeError, EOFError, HTTPException) as error:
+        _refuse_broken(archive, folders)
+        problem = "cannot be unpacked" if packed else "is not there and cannot be downloaded"
+        why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        advice = "use a folder with it or a connection to fetch it"
+        allowed = f"{archive.filename} {problem} ({why}); {advice}"
+        raise DataError("data.root", folder, allowed) from error
+
+
+def _unpack(archive: Any, packed: Path | None, folder: Path) -> None:
+    """Unpacks the archive into a folder, where each file appears when it is whole.
+
+    Args:
+        archive: torchvision's class.
+        packed: Where the archive lies; None to download it.
+        folder: Where the unpacked files belong.
+    """
+    from torchvision.datasets.utils import download_and_extract_archive
+
+    fresh, inner = folder / f".{archive.base_folder}.new", folder / archive.base_folder
+    # What a process left that was killed here.
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        download_and_extract_archive(
+            archive.url, packed or fresh, fresh, archive.filename, archive.tgz_md5
+        )
+        inner.mkdir(exist_ok=True)
+        for file in (fresh / archive.base_folder).iterdir():
+            file.replace(inner / file.name)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _refuse_broken(archive: Any, folders: Sequence[Path]) -> None:
+    """Names the first file whose checksum is not the official one.
+
+    Raises:
+        DataError: There is one.
+        StorageError: A file cannot be read.
+    """
+    from torchvision.datasets.utils import check_integrity
+
+    from resnet_study.system.files import storage
+
+    meta = archive.meta["filename"], archive.meta["md5"]
+    files = [
+        (f"{archive.base_folder}/{n}", md5)
+        for n, md5 in (*archive.train_list, *archive.test_list, meta)
+    ]
+    for folder in folders:
+        for name, md5 in ((archive.filename, archive.tgz_md5), *files):
+            path = folder / name
+            with storage("data.root", path, "cannot be read"):
+                if check_integrity(path) and not check_integrity(path, md5):
+                    advice = "copy it anew, or delete it to have it downloaded again"
+                    raise DataError("data.root", path, f"is broken: its MD5 is not {md5}; {advice}")
 
 
 SOURCES = tuple(

@@ -1,10 +1,7 @@
-"""Image folders and torchvision's CIFAR, from files made here."""
+"""Image folders, from files made here."""
 
-import hashlib
 import os
-import pickle
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,46 +99,3 @@ def test_a_folder_with_a_fault_is_named(harm, words, folder, load, tmp_path):
     with pytest.raises(DataError, match=words):
         load(folder)
     assert not list(tmp_path.glob("cache/*.npz"))
-
-
-@pytest.fixture
-def stand_in(tmp_path, monkeypatch):
-    """A small CIFAR-10 archive that has been fetched, which torchvision takes for the true one.
-
-    It has five training batches of 20 images and 20 test images. No other can be fetched.
-    """
-    from torchvision.datasets import CIFAR10
-
-    train = [f"data_batch_{i}" for i in range(1, 6)]
-    batch = {"data": RNG.integers(0, 256, (20, 3072), np.uint8), "labels": [*range(10)] * 2}
-    contents = dict.fromkeys([*train, "test_batch"], batch)
-    contents["batches.meta"] = {"label_names": [f"class {i}" for i in range(10)]}
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    for name, content in contents.items():
-        (tmp_path / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(content))
-    stem = tmp_path / "data/cifar-10-python"
-    archive = Path(shutil.make_archive(str(stem), "gztar", tmp_path, "cifar-10-batches-py"))
-    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, None] for name in train])
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", None]])
-    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": None})
-    monkeypatch.setattr(CIFAR10, "url", (tmp_path / "nowhere.tar.gz").as_uri())
-    return archive
-
-
-def test_cifar_is_verified_unpacked_and_read(stand_in, tmp_path):
-    cifar = DataConfig(name="cifar10", root=str(tmp_path / "data"))
-    images = open_dataset(cifar)
-    assert images.train_images.shape == (100, 3, 32, 32)
-    assert images.train_labels[:12].tolist() == [*range(10), 0, 1]
-    assert images.classes[3] == "class 3"
-    stand_in.unlink()
-    assert open_dataset(cifar).fingerprint() == images.fingerprint()
-
-
-@pytest.mark.parametrize("harm", [Path.unlink, lambda archive: archive.write_text("corrupt")])
-def test_cifar_that_cannot_be_fetched_is_one_line(harm, stand_in, tmp_path):
-    harm(stand_in)
-    words = r"cifar10 is not there and cannot be downloaded \(.*\); .* or a connection to fetch it$"
-    with pytest.raises(DataError, match=words):
-        open_dataset(DataConfig(name="cifar10", root=str(tmp_path / "data")))
