@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.networks import add_family
-from analysis.paper import FIGURE6_TOP, of_the_papers_protocol
+from analysis.paper import FIGURE6_TOP, shared_iterations
 
 
 def drawn_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -22,10 +22,16 @@ def drawn_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def error_window(runs: pd.DataFrame) -> tuple[float, float]:
-    """Limits of the error axis, in percent: the paper's for its protocol, else all there is."""
-    if of_the_papers_protocol(runs):
-        return 0.0, FIGURE6_TOP
+    """Limits of the error axis, in percent.
+
+    Returns:
+        The paper's, at least, where its curves lie beneath, and a quarter more than the highest
+        error at the end; else all there is.
+    """
     errors = runs[["train_error", "test_error"]]
+    if shared_iterations(runs):
+        ends = runs.groupby("run_id")[list(errors)].last().max().max()
+        return 0.0, min(100.0, max(FIGURE6_TOP, 5 * np.ceil(1.25 * ends / 5)))
     low, high = float(errors.min().min()), float(errors.max().max())
     # From zero, unless that would leave the lower half of the panels empty.
     bottom = 0.0 if not low >= high / 2 else 10 * np.floor((low - 2) / 10)

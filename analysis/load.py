@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.networks import IDENTITY, identity, network_of, variant_of
-from analysis.protocol import settings_of
+from analysis.protocol import paper_iterations, settings_of
 from analysis.study import Study, classes_of, images_of
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, METRICS, PROBES, RunFolder
@@ -108,7 +108,9 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
             continue
         if metrics is not None:
             frames[run_id] = metrics.assign(
-                phase=phases(config, metrics), started=left_chance(metrics, classes_of(manifest))
+                phase=phases(config, metrics),
+                started=left_chance(metrics, classes_of(manifest)),
+                paper_iterations=paper_iterations(config),
             )
         if looked is not None:
             probes[run_id] = looked
@@ -119,7 +121,7 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         run_id: _description(run_id, config, manifests[run_id]["state"])
         for run_id, config in configs.items()
     }
-    runs = _joined(frames, described, (*METRICS, "phase", "started"))
+    runs = _joined(frames, described, (*METRICS, "phase", "started", "paper_iterations"))
     shallow = {run_id: config.shallower() for run_id, config in configs.items()}
     depths = {run_id: run.model.depth for run_id, run in shallow.items() if run}
     bases = {run_id: network_of(run).family for run_id, run in shallow.items() if run}
@@ -324,7 +326,8 @@ def load_runs(path: str | Path) -> pd.DataFrame:
         network apart beside family and depth, such as "Xavier"; mostly empty), `settings`
         (all others that are not the paper's protocol), then the columns of metrics.csv, then
         `phase` (how often the learning rate had fallen) and `started` (whether the run's
-        training loss has left chance, 0.98 ln(classes), over its last tenth so far), then, of
+        training loss has left chance, 0.98 ln(classes), over its last tenth so far),
+        `paper_iterations` (how many, from the first on, follow the paper's protocol), then, of
         runs that were made of a trained shallower network and identity layers, `start` (its
         depth) and `base` (its family, such as "residual-A"); both are missing for all others.
         Errors are percent, losses nats; a column is missing between evaluations. Runs in

@@ -11,6 +11,13 @@ from resnet_study.config import RunConfig
 _NETWORK = (
     "kind", "shortcut", "depth", "layers_per_block", "init", "norm", "bottleneck_stride"
 )  # fmt: skip
+# Settings that change no step of the training, or only its rounding.
+_NEUTRAL = {
+    "precision", "schedule.log_every", "schedule.eval_every", "schedule.eval_train_images",
+    "schedule.eval_statistics",
+}  # fmt: skip
+# Settings of a schedule that act from the first fall of the rate on.
+_LATER = {"schedule.name", "schedule.iterations", "schedule.milestones", "schedule.gamma"}
 
 
 def settings_of(config: RunConfig) -> str:
@@ -20,6 +27,22 @@ def settings_of(config: RunConfig) -> str:
     study; others differ in more than their network.
     """
     return " ".join(f"{key}={value}" for key, value in _settings(config).items())
+
+
+def paper_iterations(config: RunConfig) -> int:
+    """Iterations, from the first on, in which a run follows the paper's protocol (§4.2).
+
+    Returns:
+        All 64,000 on CIFAR-10 at the paper's schedule, whatever the precision; those before the
+        first fall of the rate where only the schedule after it differs; else 0.
+    """
+    schedule, paper = config.schedule, RunConfig().schedule
+    differing = set(_settings(config)) - _NEUTRAL
+    if not differing:
+        return paper.iterations
+    if differing - _LATER or not schedule.milestones:
+        return 0
+    return min(schedule.milestones[0], paper.milestones[0], schedule.iterations)
 
 
 def _settings(config: RunConfig) -> dict[str, str]:

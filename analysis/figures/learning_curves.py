@@ -17,7 +17,7 @@ from analysis.figures import style
 from analysis.figures.drawing import Drawing
 from analysis.figures.pointer import describe, describe_axes
 from analysis.networks import add_family, family_title, networks_in
-from analysis.paper import figure6_curves, of_the_papers_protocol
+from analysis.paper import figure6_curves, shared_iterations
 from analysis.statistics import NAMED, at_chance
 
 STYLES = {"train_error": "--", "test_error": "-"}
@@ -42,12 +42,12 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         fell by a step.
         Several seeds are thin lines, with their mean and a band of one standard deviation.
         Networks whose training loss is at chance are grey.
-        Where the runs are of CIFAR-10 at the paper's schedule, the paper's own curves lie
-        under ours, broad and pale.
+        The paper's own curves lie under ours, broad and pale, over the iterations in which all
+        runs follow its protocol.
     """
     runs = drawn_runs(runs)
     networks = networks_in(runs)
-    published = add_family(figure6_curves()) if of_the_papers_protocol(runs) else None
+    published = _published(runs)
     colors = style.depth_colors(runs)
     stuck = at_chance(runs)
     columns = min(max(len(networks), 1), 4)
@@ -66,13 +66,12 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         family = network.family
         shades = {d: style.NOT_STARTED if (family, d) in stuck else c for d, c in colors.items()}
         _draw_network(axes, runs[runs["family"] == family], shades, most_rows)
-        if published is not None:
-            _draw_published(axes, published[published["family"] == family], colors)
+        _draw_published(axes, published[published["family"] == family], colors)
         axes.set_title(network.title)
         describe_axes(axes, x="iteration", family=network.title)
     for axes in grid[:, 0]:
         axes.set_ylabel("error (%)")
-    style.legend(figure, _legend(runs, colors, bool(stuck), published is not None))
+    style.legend(figure, _legend(runs, colors, bool(stuck), not published.empty))
     named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
     grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
     several = runs["seed"].nunique() > 1
@@ -152,8 +151,15 @@ def _draw_seeds(axes: Axes, runs: pd.DataFrame, column: str, color: Any, most_ro
     describe(line, name=name, **facts)
 
 
+def _published(runs: pd.DataFrame) -> pd.DataFrame:
+    """The paper's curves of the same networks, over the iterations of its protocol."""
+    curves = add_family(figure6_curves())
+    curves = curves[curves["iteration"] <= shared_iterations(runs)]
+    return curves.merge(runs[["family", "depth"]].drop_duplicates())
+
+
 def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, style.Color]) -> None:
-    """The paper's curves of the depths that were run, broad and pale, under ours."""
+    """The paper's curves of a family, broad and pale, under ours."""
     for depth, color in colors.items():
         of_depth = curves[curves["depth"] == depth]
         for column, look in STYLES.items():

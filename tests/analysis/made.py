@@ -47,6 +47,7 @@ def study(cells: Mapping, clean: float = 0.0, test: float = 1.0, **columns: obje
                 "run_id": f"{family}-{depth}-{seed}", "kind": kind, "shortcut": shortcut or pd.NA,
                 "depth": depth, "seed": seed, "data": "embedded shapes", "schedule": "short",
                 "experiment": "made", "state": "finished", "variant": "", "settings": "",
+                "paper_iterations": 0,
                 "iteration": 10 * (errors.index + 1), "train_error": errors,
                 "clean_train_error": errors + clean, "test_error": errors + test,
             }  # fmt: skip

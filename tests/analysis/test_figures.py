@@ -129,11 +129,11 @@ def test_learning_curves_draw_the_means_and_mark_the_milestones(runs):
 def test_the_papers_curves_lie_under_runs_of_its_protocol_only(runs):
     deep = runs.assign(depth=runs["depth"].map({8: 20, 14: 56}))
     iteration = deep["iteration"] * 64_000 // 120
-    same = deep.assign(data="CIFAR-10", schedule="paper", settings="", iteration=iteration)
+    same = deep.assign(paper_iterations=64_000, iteration=iteration)
     for different, beside in (
         ({}, [4, 4, 0]),
-        ({"data": "CIFAR-10 (JPEG)"}, [0, 0, 0]),
-        ({"settings": "model.width=4"}, [0, 0, 0]),
+        ({"paper_iterations": 0}, [0, 0, 0]),
+        ({"paper_iterations": 8_000}, [2, 4, 0]),
     ):
         drawn = curves(learning_curves(same.assign(**different))).values()
         assert [len(lines) for lines in drawn] == [4 + papers for papers in beside]
@@ -141,7 +141,12 @@ def test_the_papers_curves_lie_under_runs_of_its_protocol_only(runs):
     _, x, y = curves(figure)["plain"][-1]
     assert x[-1] > 60_000
     assert y[-1] == pytest.approx(13.23, abs=0.2)
-    assert {axes.get_ylim() for axes in figure.axes} == {(0, 20)}
+    top = 5 * np.ceil(
+        1.25 * same.groupby("run_id")[["train_error", "test_error"]].last().max().max() / 5
+    )
+    assert {axes.get_ylim() for axes in figure.axes} == {(0, min(top, 100))}
+    low = same.assign(train_error=same["train_error"] / 10, test_error=same["test_error"] / 10)
+    assert {axes.get_ylim() for axes in learning_curves(low).axes} == {(0, 20)}
 
 
 def test_a_seed_that_is_not_at_its_end_does_not_bend_the_mean(runs):

@@ -21,7 +21,7 @@ from tests.analysis.made import GPU, RECORDED, RUN, RUNS, change, change_curve
 def test_runs_load_as_the_contract_says(runs):
     assert list(runs.columns) == [
         "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
-        "variant", "settings", *METRICS, "phase", "started", "start", "base",
+        "variant", "settings", *METRICS, "phase", "started", "paper_iterations", "start", "base",
     ]  # fmt: skip
     assert runs["run_id"].nunique() == 12
     assert set(runs["data"]) == {"embedded shapes"}
