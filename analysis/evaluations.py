@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from analysis.networks import IDENTITY, identity
+from analysis.manifest import data_of
+from analysis.networks import IDENTITY
 from analysis.paper import IMAGENET, TABLE2_TOP1, TABLE3, TABLE4
 from analysis.statistics import by_cells
 from analysis.study import Study
@@ -26,6 +27,7 @@ VIEWS = {
         TABLE4,
     ),
 }
+ERRORS = ["top1_error", "top5_error"]
 SOURCE = {"ten_crop": "Tables 2 and 3", "multi_scale": "Table 4"}
 
 
@@ -37,23 +39,18 @@ def evaluations(study: Study) -> pd.DataFrame:
         missing where there are no more than five classes.
     """
     rows = [
-        {
-            **identity(run_id, config),
-            "view": view,
-            "top1_error": scores["error"],
-            "top5_error": scores["top5_error"],
-        }
-        for run_id, config in study.configs.items()
-        for view, scores in (study.manifests[run_id].get("evaluation") or {}).items()
+        (run_id, view, scores.get("error"), scores.get("top5_error"))
+        for run_id, manifest in study.manifests.items()
+        for view, scores in (manifest.get("evaluation") or {}).items()
         if view in VIEWS
     ]
-    columns = [*IDENTITY, "view", "top1_error", "top5_error"]
-    return pd.DataFrame(rows, columns=columns).astype({"top1_error": float, "top5_error": float})
+    found = pd.DataFrame(rows, columns=["run_id", "view", *ERRORS])
+    return study.each[IDENTITY].merge(found.astype(dict.fromkeys(ERRORS, float)))
 
 
 def of_imagenet(study: Study) -> bool:
-    """Whether the runs are of the paper's images, by their number; else its errors are no match."""
-    data = [manifest.get("data") or {} for manifest in study.manifests.values()]
+    """Whether the runs are of the paper's images, by their number; only then errors compare."""
+    data = [data_of(manifest) for manifest in study.manifests.values()]
     return bool(data) and all(
         each.get("title") == "ImageNet" and IMAGENET.items() <= each.items() for each in data
     )
@@ -69,19 +66,11 @@ def evaluation_tables(study: Study) -> dict[str, Titled]:
         runs = found[found["view"] == view]
         if runs.empty:
             continue
-        errors = [name for name in ("top1_error", "top5_error") if runs[name].notna().any()]
-        table = by_cells(runs, errors)
+        table = by_cells(runs, [name for name in ERRORS if runs[name].notna().any()])
         if beside and published:
-            table = _with_published(table, published)
+            columns = ["family", "depth", *(f"paper_{error}" for error in ERRORS)]
+            numbers = [(*network, *errors) for network, errors in published.items()]
+            table = table.merge(pd.DataFrame(numbers, columns=columns), how="left")
             note += f" The paper's numbers are from its {SOURCE[view]}."
         tables[f"evaluation_{view}"] = Titled(f"Errors of trained networks, {title}", table, note)
     return tables
-
-
-def _with_published(
-    table: pd.DataFrame, published: dict[tuple[str, int], tuple[float, float]]
-) -> pd.DataFrame:
-    networks = list(zip(table["family"], table["depth"], strict=True))
-    numbers = [published.get(network, (math.nan, math.nan)) for network in networks]
-    columns = {"paper_top1_error": 0, "paper_top5_error": 1}
-    return table.assign(**{name: [pair[i] for pair in numbers] for name, i in columns.items()})

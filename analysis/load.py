@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.networks import IDENTITY, identity, network_of, variant_of
+from analysis.manifest import check_manifest, classes_of, data_of
+from analysis.networks import network_of, variant_of
 from analysis.protocol import paper_iterations, settings_of
-from analysis.study import Study, classes_of, images_of
+from analysis.study import Study
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import COMPLETE, METRICS, PROBES, RunFolder
 from resnet_study.system.errors import StudyError
@@ -24,13 +24,13 @@ DESCRIPTION = (
     "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
     "variant", "settings",
 )  # fmt: skip
+# Columns of `load_runs` after those of metrics.csv.
+DERIVED = ("phase", "started", "paper_iterations", "start", "base")
 
-# A network has left chance where its loss is below this share of that of a guess, ln(classes).
-# Recorded losses of the last tenth leave a gap between 2.248 and 2.271 of ten classes: 0.98
-# gives 2.257.
+# A network has left chance when its loss is below this share of the loss of a guess, ln(classes).
+# The recorded losses of the last tenth leave a gap between 2.248 and 2.271 for ten classes; 0.98
+# puts the limit at 2.257.
 CHANCE = 0.98
-
-COSTS = ("parameters", "multiply_adds", "seconds", "waiting_seconds", "peak_memory_bytes")
 
 
 class DamagedRunWarning(UserWarning):
@@ -47,34 +47,13 @@ def run_folders(path: str | Path) -> list[RunFolder]:
     if not path.is_dir():
         raise StudyError("runs", path, "is not there; name a folder such as runs/quick")
     files = ("manifest.json", "config.yaml", "metrics.csv")
-    found = {file.parent for name in files for file in path.glob(f"*/{name}")}
-    folders = [RunFolder(folder) for folder in sorted(found)]
-    if not folders:
-        below = _experiments_below(path)
-        hint = f", here {' '.join(map(str, below))}" if below else ""
-        raise StudyError("runs", path, f"holds no runs; name a folder such as runs/quick{hint}")
-    return folders
-
-
-def _experiments_below(path: Path) -> list[Path]:
-    """The folders with runs where only a folder above them was named, such as `runs`."""
+    if found := {file.parent for name in files for file in path.glob(f"*/{name}")}:
+        return [RunFolder(folder) for folder in sorted(found)]
+    below: set[Path] = set()
     for depth in range(2, 6):
-        if found := {file.parent.parent for file in path.glob("*/" * depth + "manifest.json")}:
-            return sorted(found)
-    return []
-
-
-def read_metrics(folder: RunFolder) -> pd.DataFrame:
-    """metrics.csv as numbers, without a last line that is still being written.
-
-    Raises:
-        StudyError: The file is missing or damaged, or is not a table of the metrics' columns.
-    """
-    frame = _read_table("metrics", folder.metrics_file, folder.read_metrics, METRICS, float)
-    iterations = frame["iteration"].to_numpy()
-    if not (np.isfinite(iterations).all() and (np.diff(iterations, prepend=-1) > 0).all()):
-        raise StudyError("metrics", folder.metrics_file, "has iterations that do not increase")
-    return frame.astype({"iteration": "int64"})
+        below = below or {file.parent.parent for file in path.glob("*/" * depth + files[0])}
+    hint = f", here {' '.join(map(str, sorted(below)))}" if below else ""
+    raise StudyError("runs", path, f"holds no runs; name a folder such as runs/quick{hint}")
 
 
 def read_study(path: str | Path, name: str | None = None) -> Study:
@@ -88,86 +67,89 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         StudyError: The folder is missing, holds no runs, or holds runs of one protocol that were
             trained on different images.
     """
-    frames, probes, configs, manifests, damaged = {}, {}, {}, {}, {}
+    path = Path(path)
+    configs, manifests, metrics, probes, damaged = {}, {}, {}, {}, {}
     for folder in run_folders(path):
         run_id = folder.path.name
         try:
-            manifest = folder.read_manifest()
-            if manifest is None:
-                raise StudyError("manifest", folder.manifest_file, "is missing")
-            check_manifest(manifest, folder.manifest_file)
-            config = folder.read_config()
-            if config.run_id != run_id and (folder.path.parent / config.run_id).is_dir():
-                raise StudyError("run", folder.path, f"is a copy of {config.run_id}")
-            # A run that has just begun, or failed at once, has no rows; that is no damage.
-            rowless = manifest["state"] not in COMPLETE and not folder.metrics_file.exists()
-            metrics = None if rowless else read_metrics(folder)
-            looked = read_probes(folder) if folder.probes_file.exists() else None
+            found = _read_run(folder)
         except StudyError as error:
             damaged[run_id] = str(error)
             continue
-        if metrics is not None:
-            frames[run_id] = metrics.assign(
-                phase=phases(config, metrics),
-                started=left_chance(metrics, classes_of(manifest)),
-                paper_iterations=paper_iterations(config),
-            )
-        if looked is not None:
-            probes[run_id] = looked
-        configs[run_id], manifests[run_id] = config, manifest
-    path = Path(path)
-    _check_images(path, configs, manifests)
+        configs[run_id], manifests[run_id], metrics[run_id], probes[run_id] = found
     described = {
         run_id: _description(run_id, config, manifests[run_id]["state"])
         for run_id, config in configs.items()
     }
-    runs = _joined(frames, described, (*METRICS, "phase", "started", "paper_iterations"))
-    shallow = {run_id: config.shallower() for run_id, config in configs.items()}
-    depths = {run_id: run.model.depth for run_id, run in shallow.items() if run}
-    bases = {run_id: network_of(run).family for run_id, run in shallow.items() if run}
+    _check_images(path, manifests, described)
+    columns = [*DESCRIPTION, *METRICS, *DERIVED]
     return Study(
         name or path.resolve().name,
         path,
-        runs.assign(
-            start=runs["run_id"].map(depths).astype("Int64"),
-            base=runs["run_id"].map(bases).astype("string"),
-        ),
+        _joined(metrics, described, columns),
         configs,
         manifests,
         damaged,
-        _joined(probes, described, PROBES),
+        _joined(probes, described, [*DESCRIPTION, *PROBES]),
     )
 
 
-def _check_images(
-    path: Path, configs: dict[str, RunConfig], manifests: dict[str, dict[str, Any]]
-) -> None:
-    """Refuses runs of equal settings but different images, as merged folders may hold them."""
-    first: dict[str, tuple[str, object]] = {}
-    for run_id, config in configs.items():
-        images = images_of(manifests[run_id])
-        if images is None:
-            continue
-        other, expected = first.setdefault(settings_of(config), (run_id, images))
-        if images != expected:
-            allowed = (
-                f"was trained on other images (fingerprint {images}) than {other} (fingerprint "
-                f"{expected}); move the runs of one of these fingerprints to a folder of their own"
-            )
-            raise StudyError("run", path / run_id, allowed)
+def _read_run(
+    folder: RunFolder,
+) -> tuple[RunConfig, dict[str, Any], pd.DataFrame | None, pd.DataFrame | None]:
+    """A run's config, manifest, metrics and probes; a table is None where there is no file."""
+    manifest = folder.read_manifest()
+    if manifest is None:
+        raise StudyError("manifest", folder.manifest_file, "is missing")
+    check_manifest(manifest, folder.manifest_file)
+    config = folder.read_config()
+    if config.run_id != folder.path.name and (folder.path.parent / config.run_id).is_dir():
+        raise StudyError("run", folder.path, f"is a copy of {config.run_id}")
+    metrics = None
+    # A run that has just begun, or failed at once, has no rows; that is no damage.
+    if manifest["state"] in COMPLETE or folder.metrics_file.exists():
+        metrics = read_metrics(folder)
+        metrics["phase"] = phases(config, metrics)
+        metrics["started"] = left_chance(metrics, classes_of(manifest))
+    return config, manifest, metrics, read_probes(folder)
 
 
-def _joined(
-    frames: dict[str, pd.DataFrame], described: dict[str, dict[str, object]], columns: Sequence[str]
+def read_metrics(folder: RunFolder) -> pd.DataFrame:
+    """metrics.csv as numbers, without a last line that is still being written.
+
+    Raises:
+        StudyError: The file is missing or damaged, or is not a table of the metrics' columns.
+    """
+    text = io.StringIO(folder.read_metrics())
+    frame = _read_table("metrics", folder.metrics_file, text, METRICS, float)
+    iterations = frame["iteration"].to_numpy()
+    if not (np.isfinite(iterations).all() and (np.diff(iterations, prepend=-1) > 0).all()):
+        raise StudyError("metrics", folder.metrics_file, "has iterations that do not increase")
+    return frame.astype({"iteration": "int64"})
+
+
+def read_probes(folder: RunFolder) -> pd.DataFrame | None:
+    """probes.csv as it stands; None where there is none.
+
+    Raises:
+        StudyError: The file is damaged.
+    """
+    file, types = folder.probes_file, {"measure": str, "name": str, "value": float}
+    return _read_table("probes", file, file, PROBES, types) if file.exists() else None
+
+
+def _read_table(
+    name: str, path: Path, source: Path | io.StringIO, columns: Sequence[str], types: Any
 ) -> pd.DataFrame:
-    """The rows of all runs, each with the description of its run before it."""
-    if not frames:
-        return pd.DataFrame(columns=[*DESCRIPTION, *columns])
-    # Repeated at once: a frame of descriptions for each run takes longer than reading it.
-    run = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames.values()])
-    descriptions = pd.DataFrame([described[run_id] for run_id in frames])
-    repeated = descriptions.astype({"shortcut": "string"}).take(run).reset_index(drop=True)
-    return pd.concat([repeated, pd.concat(frames.values(), ignore_index=True)], axis=1)
+    """A table of a run's folder; its columns must be the given ones."""
+    try:
+        frame = pd.read_csv(source, dtype=types)
+    except (OSError, ValueError) as error:
+        short = " ".join(str(error).split())
+        raise StudyError(name, path, f"cannot be read ({short})") from error
+    if tuple(frame.columns) != tuple(columns):
+        raise StudyError(name, path, f"must have the columns {', '.join(columns)}")
+    return frame
 
 
 def phases(config: RunConfig, metrics: pd.DataFrame) -> np.ndarray:
@@ -187,38 +169,62 @@ def left_chance(metrics: pd.DataFrame, classes: int) -> bool:
     return bool(metrics.loc[tail, "train_loss"].mean() < CHANCE * math.log(classes))
 
 
-def check_manifest(manifest: dict[str, Any], path: Path) -> None:
-    """Finds out whether what is read from a manifest is of the kind that it should be.
-
-    Raises:
-        StudyError: It is not.
-    """
-    for name in COSTS:
-        value = manifest.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise StudyError("manifest", path, f"is damaged: {name} is no number")
-    whole = isinstance(manifest.get("versions") or {}, dict)
-    for name in ("resumed", "former_machines"):
-        entries = manifest.get(name) or []
-        whole &= isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
-    if not whole:
-        raise StudyError("manifest", path, "is damaged: versions, resumed or machines are odd")
-    for scores in _values(manifest.get("evaluation") or {}):
-        numbers = isinstance(scores, dict) and all(
-            isinstance(scores.get(key, "missing") or 0.0, int | float)
-            for key in ("error", "top5_error")
-        )
-        if not numbers:
-            raise StudyError("manifest", path, "is damaged: its evaluation is odd")
-    for part in [*(manifest.get("former_machines") or []), manifest]:
-        processes, hosts = part.get("processes", 1), part.get("hosts", [])
-        if type(processes) is not int or not isinstance(hosts, list):
-            raise StudyError("manifest", path, "is damaged: processes or hosts are odd")
+def _description(run_id: str, config: RunConfig, state: str) -> dict[str, Any]:
+    """The values of a run in the columns `DESCRIPTION` and, as far as it says them, `DERIVED`."""
+    shallow = config.shallower()
+    validation = ", validation images in place of test images" * bool(config.data.validation_images)
+    return {
+        "run_id": run_id,
+        "kind": config.model.kind,
+        "shortcut": config.model.shortcut,
+        "depth": config.model.depth,
+        "seed": config.seed,
+        "data": config.data.title + validation,
+        "schedule": config.schedule.name,
+        "experiment": config.experiment_name,
+        "state": state,
+        "variant": variant_of(config),
+        "settings": settings_of(config),
+        "paper_iterations": paper_iterations(config),
+        "start": shallow and shallow.model.depth,
+        "base": shallow and network_of(shallow).family,
+    }
 
 
-def _values(mapping: object) -> list[object]:
-    """A mapping's values; of something else that thing, which will not pass."""
-    return list(mapping.values()) if isinstance(mapping, dict) else [mapping]
+def _check_images(
+    path: Path, manifests: dict[str, dict[str, Any]], described: dict[str, dict[str, Any]]
+) -> None:
+    """Refuses runs of equal settings but different images, as merged folders may hold them."""
+    first: dict[str, tuple[str, object]] = {}
+    for run_id, manifest in manifests.items():
+        images = data_of(manifest).get("fingerprint")
+        if images is None:
+            continue
+        other, expected = first.setdefault(described[run_id]["settings"], (run_id, images))
+        if images != expected:
+            allowed = (
+                f"was trained on other images (fingerprint {images}) than {other} (fingerprint "
+                f"{expected}); move the runs of one of these fingerprints to a folder of their own"
+            )
+            raise StudyError("run", path / run_id, allowed)
+
+
+def _joined(
+    tables: dict[str, pd.DataFrame | None],
+    described: dict[str, dict[str, Any]],
+    columns: list[str],
+) -> pd.DataFrame:
+    """The rows of all runs, each with the description of its run."""
+    frames = {run_id: table for run_id, table in tables.items() if table is not None}
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    # Repeated at once: a frame of descriptions for each run takes longer than reading it.
+    run = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames.values()])
+    descriptions = pd.DataFrame([described[run_id] for run_id in frames])
+    types = {"shortcut": "string", "start": "Int64", "base": "string"}
+    repeated = descriptions.astype(types).take(run).reset_index(drop=True)
+    rows = pd.concat(frames.values(), ignore_index=True)
+    return pd.concat([repeated, rows], axis=1)[columns]
 
 
 def read_studies(paths: Sequence[str | Path]) -> list[Study]:
@@ -246,74 +252,6 @@ def names_of(paths: Sequence[str | Path]) -> list[str]:
     return ["/".join(own[-length:]) for own in parts]
 
 
-def _description(run_id: str, config: RunConfig, state: str) -> dict[str, object]:
-    """What the rows of a run say of it, by the columns of `DESCRIPTION`."""
-    return {
-        "run_id": run_id,
-        "kind": config.model.kind,
-        "shortcut": config.model.shortcut,
-        "depth": config.model.depth,
-        "seed": config.seed,
-        "data": config.data.title
-        + (", validation images in place of test images" * bool(config.data.validation_images)),
-        "schedule": config.schedule.name,
-        "experiment": config.experiment_name,
-        "state": state,
-        "variant": variant_of(config),
-        "settings": settings_of(config),
-    }
-
-
-def _warn(study: Study) -> None:
-    for run_id, problem in study.damaged.items():
-        warnings.warn(DamagedRunWarning(f"{study.place(run_id)}: {problem}"), stacklevel=3)
-
-
-def read_probes(folder: RunFolder) -> pd.DataFrame:
-    """probes.csv as it stands.
-
-    Raises:
-        StudyError: The file is damaged.
-    """
-    types = {"measure": str, "name": str, "value": float}
-    return _read_table(
-        "probes", folder.probes_file, partial(folder.probes_file.read_text, "utf-8"), PROBES, types
-    )
-
-
-def _read_table(
-    name: str, path: Path, read: Callable[[], str], columns: Sequence[str], types: Any
-) -> pd.DataFrame:
-    """A table of a run's folder; its columns must be the given ones."""
-    try:
-        frame = pd.read_csv(io.StringIO(read()), dtype=types)
-    except (OSError, ValueError) as error:
-        short = " ".join(str(error).split())
-        raise StudyError(name, path, f"cannot be read ({short})") from error
-    if tuple(frame.columns) != tuple(columns):
-        raise StudyError(name, path, f"must have the columns {', '.join(columns)}")
-    return frame
-
-
-def load_probes(path: str | Path) -> pd.DataFrame:
-    """Loads what the probes of an experiment's runs found.
-
-    Args:
-        path: Folder of the experiment, as in `load_runs`.
-
-    Returns:
-        One row per run, iteration, measure and layer: the description as in `load_runs`,
-        then `iteration, measure, position` (the layer, from 1 at the stem, or the lag of an
-        autocorrelation), `name` (of the layer), `value`.
-
-    Raises:
-        StudyError: As in `read_study`.
-    """
-    study = read_study(path)
-    _warn(study)
-    return study.probes
-
-
 def load_runs(path: str | Path) -> pd.DataFrame:
     """Loads an experiment's runs.
 
@@ -337,26 +275,29 @@ def load_runs(path: str | Path) -> pd.DataFrame:
     Raises:
         StudyError: As in `read_study`.
     """
-    study = read_study(path)
-    _warn(study)
-    return study.runs
+    return _read_warning(path).runs
 
 
-def costs_of(study: Study) -> pd.DataFrame:
-    """What the manifests say of cost, one row per readable run.
+def load_probes(path: str | Path) -> pd.DataFrame:
+    """Loads what the probes of an experiment's runs found.
+
+    Args:
+        path: Folder of the experiment, as in `load_runs`.
 
     Returns:
-        `run_id, family, depth, seed, state, parameters, multiply_adds` (of one image),
-        `seconds` (training time), `waiting_seconds` (of it, waiting for data),
-        `peak_memory_bytes, device_name, host`; a number is
-        missing where the run has not come so far.
+        One row per run, iteration, measure and layer: the description as in `load_runs`,
+        then `iteration, measure, position` (the layer, from 1 at the stem, or the lag of an
+        autocorrelation), `name` (of the layer), `value`.
+
+    Raises:
+        StudyError: As in `read_study`.
     """
-    names, machines = ("state", *COSTS), study.machines
-    rows = [
-        identity(run_id, config)
-        | {name: study.manifests[run_id].get(name) for name in names}
-        | dict(zip(("host", "device_name"), machines[run_id], strict=True))
-        for run_id, config in study.configs.items()
-    ]
-    columns = [*IDENTITY, *names, "device_name", "host"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))
+    return _read_warning(path).probes
+
+
+def _read_warning(path: str | Path) -> Study:
+    """Reads a study; warns of each damaged run at the line that called `load_…`."""
+    study = read_study(path)
+    for run_id, problem in study.damaged.items():
+        warnings.warn(DamagedRunWarning(f"{study.place(run_id)}: {problem}"), stacklevel=3)
+    return study

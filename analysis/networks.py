@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from resnet_study.config import RunConfig
 COLUMNS = ["kind", "shortcut", "variant", "family"]
 IDENTITY = ["run_id", "family", "depth", "seed"]
 # Shortcut options of each kind, in the order in which families are shown.
+USUAL = RunConfig()
 ORDER = (("plain", None), ("residual", "A"), ("residual", "B"), ("residual", "C"))
 
 
@@ -54,15 +54,9 @@ def network_of(config: RunConfig) -> Network:
     return Network(config.model.kind, config.model.shortcut, variant_of(config))
 
 
-def identity(run_id: str, config: RunConfig) -> dict[str, Any]:
-    """The values of the columns `IDENTITY` of a run."""
-    values = (run_id, network_of(config).family, config.model.depth, config.seed)
-    return dict(zip(IDENTITY, values, strict=True))
-
-
 def variant_of(config: RunConfig) -> str:
     """What sets a network apart beside family and depth, in words; "" for the usual."""
-    model, start, usual = config.model, config.start, RunConfig()
+    model, start, usual = config.model, config.start, USUAL
     words = []
     if model.layers_per_block != usual.model.layers_per_block:
         words.append(f"span {model.layers_per_block}")

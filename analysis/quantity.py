@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.statistics import interval
+from analysis.samples import interval
 
 BySeed = Mapping[int, float]
 

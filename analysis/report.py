@@ -15,7 +15,6 @@ from analysis.evaluations import evaluation_tables
 from analysis.figures import DRAWINGS
 from analysis.figures.files import rendered, write_pictures
 from analysis.figures.style import provenance
-from analysis.load import costs_of
 from analysis.networks import add_family
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
@@ -138,7 +137,7 @@ def with_devices(study: Study) -> Study:
 def tables_of(study: Study) -> dict[str, Titled]:
     """The tables of a study, by the name of their files."""
     finals = final_errors(study.runs)
-    cost = costs(costs_of(study))
+    cost = costs(study)
     tables = {
         "results": Titled(
             "Final errors",

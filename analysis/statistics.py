@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
 
 from analysis.networks import add_family
+from analysis.samples import MISSING, compare, interval, kendall
 
-MISSING = (float("nan"), float("nan"))
 DIFFERENCE = ("difference", "low", "high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
 # The errors that the paper has, with their names for readers.
 NAMED = {"train_error": "training", "test_error": "test"}
 FINAL_SHARE = 0.1
-Values = np.ndarray | pd.Series
 
 
 def set_final_share(runs: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -48,7 +47,7 @@ def final_errors(runs: pd.DataFrame) -> pd.DataFrame:
         clean training error in points, both in evaluation mode, and `started`, whether all
         runs of its family and depth have started (see `started_runs`).
     """
-    return _last_errors(runs, runs[runs["state"] == "finished"])
+    return _last_errors(runs, runs["state"] == "finished")
 
 
 def first_phase_errors(runs: pd.DataFrame) -> pd.DataFrame:
@@ -58,23 +57,25 @@ def first_phase_errors(runs: pd.DataFrame) -> pd.DataFrame:
     never falls are left out.
     """
     fell = runs.groupby("run_id")["phase"].transform("max") > 0
-    return _last_errors(runs, runs[fell & (runs["phase"] == 0) & (runs["state"] == "finished")])
+    return _last_errors(runs, fell & (runs["phase"] == 0) & (runs["state"] == "finished"))
 
 
-def _last_errors(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    identity = ["run_id", "kind", "shortcut", "family", "depth", "seed", "variant"]
-    rows = add_family(rows)
+def _last_errors(runs: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
+    """The errors of each run at the end of its chosen rows."""
+    runs = add_family(runs)
+    rows = runs[chosen]
     groups = rows.groupby("run_id")
     last = groups["iteration"].transform("max")
     tail = rows["iteration"] > (1 - final_share(rows)) * last
     if "phase" in rows:
         tail &= rows["phase"] == groups["phase"].transform("max")
     means = rows[tail | (rows["iteration"] == last)].groupby("run_id")[list(ERRORS)].mean()
-    finals = rows.drop_duplicates("run_id")[identity].merge(
-        means, left_on="run_id", right_index=True
-    )
+    described = rows.drop_duplicates("run_id")
+    identity = ["run_id", "kind", "shortcut", "family", "depth", "seed", "variant"]
+    finals = described[identity].join(means, on="run_id")
     finals["gap"] = finals["test_error"] - finals["clean_train_error"]
-    finals["started"] = ~finals["run_id"].isin(_in_cells_that_did_not_start(runs))
+    started = started_runs(runs).groupby([runs["family"], runs["depth"]]).all().rename("started")
+    finals = finals.join(started, on=["family", "depth"])
     return finals.sort_values(["family", "depth", "seed"], ignore_index=True)
 
 
@@ -94,16 +95,10 @@ def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
     Args:
         runs: As from `load_runs`, in any state.
     """
-    started = runs.get("started", pd.Series(True, index=runs.index)).astype(bool)
-    stuck = add_family(runs)[~started]
+    if "started" not in runs:
+        return set()
+    stuck = add_family(runs)[~runs["started"].astype(bool)]
     return set(zip(stuck["family"], stuck["depth"].astype(int), strict=True))
-
-
-def _in_cells_that_did_not_start(runs: pd.DataFrame) -> pd.Series:
-    """Ids of the runs of each family and depth of which some run has not started."""
-    runs = add_family(runs)
-    started = started_runs(runs).groupby([runs["family"], runs["depth"]]).transform("all")
-    return runs.loc[~started, "run_id"].drop_duplicates()
 
 
 def by_cell(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
@@ -134,113 +129,45 @@ def by_cells(finals: pd.DataFrame, errors: Sequence[str]) -> pd.DataFrame:
     Returns:
         `family, depth, n`, then two columns for each error.
     """
-    cells = {error: by_cell(finals, error) for error in errors}
-    table = cells[errors[0]][["family", "depth", "n"]]
-    for error, cell in cells.items():
-        table = table.assign(**{error: cell["mean"], f"{error}_std": cell["std"]})
-    return table
+    cells = finals.groupby(["family", "depth"])
+    table = cells.agg(n=(errors[0], "count"))
+    for error in errors:
+        table[error], table[f"{error}_std"] = cells[error].mean(), cells[error].std()
+    return table.reset_index()
 
 
-def interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Student's t interval of a mean over seeds; None for one seed, which allows none.
-
-    This is the interval that verdicts rest on. A percentile bootstrap over few seeds would
-    promise too much: of normal samples of 3, 5 and 10 its nominal 95 % cover 76, 84 and 89 %
-    (1,500 simulated samples each), these cover 95 %.
-
-    Args:
-        values: One per seed; of differences, one per seed that both sides have.
-        confidence: 0 to 1.
-    """
-    return _student(values, confidence, 0.0)
-
-
-def prediction_interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Where one more run would lie, by Student's t, as in `interval`."""
-    return _student(values, confidence, 1.0)
-
-
-def _student(values: Values, confidence: float, more: float) -> tuple[float, float] | None:
-    """Bounds of the mean (`more` = 0), or of one more value (`more` = 1)."""
-    sample = np.asarray(values, dtype=float)
-    if len(sample) < 2:
-        return None
-    error = sample.std(ddof=1) * np.sqrt(more + 1 / len(sample))
-    # What stats.t.ppf gives, twenty times as fast.
-    half = error * special.stdtrit(len(sample) - 1, (1 + confidence) / 2)
-    return float(sample.mean() - half), float(sample.mean() + half)
-
-
-def compare(one: pd.Series, other: pd.Series) -> tuple[float, ...]:
-    """Mean of one sample minus that of another, with its interval, in the order of DIFFERENCE.
-
-    Runs of one seed see the same batches, and of one depth start from the same weights, so
-    differences are taken seed by seed over the seeds that both have. Where they share none,
-    the samples are taken as independent (Welch's interval).
-
-    Args:
-        one: Values by seed.
-        other: The same.
-    """
-    # Of a seed that is there twice, the mean counts once.
-    one, other = one.groupby(level=0).mean(), other.groupby(level=0).mean()
-    pairs = (one - other).dropna()
-    if len(pairs):
-        bounds = interval(pairs) or MISSING
-        return float(pairs.mean()), *bounds, len(pairs)
-    bounds, n = MISSING, min(len(one), len(other))
-    if n > 1:
-        found = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
-        bounds = (float(found.low), float(found.high))
-    return float(one.mean() - other.mean()), *bounds, n
+def _by_seed(finals: pd.DataFrame, error: str) -> pd.DataFrame:
+    """An error with seeds as rows, families and depths as columns; the mean of equal seeds."""
+    return finals.pivot_table(error, "seed", ["family", "depth"])
 
 
 def degradation(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
-    """Error at the greatest depth minus error at the smallest, per family, in points.
+    """What depth does to the error of each family, in points.
 
     Args:
         finals: As from `final_errors`.
         error: The column to compare.
 
     Returns:
-        `family, shallow, deep, shallow_error, deep_error, degradation, low, high, n`,
-        see `compare`; `low` to `high` is the 95 % interval over seeds. It is missing for one
-        seed; families with one depth are left out.
+        `family, shallow, deep, shallow_error, deep_error, degradation, low, high, n, tau,
+        p_value`. `degradation` is the error at the greatest depth minus the error at the smallest
+        (see `compare`), with its 95 % interval `low` to `high`, which is missing for one seed.
+        `tau` is Kendall's tau-b between depth and error over all runs of the family, and `p_value`
+        its two-sided p-value, which is large for few runs. Families with one depth are left out.
     """
-    rows = []
-    for family, group in finals.dropna(subset=[error]).groupby("family"):
-        shallow, deep = int(group["depth"].min()), int(group["depth"].max())
+    known = finals.dropna(subset=[error])
+    wide, rows = _by_seed(known, error), []
+    for family, runs in known.groupby("family"):
+        shallow, deep = int(runs["depth"].min()), int(runs["depth"].max())
         if shallow == deep:
             continue
-        low, high = (
-            group[group["depth"] == depth].set_index("seed")[error] for depth in (shallow, deep)
-        )
-        shared = low.index.intersection(high.index)
-        if len(shared):
-            low, high = low[shared], high[shared]
-        rows.append((family, shallow, deep, low.mean(), high.mean(), *compare(high, low)))
+        ends = wide[[(family, shallow), (family, deep)]]
+        shared = ends.dropna() if ends.notna().all(axis=1).any() else ends
+        errors = [float(shared[column].mean()) for column in shared]
+        effect = compare(ends[family, deep], ends[family, shallow])
+        rows.append((family, shallow, deep, *errors, *effect, *kendall(runs["depth"], runs[error])))
     columns = ["family", "shallow", "deep", "shallow_error", "deep_error"]
-    return pd.DataFrame(rows, columns=[*columns, "degradation", *DIFFERENCE[1:]])
-
-
-def depth_trend(finals: pd.DataFrame, error: str = "train_error") -> pd.DataFrame:
-    """Kendall's tau-b between depth and error over the runs of each family.
-
-    Args:
-        finals: As from `final_errors`.
-        error: The column to compare.
-
-    Returns:
-        `family, tau, p_value, n`, where n counts runs; families with one depth are left
-        out. The p-value is two-sided, and large where there are few runs.
-    """
-    groups = finals.dropna(subset=[error]).groupby("family")
-    rows = [
-        (family, *stats.kendalltau(group["depth"], group[error]), len(group))
-        for family, group in groups
-        if group["depth"].nunique() > 1
-    ]
-    return pd.DataFrame(rows, columns=["family", "tau", "p_value", "n"])
+    return pd.DataFrame(rows, columns=[*columns, "degradation", *DIFFERENCE[1:], "tau", "p_value"])
 
 
 def family_difference(
@@ -257,8 +184,11 @@ def family_difference(
     Returns:
         `depth, difference, low, high, n`, see `compare`.
     """
-    one, two = (finals[finals["family"] == name] for name in (family, other))
-    return _cell_differences(one, two, ["depth"], error)
+    wide = _by_seed(finals, error)
+    cells: list[Any] = wide.columns.to_list()
+    depths = [depth for name, depth in cells if name == family and (other, depth) in cells]
+    rows = [(depth, *compare(wide[family, depth], wide[other, depth])) for depth in depths]
+    return pd.DataFrame(rows, columns=["depth", *DIFFERENCE])
 
 
 def study_difference(
@@ -274,25 +204,10 @@ def study_difference(
     Returns:
         `family, depth, difference, low, high, n`, see `compare`.
     """
-    return _cell_differences(finals, other, ["family", "depth"], error)
-
-
-def _cell_differences(
-    one: pd.DataFrame, other: pd.DataFrame, cell: list[str], error: str
-) -> pd.DataFrame:
-    samples = [
-        {
-            key: part.set_index("seed")[error]
-            for key, part in finals.dropna(subset=[error]).groupby(cell)
-        }
-        for finals in (one, other)
-    ]
-    rows = [
-        (*key, *compare(values, samples[1][key]))
-        for key, values in samples[0].items()
-        if key in samples[1]
-    ]
-    return pd.DataFrame(rows, columns=[*cell, *DIFFERENCE])
+    one, two = _by_seed(finals, error), _by_seed(other, error)
+    cells = [cell for cell in one.columns.to_list() if cell in two]
+    rows = [(*cell, *compare(one[cell], two[cell])) for cell in cells]
+    return pd.DataFrame(rows, columns=["family", "depth", *DIFFERENCE])
 
 
 def together(runs: pd.DataFrame) -> pd.DataFrame:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.manifest import COSTS, machine_of
+from analysis.networks import IDENTITY, network_of
 from analysis.protocol import protocols
 from resnet_study.config import RunConfig
 
@@ -58,10 +61,29 @@ class Study:
         groups = protocols(self.configs, started)
         return {name: ids for name, ids in groups.items() if begun.intersection(ids)}
 
-    @property
+    @cached_property
     def machines(self) -> dict[str, tuple[str, str]]:
         """Host and device of each readable run, by run id; see `machine_of`."""
         return {run_id: machine_of(manifest) for run_id, manifest in self.manifests.items()}
+
+    @property
+    def each(self) -> pd.DataFrame:
+        """What configs and manifests say of each readable run.
+
+        Returns:
+            One row per run: `run_id, family, depth, seed, state, host, device`, then the
+            `COSTS`: `parameters`, `multiply_adds` (of one image), `seconds` (training time),
+            `waiting_seconds` (of it, waiting for data) and `peak_memory_bytes`. A cost is missing
+            where the run has not come so far.
+        """
+        rows = []
+        for run_id, config in self.configs.items():
+            manifest = self.manifests[run_id]
+            network = (network_of(config).family, config.model.depth, config.seed)
+            told = (manifest["state"], *self.machines[run_id], *map(manifest.get, COSTS))
+            rows.append((run_id, *network, *told))
+        columns = [*IDENTITY, "state", "host", "device", *COSTS]
+        return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))
 
     @property
     def devices(self) -> list[str]:
@@ -76,30 +98,3 @@ class Study:
     def place(self, run_id: str) -> Path:
         """The folder of a run, readable or damaged."""
         return self.folder / run_id
-
-
-def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
-    """The hosts and the devices that a run was trained on; one that failed early names none.
-
-    A run that went on elsewhere, or in several processes, has been on several.
-    """
-    hosts: list[str] = []
-    devices: list[str] = []
-    for part in [*(manifest.get("former_machines") or []), manifest]:
-        hosts += map(str, part.get("hosts") or [part.get("host") or "unknown host"])
-        many = f"{count} × " if (count := part.get("processes", 1)) > 1 else ""
-        devices.append(many + str(part.get("device_name") or "unknown device"))
-    return ", ".join(dict.fromkeys(hosts)), ", then ".join(dict.fromkeys(devices))
-
-
-def images_of(manifest: dict[str, Any]) -> object:
-    """The fingerprint of the images that a run was trained on; one that failed early has none."""
-    data = manifest.get("data")
-    return data.get("fingerprint") if isinstance(data, dict) else None
-
-
-def classes_of(manifest: dict[str, Any]) -> int:
-    """How many classes a run's images have; ten, as CIFAR-10, where its manifest is silent."""
-    data = manifest.get("data")
-    classes = data.get("classes") if isinstance(data, dict) else None
-    return classes if isinstance(classes, int) and classes > 1 else 10

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
 from analysis import statistics
-from analysis.networks import add_family, family_title
+from analysis.networks import family_title
 from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
 from analysis.statistics import NAMED
 from analysis.study import Study
@@ -49,6 +49,19 @@ TITLES = {
     "peak_memory_mb": "peak memory (MB)",
 }
 
+# What has another form in LaTeX.
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "–": "--",
+        "→": r"$\rightarrow$",
+        **{special: f"\\{special}" for special in "%_&#${}"},
+    }
+)
+
 
 @dataclass(frozen=True)
 class Titled:
@@ -78,11 +91,11 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
     return table
 
 
-def costs(manifests: pd.DataFrame) -> pd.DataFrame:
+def costs(study: Study) -> pd.DataFrame:
     """Size and cost of each network, one row per family, depth and device.
 
     Args:
-        manifests: As from `costs_of`, of one protocol.
+        study: Runs of one protocol.
 
     Returns:
         `family, depth, device` (only where there are several), `n, parameters,
@@ -91,13 +104,11 @@ def costs(manifests: pd.DataFrame) -> pd.DataFrame:
         `peak_memory_mb` (of the process on a CPU, which includes the libraries; of the
         device on a GPU), over finished runs. Devices of one name count as one.
     """
-    finished = manifests[manifests["state"] == "finished"]
-    devices = finished["device_name"].fillna("unknown device").astype(str)
+    finished = study.each.query("state == 'finished'")
     # A mean over two devices is the cost on neither.
-    several = ["device"] if devices.nunique() > 1 else []
+    several = ["device"] if finished["device"].nunique() > 1 else []
     table = (
-        finished.assign(device=devices)
-        .groupby(["family", "depth", *several])
+        finished.groupby(["family", "depth", *several])
         .agg(
             n=("seed", "count"),
             parameters=("parameters", "first"),
@@ -119,10 +130,9 @@ def sources(study: Study) -> pd.DataFrame:
     Returns:
         `host, device, runs` and `finished`, numbers of runs.
     """
-    each = pd.DataFrame(study.machines.values(), columns=["host", "device"])
-    each["finished"] = [state == "finished" for state in study.states.values()]
-    counted = each.groupby(["host", "device"])["finished"].agg(runs="count", finished="sum")
-    return counted.reset_index()
+    finished = study.each.assign(finished=study.each["state"] == "finished")
+    machines = finished.groupby(["host", "device"])["finished"]
+    return machines.agg(runs="count", finished="sum").reset_index()
 
 
 def changes(finals: pd.DataFrame) -> pd.DataFrame:
@@ -132,20 +142,14 @@ def changes(finals: pd.DataFrame) -> pd.DataFrame:
         finals: As from `final_errors`.
 
     Returns:
-        `family, error`, the columns of `degradation` (its points as `difference`), and
-        Kendall's `tau` between depth and error over all runs. Networks that did not start are
-        left out.
+        `family, error`, then the columns of `degradation` (its points as `difference`), without
+        the p-value. Networks that did not start are left out.
     """
-    finals = finals[finals["started"]]
-    parts = [
-        statistics.degradation(finals, error)
-        .rename(columns={"degradation": "difference"})
-        .merge(statistics.depth_trend(finals, error)[["family", "tau"]])
-        .assign(error=title)
-        for error, title in NAMED.items()
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    return table[["family", "error", *[c for c in table if c not in ("family", "error")]]]
+    started = finals[finals["started"]]
+    parts = [statistics.degradation(started, e).assign(error=title) for e, title in NAMED.items()]
+    table = pd.concat(parts, ignore_index=True).rename(columns={"degradation": "difference"})
+    ends = ["shallow", "deep", "shallow_error", "deep_error"]
+    return table[["family", "error", *ends, *statistics.DIFFERENCE, "tau"]]
 
 
 def differences(finals: pd.DataFrame) -> pd.DataFrame:
@@ -157,16 +161,14 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `comparison, error, depth`, then the columns of `family_difference`.
     """
-    families = sorted(finals["family"].unique())
-    parts = [
-        statistics.family_difference(finals, one, other, error).assign(
-            comparison=f"{family_title(one)} minus {family_title(other)}", error=title
+    pairs = itertools.combinations(sorted(finals["family"].unique()), 2)
+    contrasts = {
+        f"{family_title(one)} minus {family_title(other)}": partial(
+            statistics.family_difference, finals, one, other
         )
-        for other, one in itertools.combinations(families, 2)
-        for error, title in NAMED.items()
-    ]
-    columns = ["comparison", "error", "depth", *statistics.DIFFERENCE]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+        for other, one in pairs
+    }
+    return _contrasts(contrasts, ["depth"])
 
 
 def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -179,15 +181,24 @@ def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
         `comparison, error, family, depth`, then the columns of `study_difference`.
     """
     (first, finals), *others = studies.items()
-    parts = [
-        statistics.study_difference(other, finals, error).assign(
-            comparison=f"{name} minus {first}", error=title
-        )
+    contrasts = {
+        f"{name} minus {first}": partial(statistics.study_difference, other, finals)
         for name, other in others
+    }
+    return _contrasts(contrasts, ["family", "depth"])
+
+
+def _contrasts(
+    contrasts: Mapping[str, Callable[..., pd.DataFrame]], cell: list[str]
+) -> pd.DataFrame:
+    """Differences by name, each computed for training and test error, in one table."""
+    parts = [
+        difference(error=error).assign(comparison=name, error=title)
+        for name, difference in contrasts.items()
         for error, title in NAMED.items()
     ]
-    columns = ["comparison", "error", "family", "depth", *statistics.DIFFERENCE]
-    return pd.concat(parts, ignore_index=True)[columns]
+    columns = ["comparison", "error", *cell, *statistics.DIFFERENCE]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -213,8 +224,8 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
                     if column not in cells or cells[column].isna().all():
                         continue
                     network = {"network": family_title(str(family)), "seeds": who, "error": title}
-                    shown = {int(row["depth"]): _text(row, column) for _, row in cells.iterrows()}
-                    rows.append(told | network | shown)
+                    texts = _texts(cells, column)
+                    rows.append(told | network | dict(zip(cells["depth"], texts, strict=True)))
     depths = sorted({key for row in rows for key in row if isinstance(key, int)})
     names = ["data", "schedule", "network", "seeds", "error"]
     frame = pd.DataFrame(rows, columns=[*names, *depths]).fillna("–")
@@ -231,53 +242,52 @@ def rates(study: Study) -> pd.DataFrame:
         `learning rate`, a column for each network, and `mean`, over networks, in percent.
     """
     ends = statistics.final_errors(study.runs).set_index("run_id")["test_error"]
-    runs = add_family(study.runs).drop_duplicates("run_id")
-    network = runs["family"].map(family_title) + " " + runs["depth"].astype(str)
-    rate = runs["run_id"].map(lambda run_id: study.configs[run_id].schedule.learning_rate)
-    found = runs.assign(network=network, rate=rate, error=runs["run_id"].map(ends))
+    each = study.each
+    found = each.assign(
+        network=each["family"].map(family_title) + " " + each["depth"].astype(str),
+        rate=[config.schedule.learning_rate for config in study.configs.values()],
+        error=each["run_id"].map(ends),
+    )
     # A run that diverged has no end, and its rate no mean.
     table = found.pivot_table(
-        index="rate",
-        columns="network",
-        values="error",
-        aggfunc=lambda errors: errors.mean(skipna=False),
-        dropna=False,
+        "error", "rate", "network", aggfunc=lambda errors: errors.mean(skipna=False), dropna=False
     )
     table["mean"] = table.mean(axis=1, skipna=False)
-    text = table.map(lambda error: "–" if pd.isna(error) else f"{error:.2f}")
-    text.insert(0, "learning rate", [f"{rate:g}" for rate in text.index])
+    text = table.map("{:.2f}".format).where(table.notna(), "–")
+    text.insert(0, "learning rate", [f"{rate:g}" for rate in table.index])
     return text.reset_index(drop=True)
-
-
-def _text(row: pd.Series, column: str) -> str:
-    value = row[column]
-    if pd.isna(value):
-        return "–"
-    if column == "family":
-        return family_title(value)
-    if column in ("difference", "tau"):
-        return f"{value:+.2f}"
-    if column.endswith("_error"):
-        deviation = row.get(f"{column}_std")
-        return f"{value:.2f}" + ("" if pd.isna(deviation) else f" ± {deviation:.2f}")
-    return value if isinstance(value, str) else f"{value:,.0f}"
-
-
-def _interval(low: float, high: float) -> str:
-    return "one seed: no interval" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table as text under readable titles: `mean ± standard deviation` where there is one."""
     if "low" in table:
-        bounds = table[["low", "high"]].itertuples(index=False)
-        table = table.assign(interval=[_interval(*pair) for pair in bounds])
-    columns = [column for column in TITLES if column in table.columns]
-    rows = [[_text(row, column) for column in columns] for _, row in table.iterrows()]
-    text = pd.DataFrame(rows, columns=[TITLES[column] for column in columns])
+        table = table.assign(interval=table["low"])
+    columns = [column for column in TITLES if column in table]
+    text = pd.DataFrame({TITLES[column]: _texts(table, column) for column in columns}, dtype=object)
     # An interval sorts by its lower bound.
-    text.attrs["raw"] = table[["low" if c == "interval" else c for c in columns]]
+    text.attrs["raw"] = table[columns]
     return text
+
+
+def _texts(table: pd.DataFrame, column: str) -> pd.Series:
+    """A column of a table as text."""
+    values, missing = table[column], "–"
+    if column == "interval":
+        texts = values.map("{:+.2f}".format) + table["high"].map(" to {:+.2f}".format)
+        missing = "one seed: no interval"
+    elif column == "family":
+        texts = values.map(family_title)
+    elif column in ("difference", "tau"):
+        texts = values.map("{:+.2f}".format)
+    elif column.endswith("_error"):
+        texts = values.map("{:.2f}".format)
+        if (deviations := table.get(f"{column}_std")) is not None:
+            texts += deviations.map(" ± {:.2f}".format).where(deviations.notna(), "")
+    elif pd.api.types.is_numeric_dtype(values):
+        texts = values.map("{:,.0f}".format)
+    else:
+        texts = values
+    return texts.where(values.notna(), missing)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -286,11 +296,10 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def text_as_markdown(text: pd.DataFrame, left: int = 1) -> str:
-    """A table of text in Markdown, so many columns to the left, the others to the right."""
+    """A table of text in Markdown; the first `left` columns are aligned to the left."""
     rules = ["---"] * left + ["---:"] * (len(text.columns) - left)
-    lines = [" | ".join(text.columns), " | ".join(rules)]
-    lines += [" | ".join(row) for row in text.itertuples(index=False)]
-    return "".join(f"| {line} |\n" for line in lines)
+    rows = [text.columns, rules, *text.to_numpy()]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def latex(table: pd.DataFrame, caption: str) -> str:
@@ -300,29 +309,23 @@ def latex(table: pd.DataFrame, caption: str) -> str:
         table: As from `results` or `costs`.
         caption: What it was made from, in plain text.
     """
-    text = readable(table).map(_escaped)
-    text.columns = [_escaped(column) for column in text.columns]
-    body: str = text.to_latex(
-        index=False, escape=False, column_format="l" + "r" * (len(text.columns) - 1)
+    text = readable(table)
+    head, *rows = (
+        " & ".join(cell.translate(LATEX) for cell in row) + r" \\"
+        for row in [text.columns, *text.to_numpy()]
     )
-    indented = body.replace("\n", "\n  ").rstrip()
-    return (
-        "% needs \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n"
-        f"  \\caption{{{_escaped(caption)}}}\n  {indented}\n\\end{{table}}\n"
-    )
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "→": r"$\rightarrow$",
-    **{special: f"\\{special}" for special in "%_&#${}"},
-}
-
-
-def _escaped(text: str) -> str:
-    """Plain text as LaTeX sets it."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{caption.translate(LATEX)}}}",
+        f"  \\begin{{tabular}}{{l{'r' * (len(text.columns) - 1)}}}",
+        "  \\toprule",
+        f"  {head}",
+        "  \\midrule",
+        *(f"  {row}" for row in rows),
+        "  \\bottomrule",
+        "  \\end{tabular}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -50,17 +50,15 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
 def _families(finals: pd.DataFrame) -> dict[str, dict[str, Any]]:
     families: dict[str, dict[str, Any]] = {}
     for measure, column in MEASURES.items():
-        trends = statistics.depth_trend(finals, column).set_index("family")
         for row in statistics.degradation(finals, column).to_dict("records"):
-            trend = trends.loc[row["family"]]
             families.setdefault(str(row["family"]), {})[measure] = {
                 "depths": [row["shallow"], row["deep"]],
                 "errors": [row["shallow_error"], row["deep_error"]],
                 "degradation": row["degradation"],
                 "interval": None if math.isnan(row["low"]) else [row["low"], row["high"]],
                 "n": row["n"],
-                "kendall_tau": _or_none(trend["tau"]),
-                "kendall_p": _or_none(trend["p_value"]),
+                "kendall_tau": _or_none(row["tau"]),
+                "kendall_p": _or_none(row["p_value"]),
             }
     return families
 

@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.load import read_study
-from analysis.statistics import final_errors, prediction_interval
-from analysis.study import Study, images_of
+from analysis.manifest import data_of
+from analysis.samples import prediction_interval
+from analysis.statistics import final_errors
+from analysis.study import Study
 from resnet_study.store.folder import COMPLETE, RunFolder
 from resnet_study.system.errors import StudyError
 
@@ -95,7 +97,7 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
     for manifest, whose in ((again, "is"), (former, "is on record as")):
         if manifest["state"] not in COMPLETE:
             return Finding(run_id, False, f"{whose} {manifest['state']}, not finished")
-    if images_of(again) != images_of(former):
+    if data_of(again).get("fingerprint") != data_of(former).get("fingerprint"):
         return Finding(run_id, False, "was trained on other images than the record")
     curves = [curve(RunFolder(part.place(run_id))) for part in (study, record)]
     if curves[0].equals(curves[1]):

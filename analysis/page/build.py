@@ -17,10 +17,11 @@ from markupsafe import Markup
 
 from analysis.figures import DRAWINGS, Drawing
 from analysis.figures.style import provenance
+from analysis.manifest import machine_of
 from analysis.networks import add_family, networks_in
 from analysis.page.runs import describe_runs, shared_settings
 from analysis.statistics import final_errors, final_share
-from analysis.study import Study, machine_of
+from analysis.study import Study
 from analysis.tables import Titled, readable
 from analysis.verdict import by_ruling
 

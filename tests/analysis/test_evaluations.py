@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.evaluations import evaluation_tables, evaluations
-from analysis.load import costs_of, read_study
+from analysis.load import read_study
 from analysis.networks import variant_of
 from analysis.paper import IMAGENET
 from analysis.report import tables_of
@@ -70,7 +70,7 @@ def test_seeds_are_summed_up_and_a_report_has_scores_where_there_are_any(report)
     assert table["n"].tolist() == [3] * 5
     assert table["top1_error"].tolist() == [41, 42, 43, 44, 45]
     assert table["top1_error_std"].tolist() == [1.0] * 5
-    assert costs(costs_of(study))["waiting"].tolist() == [25.0] * 5
+    assert costs(study)["waiting"].tolist() == [25.0] * 5
     # They are the study's own networks, which claims are judged by.
     assert {variant_of(config) for config in study.configs.values()} == {""}
     assert set(tables_of(study)) >= {"evaluation_ten_crop", "results", "costs"}

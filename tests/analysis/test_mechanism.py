@@ -7,7 +7,7 @@ from analysis.figures.constructed_sibling import constructed_sibling
 from analysis.figures.gradient_flow import gradient_flow
 from analysis.figures.layer_responses import layer_responses
 from analysis.figures.shattered_gradients import shattered_gradients
-from analysis.load import costs_of, load_probes, load_runs, read_study
+from analysis.load import load_probes, load_runs, read_study
 from analysis.mechanism import constructed_siblings, profiles
 from analysis.networks import add_family, variant_of
 from analysis.tables import costs
@@ -53,7 +53,7 @@ def test_variants_are_named(changes, expected):
 
 def test_variants_are_families_of_their_own(runs):
     families = {"plain", "plain, from 8 layers", "residual-A", "residual-A, from 8 layers"}
-    table = costs(costs_of(read_study(RECORDED)))
+    table = costs(read_study(RECORDED))
     assert table["n"].tolist() == [2] * 6
     assert set(table["family"]) == set(add_family(runs)["family"]) == families
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from analysis.__main__ import main
 from analysis.load import DamagedRunWarning, load_probes, load_runs, read_study
-from analysis.study import machine_of
+from analysis.manifest import machine_of
 from resnet_study.store.folder import METRICS
 from tests.analysis.conftest import Page, draw
 from tests.analysis.made import GPU, RECORDED, RUN, RUNS, change, change_curve
@@ -65,13 +65,13 @@ def change_a_digit(run):
         (lambda run: (run / "manifest.json").unlink(), "is missing"),
         (change_a_digit, "its checksum differs"),
         (partial(change, metrics={"bytfs": 1}), "manifest"),
-        (partial(change, seconds="ten"), "seconds is no number"),
-        (partial(change, parameters=True), "parameters is no number"),
-        (partial(change, versions=["a"]), "are odd"),
-        (partial(change, resumed=[3]), "are odd"),
-        (partial(change, hosts="vm"), "are odd"),
-        (partial(change, evaluation={"single": 3}), "its evaluation is odd"),
-        (partial(change, evaluation={"single": {"error": "x", "top5_error": 1}}), "is odd"),
+        (partial(change, seconds="ten"), "seconds has the wrong type"),
+        (partial(change, parameters=True), "parameters has the wrong type"),
+        (partial(change, versions=["a"]), "versions has the wrong type"),
+        (partial(change, resumed=[3]), "resumed has the wrong type"),
+        (partial(change, hosts="vm"), "hosts has the wrong type"),
+        (partial(change, evaluation={"single": 3}), "evaluation has the wrong type"),
+        (partial(change, evaluation={"single": {"error": "x", "top5_error": 1}}), "error has the"),
     ],
 )
 def test_a_damaged_run_is_named_and_the_others_load(damage, problem, folder):

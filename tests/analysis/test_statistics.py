@@ -63,32 +63,6 @@ def test_degradation_is_deepest_minus_shallowest_seed_by_seed(finals):
     assert statistics.degradation(finals[finals["depth"] == 20]).empty
 
 
-def test_intervals_hold_the_true_mean_and_the_next_value_as_often_as_they_say():
-    """Why verdicts rest on Student's t, and not on a bootstrap, which would promise too much."""
-    samples = np.random.default_rng(0).normal(size=(4000, 4))
-    for interval, aim in (
-        (statistics.interval, np.zeros(4000)),
-        (statistics.prediction_interval, samples[:, 3]),
-    ):
-        assert interval([5.0]) is None
-        assert interval([5.0, 5.0, 5.0]) == (5, 5)
-        low, high = np.transpose([interval(row) for row in samples[:, :3]])
-        assert 0.94 < np.mean((low <= aim) & (aim <= high)) < 0.96
-
-
-def test_seeds_that_are_not_shared_are_compared_as_independent():
-    one = pd.Series([50.0, 54.0, 52.0], index=[0, 1, 2])
-    other = pd.Series([40.0, 41.0], index=[3, 4])
-    difference, low, high, n = statistics.compare(one, other)
-    assert (difference, n) == (pytest.approx(11.5), 2)
-    expected = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
-    assert (low, high) == pytest.approx((expected.low, expected.high))
-    # Of shared seeds the shared ones alone count: 50 - 40 and 54 - 41.
-    difference, _, _, n = statistics.compare(one, other.set_axis([0, 1]))
-    assert (difference, n) == (pytest.approx(11.5), 2)
-    assert np.isnan(statistics.compare(one[:1], other)[1])
-
-
 def test_studies_and_families_are_compared_cell_by_cell_and_seed_by_seed(finals):
     better = finals.assign(train_error=finals["train_error"] - 3)
     table = statistics.study_difference(better[better["depth"] == 20], finals)
@@ -153,9 +127,8 @@ def test_trend_equals_kendalls_tau_by_hand():
     """Three depths in order: all three pairs agree; one swap: two agree, one does not."""
     errors, depths = {"plain": (10, 20, 30), "residual-A": (10, 30, 20)}, (20, 56, 110)
     cells = {(name, d): [errors[name][i]] for name in errors for i, d in enumerate(depths)}
-    trend = statistics.depth_trend(statistics.final_errors(study(cells))).set_index("family")
+    trend = statistics.degradation(statistics.final_errors(study(cells))).set_index("family")
     assert trend["tau"].to_dict() == pytest.approx({"plain": 1, "residual-A": (2 - 1) / 3})
-    assert trend.loc["plain", "n"] == 3
     assert trend.loc["plain", "p_value"] == stats.kendalltau(depths, errors["plain"]).pvalue
 
 
