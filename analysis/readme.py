@@ -18,7 +18,10 @@ import pandas as pd
 
 from analysis.benchmark import read, speeds
 from analysis.claims import CLAIMS
+from analysis.figure6 import beside_figure6, mean_differences
 from analysis.load import read_study
+from analysis.networks import family_title
+from analysis.statistics import NAMED
 from analysis.study import Study
 from analysis.tables import overview, rates, text_as_markdown
 from analysis.verdict import verdict
@@ -60,6 +63,7 @@ def _part(found: re.Match[str]) -> str:
     names = [Path(word).name for word in words.split()]
     makers = {
         "overview": lambda: text_as_markdown(overview([recorded(n).runs for n in names]), left=5),
+        "figure6": lambda: text_as_markdown(_beside_the_paper(names)),
         "rates": lambda: text_as_markdown(rates(recorded(*names))),
         "benchmark": lambda: _speeds(*names),
         "answer": lambda: _answer(*names),
@@ -77,6 +81,23 @@ def _speeds(name: str) -> str:
     return text_as_markdown(speeds(pd.DataFrame(measurements)))
 
 
+def _beside_the_paper(names: list[str]) -> pd.DataFrame:
+    """Mean differences from the paper's Figure 6, a row per run."""
+    tables = []
+    for name in names:
+        means = mean_differences(beside_figure6(recorded(name).runs))
+        means["family"] += " " + means["depth"].astype(str)
+        means["difference"] = means["difference"].map("{:+.1f}".format)
+        keys = ["family", "seed", "last"]
+        wide = means.pivot_table("difference", keys, "error", aggfunc="first").reset_index()
+        tables.append(wide.assign(record=name))
+    table = pd.concat(tables)
+    table["last"] = table["last"].map("{:,}".format)
+    table["family"] = table["family"].map(family_title)
+    names_of = {"record": "record", "family": "network", "seed": "seed", "last": "up to iteration"}
+    return table[[*names_of, *NAMED.values()]].rename(columns=names_of).astype(str)
+
+
 def _answer(name: str) -> str:
     found = _verdict(name)
     return _wrapped(" ".join([f"**{found['answer']}**", *found["remarks"]]))
@@ -84,7 +105,7 @@ def _answer(name: str) -> str:
 
 def _verdicts(words: str) -> str:
     """A row per claim, with the paper's side and what each named record says; "–" for none."""
-    lines = ["| | claim and what the paper found | embedded shapes | CIFAR-10 (JPEG) |\n"]
+    lines = ["| | claim and what the paper found | embedded shapes | CIFAR-10 |\n"]
     lines += ["| ---: | --- | --- | --- |\n"]
     for row in words.split(";"):
         label, *names = row.split()

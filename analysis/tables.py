@@ -29,7 +29,13 @@ TITLES = {
     "device": "device",
     "runs": "runs",
     "finished": "finished",
+    "seed": "seed",
+    "iteration": "iteration",
+    "points": "points of the paper",
+    "last": "up to iteration",
     "n": "seeds",
+    "our_error": "error (%)",
+    "paper_error": "error in the paper (%)",
     "train_error": "training error (%)",
     "clean_train_error": "clean training error (%)",
     "test_error": "test error (%)",
@@ -40,6 +46,7 @@ TITLES = {
     "paper_top1_error": "top-1 error in the paper (%)",
     "paper_top5_error": "top-5 error in the paper (%)",
     "difference": "difference (points)",
+    "farthest": "largest difference (points)",
     "interval": "95 % interval",
     "tau": "Kendall's tau over depth",
     "parameters": "parameters",
@@ -277,7 +284,7 @@ def _texts(table: pd.DataFrame, column: str) -> pd.Series:
         missing = "one seed: no interval"
     elif column == "family":
         texts = values.map(family_title)
-    elif column in ("difference", "tau"):
+    elif column in ("difference", "farthest", "tau"):
         texts = values.map("{:+.2f}".format)
     elif column.endswith("_error"):
         texts = values.map("{:.2f}".format)
