@@ -256,11 +256,12 @@ def test_a_study_of_probes_one_seed_and_two_studies_draw_what_they_have(open_pag
     page = open_page(of=both.replace("index", "one/index"))
     assert visible(page, "training_error_by_depth").count() >= 2
     page = open_page(of=both.replace("index", "mechanism/index"))
-    for name in (
-        "constructed_sibling", "gradient_flow", "gradient_flow_at_the_end", "shattered_gradients",
-        "layer_responses",
-    ):  # fmt: skip
+    for name in ("constructed_sibling", "shattered_gradients", "layer_responses"):
         assert panels(page, name) > 0, name
+    # Their rows say at the margins alone what they have in common.
+    for name in ("gradient_flow", "gradient_flow_at_the_end"):
+        image = page.locator(f"#{name} img.picture")
+        assert image.evaluate("picture => picture.naturalWidth") > 300, name
 
 
 def test_without_scripts_every_figure_is_a_picture(open_page, address):
@@ -269,3 +270,18 @@ def test_without_scripts_every_figure_is_a_picture(open_page, address):
     assert pictures.count() >= 4
     for each in pictures.all():
         assert each.bounding_box()["width"] > 300
+
+
+def test_text_from_a_run_stays_text_in_opened_figures(open_page, tmp_path):
+    hostile = '<img src=x onerror=alert(1)> & "q" ]]> %3Cb%3E'
+    for run in (FIXTURES / "runs").glob("*s0*"):
+        folder = tmp_path / "runs" / run.name
+        shutil.copytree(run, folder)
+        config = folder / "config.yaml"
+        label = hostile.replace("'", "''")
+        config.write_text(config.read_text().replace("label: null", f"label: '{label}'"))
+    page = open_page(of=drawn(tmp_path / "out", tmp_path / "runs"))
+    assert page.title().startswith(hostile)
+    assert page.locator("figure img[src=x]").count() == 0
+    name, *_ = point_at(page, "learning_curves", 0)
+    assert name.startswith("plain-008-")
