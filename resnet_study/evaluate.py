@@ -10,10 +10,10 @@ OVERRIDES     what python -m resnet_study takes: model=residual_imagenet model.d
 --json        print the scores as JSON
 --record      add them to the manifest of the run that the checkpoint is from
 
-A run's checkpoint holds the settings of its network and of its images: name the data, and
-whatever differs. Published weights of ImageNet's family are evaluated with torchvision's
-strides and normalisation, unless you set model.bottleneck_stride or
-data.stream.normalization; the data then need no train/.
+A run's checkpoint holds the settings of its network, of its images and of its evaluations: name
+the data, and whatever differs, such as schedule.eval_statistics=recomputed. Published weights of
+ImageNet's family are evaluated with torchvision's strides and normalisation, unless you set
+model.bottleneck_stride or data.stream.normalization; the data then need no train/.
   python -m resnet_study.evaluate weights=resnet50.pth model=residual_imagenet model.depth=50
       data=imagenet
 """
@@ -22,7 +22,7 @@ import functools
 import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from rich.progress import Progress
 
 from resnet_study import cli
 from resnet_study.config import DataConfig, ModelConfig, RunConfig
-from resnet_study.config.fields import first_difference
+from resnet_study.config.fields import first_difference, nested_type
 from resnet_study.data.batches import Shard, Views
 from resnet_study.data.dataset import PreparedData
 from resnet_study.models import build_network
@@ -74,8 +74,9 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
     Raises:
         ConfigError: A value is not allowed, or not that of the weights' network.
     """
-    # Nothing is trained, so colours need no statistics.
-    composed.data.augment.colour = 0.0
+    if "data.augment.colour" not in typed:
+        # Published weights need none, and so no statistics of training images.
+        composed.data.augment.colour = 0.0
     if weights.checkpoint is None:
         design = ARCHITECTURES.get(str(composed.model.architecture))
         if design is not None and design.torchvision:
@@ -93,23 +94,26 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
         allowed = f"{weights.path} has {value}; leave model out"
         raise ConfigError(f"model.{name}", typed_value, allowed)
     trained = weights.checkpoint.config
-    if "precision" not in typed:
-        config = replace(config, precision=trained.get("precision", config.precision))
-    return replace(config, model=own, data=_as_trained(config.data, trained.get("data", {}), typed))
+    settings = ("precision", "seed")
+    top = {name: trained[name] for name in settings if name in trained and name not in typed}
+    data = trained.get("data", {})
+    if config.data.name == data.get("name", DataConfig.name):
+        top["data"] = _as_trained(config.data, data, "data.", typed | {"data.label"})
+    schedule = _as_trained(config.schedule, trained.get("schedule", {}), "schedule.", typed)
+    return replace(config, model=own, schedule=schedule, **top)
 
 
-def _as_trained(data: DataConfig, trained: dict[str, Any], typed: set[str]) -> DataConfig:
-    """The data with the settings of a run's description, but for those that were typed."""
-    usual = DataConfig()
-    if data.name == trained.get("name", usual.name):
-        names = ("resolution", "train_images", "validation_images", "classes")
-        own = {name: trained.get(name, getattr(usual, name)) for name in names}
-        data = replace(data, **{k: v for k, v in own.items() if f"data.{k}" not in typed})
-    if data.streamed and "stream" in trained:
-        stream = trained["stream"].items()
-        kept = {k: v for k, v in stream if f"data.stream.{k}" not in typed}
-        data = replace(data, stream=replace(data.stream, **kept))
-    return data
+def _as_trained(given: Any, trained: dict[str, Any], prefix: str, kept: set[str]) -> Any:
+    """A config with what identifies a run taken from its description, but for the keys to keep."""
+    usual, values = type(given)(), {}
+    for f in fields(given):
+        name = prefix + f.name
+        if nested_type(f):
+            inner = trained.get(f.name, {})
+            values[f.name] = _as_trained(getattr(given, f.name), inner, f"{name}.", kept)
+        elif f.metadata["rule"].identity and name not in kept:
+            values[f.name] = trained.get(f.name, getattr(usual, f.name))
+    return replace(given, **values)
 
 
 def load_network(folder: str | Path) -> StagedNet:
@@ -152,12 +156,10 @@ def score(
     Raises:
         StudyError: The weights do not fit, or the data are missing or unfit.
     """
-    data = config.data
+    data, schedule = config.data, replace(config.schedule, eval_train_images=None)
     normalized = data.streamed and data.stream.normalization == "torchvision"
-    needs_train = recording or not normalized or bool(data.validation_images)
-    # Torch's kernels, so that published weights score here what they score there. Nothing is
-    # trained: mini-batches take no memory.
-    schedule = replace(config.schedule, batch_size=2, eval_train_images=None)
+    needs_train = recording or schedule.recomputes or not normalized or data.validation_images > 0
+    # Torch's kernels, so that published weights score here what they score there.
     config = replace(config, kernels="torch", schedule=schedule, batch_norm_parts=1)
     session = Session.open(config, World(), needs_train)
     session.prepare()
@@ -172,6 +174,8 @@ def score(
         warn(f"{weights.path} was trained on other images than {data.title}")
     network = session.build()
     weights.put_into(network)
+    seen = weights.checkpoint.state["iteration"] if weights.checkpoint else 0
+    network = session.evaluated(network, session.data.batches.starting_at(seen))
     views = session.data.views or {"single": functools.partial(_only_view, session.data)}
     return network, {
         name: session.evaluate(network, _shown(name, chunks(iter), len(session.data.test)))

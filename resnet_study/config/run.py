@@ -89,6 +89,12 @@ class RunConfig:
             except ConfigError as error:
                 raise ConfigError("start.depth", self.start.depth, error.allowed) from error
             self.model.check_deepening(self.start.depth)
+        if self.model.norm == "none":
+            schedule = replace(self.schedule, eval_statistics="running")
+            object.__setattr__(self, "schedule", schedule)
+        if self.start.depth is not None and self.schedule.recomputes:
+            allowed = "must be running with start.depth: with other statistics no layer is identity"
+            raise ConfigError("schedule.eval_statistics", "recomputed", allowed)
         if self.probes.at and max(self.probes.at) > self.schedule.iterations:
             allowed = f"must be at most schedule.iterations={self.schedule.iterations}"
             raise ConfigError("probes.at", list(self.probes.at), allowed)

@@ -9,6 +9,9 @@ from resnet_study.system.errors import ConfigError
 from resnet_study.training.optimizers import OPTIMIZERS
 from resnet_study.training.schedule import DECAYS
 
+# Training images that an evaluation recomputes batch norm's statistics over, as in pycls.
+STATISTICS_IMAGES = 10_000
+
 
 @dataclass(frozen=True)
 class WarmupConfig:
@@ -97,6 +100,9 @@ class ScheduleConfig:
         eval_every: Iterations between evaluations; the last iteration always has one.
         eval_train_images: Number of training images in an evaluation, class-balanced; null for
             all.
+        eval_statistics: Batch norm's statistics in an evaluation: "running" ones, or "recomputed"
+            over 10,000 augmented training images. The training curve is the same, unless its
+            rate falls at plateaus of the test error. Ignored for networks without batch norm.
         log_every: Iterations between logged rows.
         warmup: See `WarmupConfig`.
         plateau: See `PlateauConfig`; used in place of milestones.
@@ -114,6 +120,7 @@ class ScheduleConfig:
     weight_decay: float = setting(1e-4, float, minimum=0)
     eval_every: int = setting(500, int, minimum=1)
     eval_train_images: int | None = setting(10_000, int, minimum=1, optional=True)
+    eval_statistics: str = setting("running", str, choices=("running", "recomputed"))
     log_every: int = setting(100, int, minimum=1)
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
     plateau: PlateauConfig = field(default_factory=PlateauConfig)
@@ -156,6 +163,11 @@ class ScheduleConfig:
         if rate is not None and rate > self.learning_rate:
             allowed = f"must be at most schedule.learning_rate={self.learning_rate}"
             raise ConfigError("schedule.warmup.start_rate", rate, allowed)
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether evaluations recompute batch norm's statistics."""
+        return self.eval_statistics == "recomputed"
 
     @property
     def changes_each_iteration(self) -> bool:

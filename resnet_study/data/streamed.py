@@ -110,7 +110,9 @@ class StreamedFolder:
         stream = self.config.stream
         count = workers if stream.workers is None else stream.workers
         decoders = Workers(self, count, device)
-        decoders.check_shared_memory(CHUNK)
+        # Statistics are recomputed from a second stream of mini-batches.
+        second = 2 * config.schedule.batch_size if config.schedule.recomputes else 0
+        decoders.check_shared_memory(CHUNK + second)
         normalization = measure(decoders)
         few = evaluated(self.train, config.schedule.eval_train_images)
         clean = StreamedImages(decoders, few, normalization)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from resnet_study.config import RunConfig
+from resnet_study.config.schedule import STATISTICS_IMAGES
 from resnet_study.data import size_of
 from resnet_study.plan.place import Place
 from resnet_study.store.folder import RunFolder
@@ -128,6 +129,7 @@ def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) ->
     least = min(map(distance, precise or measured))
     records = [record for record in precise or measured if distance(record) == least]
     evaluated = min(schedule.eval_train_images or train, train) + test
+    evaluated += schedule.recomputes * min(STATISTICS_IMAGES, train)
     evaluated *= math.ceil(schedule.iterations / schedule.eval_every)
     # Training passes over a network three times, and once more to recompute activations.
     passes = 4 if config.activation_checkpointing else 3

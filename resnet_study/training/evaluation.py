@@ -72,6 +72,29 @@ def evaluate(
     return Scores(loss, 100 * wrong / images, 100 * missed5 / images if many else None, images)
 
 
+@torch.no_grad()
+def recompute_statistics(
+    network: nn.Module, batches: Iterable[torch.Tensor], precision: str
+) -> None:
+    """Sets batch norm's running statistics to those of mini-batches, as in pycls ("precise BN").
+
+    They become the means over the mini-batches of each one's mean and unbiased variance.
+
+    Args:
+        network: In training mode.
+        batches: Images `(N, 3, H, W)`, augmented as for training; all of the same number.
+        precision: "fp32" or "bf16".
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+    for number, images in enumerate(batches, start=1):
+        for norm in norms:
+            # The share of a mini-batch in the mean of those so far.
+            norm.momentum = 1 / number
+        forward(network, images, precision)
+
+
 def _scores(
     network: nn.Module, inputs: torch.Tensor | Sequence[torch.Tensor], precision: str
 ) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 
 from resnet_study.config import RunConfig
+from resnet_study.config.schedule import STATISTICS_IMAGES
 from resnet_study.data import open_dataset
 from resnet_study.data.dataset import Dataset, PreparedData
 from resnet_study.models import build_network
@@ -17,7 +20,8 @@ from resnet_study.models.kernels import compiler_version, kernels_for
 from resnet_study.models.parts import normalise_in_parts
 from resnet_study.models.staged import StagedNet
 from resnet_study.system import machine
-from resnet_study.training.evaluation import Batch, Scores, evaluate
+from resnet_study.training.evaluation import Batch, Scores, evaluate, recompute_statistics
+from resnet_study.training.step import Tensors
 from resnet_study.training.world import World
 
 
@@ -102,6 +106,30 @@ class Session:
         # Convolutions with few channels run faster with the channels innermost.
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
+
+    def evaluated(self, network: StagedNet, batches: Generator[Tensors]) -> StagedNet:
+        """The network as it is evaluated: itself, or a copy with recomputed statistics.
+
+        Args:
+            network: Built by this session; it is left as it is.
+            batches: This rank's mini-batches, of which the copy's statistics are.
+        """
+        config = self.config
+        if not config.schedule.recomputes:
+            return network
+        copy = self.build(in_parts=True)
+        copy.load_state_dict(network.state_dict())
+        recompute_statistics(copy, self._augmented(batches), config.precision)
+        self.world.average_statistics(copy, config.batch_norm_parts)
+        return copy
+
+    def _augmented(self, batches: Generator[Tensors]) -> Iterator[torch.Tensor]:
+        """Images of whole mini-batches, 10,000 over all ranks, or an epoch's if that has fewer."""
+        source = self.data.batches
+        images = min(STATISTICS_IMAGES, source.images)
+        with closing(batches):
+            for batch in itertools.islice(batches, max(1, images // source.batch_size)):
+                yield source.assemble(*batch)[0]
 
     def evaluate(self, network: StagedNet, batches: Iterable[Batch]) -> Scores:
         """Evaluates a network on this rank's batches; all processes call this together."""

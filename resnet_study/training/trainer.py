@@ -3,18 +3,20 @@
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from resnet_study.config import StartConfig
+from resnet_study.models.staged import StagedNet
 from resnet_study.probes import Measurement, probe
 from resnet_study.system.interruption import StopRequest
 from resnet_study.training.checkpoint import Checkpoint, restore
-from resnet_study.training.evaluation import Batch
 from resnet_study.training.events import Row
 from resnet_study.training.schedule import ended, learning_rate, row_pending
 from resnet_study.training.session import Session
 from resnet_study.training.state import TrainingState
 from resnet_study.training.step import Tensors, build_optimizer, step_class
+
+T = TypeVar("T")
 
 
 class Trainer:
@@ -101,11 +103,12 @@ class Trainer:
         """
         data = self.session.data
         self.average_statistics()
+        network = self._evaluated(stop)
         clean = data.clean_train.chunks(data.chunk, self.world.shard)
-        scores = self.session.evaluate(self.network, self._stop_checked(clean, stop))
+        scores = self.session.evaluate(network, self._stop_checked(clean, stop))
         row.clean_train_loss, row.clean_train_error = scores.loss, scores.error
         test = data.test.chunks(data.chunk, self.world.shard)
-        scores = self.session.evaluate(self.network, self._stop_checked(test, stop))
+        scores = self.session.evaluate(network, self._stop_checked(test, stop))
         row.test_loss, row.test_error = scores.loss, scores.error
 
     def evaluate_views(self, stop: StopRequest) -> dict[str, dict[str, Any]]:
@@ -114,14 +117,22 @@ class Trainer:
         Raises:
             Interrupted: A stop was requested.
         """
-        found = {}
-        for view, chunks in self.session.data.views.items():
+        found, views = {}, self.session.data.views
+        network = self._evaluated(stop) if views else self.network
+        for view, chunks in views.items():
             batches = self._stop_checked(chunks(self.world.shard), stop)
-            found[view] = asdict(self.session.evaluate(self.network, batches))
+            found[view] = asdict(self.session.evaluate(network, batches))
         self.merge_skipped()
         return found
 
-    def _stop_checked(self, batches: Generator[Batch], stop: StopRequest) -> Iterator[Batch]:
+    def _evaluated(self, stop: StopRequest) -> StagedNet:
+        """The network as it is evaluated, with statistics of the next mini-batches if recomputed.
+
+        What is drawn for these follows from seed and iteration, so training goes on unchanged.
+        """
+        return self.session.evaluated(self.network, self._stop_checked(self.batches(), stop))
+
+    def _stop_checked(self, batches: Generator[T], stop: StopRequest) -> Generator[T]:
         """Checks for a stop request between batches, where no other process takes part."""
         with closing(batches):
             for batch in batches:

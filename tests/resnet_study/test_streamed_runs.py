@@ -56,6 +56,17 @@ def test_a_run_is_trained_evaluated_described_and_resumed(streamed, varied, tmp_
         run(again)
 
 
+def test_statistics_are_recomputed_from_streamed_images(streamed, tmp_path):
+    schedule = {"plateau": PlateauConfig(), "eval_every": 6}
+    usual = run(streamed(schedule=schedule, runs_dir=str(tmp_path / "usual")))
+    record = run(streamed(schedule=schedule | {"eval_statistics": "recomputed"}))
+    rows, others = curve(record.folder), curve(usual.folder)
+    assert [row["train_loss"] for row in rows] == [row["train_loss"] for row in others]
+    assert rows[-1]["test_loss"] != others[-1]["test_loss"]
+    single = record.manifest["evaluation"]["single"]
+    assert single["loss"] == pytest.approx(float(rows[-1]["test_loss"]), rel=1e-6)
+
+
 def test_a_run_ends_at_the_plateau_after_the_last_fall(streamed):
     plateau = PlateauConfig(patience=1, improvement=50.0, drops=1, stop_early=True)
     probes = ProbesConfig(gradients=True, at=(2, 1000), images=16)

@@ -76,13 +76,16 @@ def probed(folder) -> list[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("statistics", ["running", "recomputed"])
 @pytest.mark.parametrize("parts", [1, 2])
-def test_processes_make_the_curve_of_one_process(parts, shared, tmp_path):
+def test_processes_make_the_curve_of_one_process(parts, statistics, shared, tmp_path):
     """Batch norm sees the whole batch, or in each process its part."""
     probes = ProbesConfig(gradients=True, responses=True, at=(0, 40), images=8)
-    alone = run(shared(parts, runs_dir=str(tmp_path / "alone"), probes=probes))
+    usual = shared(parts, probes=probes, runs_dir=str(tmp_path / "alone"))
+    config = replace(usual, schedule=replace(usual.schedule, eval_statistics=statistics))
+    alone = run(config)
     for size in (2, 4):
-        together = shared(parts, runs_dir=str(tmp_path / str(size)), probes=probes)
+        together = replace(config, runs_dir=str(tmp_path / str(size)))
         in_processes(size, run, together)
         folder = RunFolder.of(together)
         assert_same_to_rounding(alone.folder, folder.path)
