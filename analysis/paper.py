@@ -106,6 +106,4 @@ def figure6_curves() -> pd.DataFrame:
 
 def of_the_papers_protocol(runs: pd.DataFrame) -> bool:
     """Whether runs may be set beside the paper's: CIFAR-10 and every setting as there."""
-    if runs.empty or "settings" not in runs:
-        return False
     return list(runs["settings"].unique()) == [""] and list(runs["data"].unique()) == ["CIFAR-10"]

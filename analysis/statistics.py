@@ -67,8 +67,7 @@ def _last_errors(runs: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
     groups = rows.groupby("run_id")
     last = groups["iteration"].transform("max")
     tail = rows["iteration"] > (1 - final_share(rows)) * last
-    if "phase" in rows:
-        tail &= rows["phase"] == groups["phase"].transform("max")
+    tail &= rows["phase"] == groups["phase"].transform("max")
     means = rows[tail | (rows["iteration"] == last)].groupby("run_id")[list(ERRORS)].mean()
     described = rows.drop_duplicates("run_id")
     identity = ["run_id", "kind", "shortcut", "family", "depth", "seed", "variant"]
@@ -80,13 +79,8 @@ def _last_errors(runs: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
 
 
 def started_runs(runs: pd.DataFrame) -> pd.Series:
-    """Whether each run has started: it has finished, and its training loss has left chance.
-
-    Returns:
-        A value per row of `runs`. Frames without the column `started` of `load_runs` are
-        taken to hold runs that left chance.
-    """
-    return (runs["state"] == "finished") & runs.get("started", True)
+    """Whether the run of each row has finished, with a training loss that has left chance."""
+    return (runs["state"] == "finished") & runs["started"].astype(bool)
 
 
 def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
@@ -95,8 +89,6 @@ def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
     Args:
         runs: As from `load_runs`, in any state.
     """
-    if "started" not in runs:
-        return set()
     stuck = add_family(runs)[~runs["started"].astype(bool)]
     return set(zip(stuck["family"], stuck["depth"].astype(int), strict=True))
 

@@ -6,7 +6,8 @@ import importlib
 import pkgutil
 
 from analysis.cells import Cells
-from analysis.claims.rules import Claim, Leaning, Ruling, Verdict, judged
+from analysis.claims.judging import Ruling, Verdict, judged
+from analysis.claims.rules import Claim
 
 
 def _registered() -> tuple[Claim, ...]:
@@ -24,4 +25,4 @@ def judge(cells: Cells) -> list[Verdict]:
     return [verdict for claim in CLAIMS for verdict in judged(claim, cells)]
 
 
-__all__ = ["CLAIMS", "Claim", "Leaning", "Ruling", "Verdict", "judge"]
+__all__ = ["CLAIMS", "Claim", "Ruling", "Verdict", "judge"]

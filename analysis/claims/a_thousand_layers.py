@@ -15,7 +15,7 @@ on average (Table 6).
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
+from analysis.claims.rules import Claim, Outcome
 
 USUAL, DEEP = 110, 1202
 
@@ -32,13 +32,9 @@ def rule(cells: Cells, option: str) -> Outcome:
     rules.need_half(rests_on)
     each_at = rules.bonferroni(2)
     worse = train.low(each_at) > rules.MARGIN
-    leaning = Leaning.NEITHER
-    if worse or test.high(each_at) < 0:
-        leaning = Leaning.AGAINST
-    elif train.high(rules.WITHIN) <= rules.MARGIN and test.low() > 0:
-        leaning = Leaning.FOR
+    grows = train.high(rules.WITHIN) <= rules.MARGIN and test.low() > 0
     return Outcome(
-        leaning,
+        rules.leaning(grows, against=worse or test.high(each_at) < 0),
         f"residual {option}, {DEEP} minus {USUAL} layers: training error "
         f"{train.words(rules.WITHIN)}, test error {test}",
         train if worse else test,

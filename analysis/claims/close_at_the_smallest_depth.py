@@ -16,7 +16,7 @@ Paper: plain ends 0.7 points of training error above residual A at 20 layers, an
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotTestable, Outcome
+from analysis.claims.rules import Claim, NotTestable, Outcome
 
 # The share of the gap at the greatest depth that counts as close.
 CLOSE = 0.25
@@ -34,15 +34,11 @@ def rule(cells: Cells, option: str) -> Outcome:
     rules.need_seeds([above])
     if not all(cell.rate_fell for cell in rests_on):
         raise NotTestable("too short: the learning rate has not fallen to a tenth")
-    leaning = Leaning.NEITHER
+    close = above.high(rules.WITHIN) < 0 and below.low(rules.WITHIN) > 0
     apart = above.low(rules.WITHIN) > 0 and gap.low(rules.WITHIN) > rules.MARGIN
     short = rules.training_of(rests_on) < rules.HALF
-    if apart and not short:
-        leaning = Leaning.AGAINST
-    elif above.high(rules.WITHIN) < 0 and below.low(rules.WITHIN) > 0:
-        leaning = Leaning.FOR
     return Outcome(
-        leaning,
+        rules.leaning(close, against=apart and not short),
         f"plain minus residual {option}: {gap.words(rules.WITHIN)} at {ends[0]} layers, "
         f"limit {CLOSE * deep.value:.1f}, a quarter of {deep.value:+.1f} at {ends[1]}",
         gap,

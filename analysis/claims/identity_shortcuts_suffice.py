@@ -15,7 +15,7 @@ Paper: ImageNet, 34 layers, top-1 error: plain 28.54 %, A 25.03, B 24.52, C 24.1
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotRun, NotTestable, Outcome
+from analysis.claims.rules import Claim, NotRun, NotTestable, Outcome
 from analysis.quantity import Quantity
 
 # The share of A's gain over plain by which another option may be ahead, the paper's depth, and
@@ -39,13 +39,10 @@ def rule(cells: Cells, _: str) -> Outcome:
     gain = cells["plain", depth].train - cells["residual-A", depth].train
     over = {option: each - SHARE * gain for option, each in behind.items()}
     rules.need_seeds([*over.values()])
-    leaning = Leaning.NEITHER
     gains = gain.low() > 0
     worst = max(over, key=lambda option: over[option].low(rules.WITHIN))
-    if gains and over[worst].low(rules.bonferroni(len(over))) > 0:
-        leaning = Leaning.AGAINST
-    elif gains and all(each.high(rules.WITHIN) < 0 for each in over.values()):
-        leaning = Leaning.FOR
+    within = all(each.high(rules.WITHIN) < 0 for each in over.values())
+    beyond = over[worst].low(rules.bonferroni(len(over))) > 0
     listed = [
         f"A minus {option} {each.words(rules.WITHIN)} at {at} layers"
         for at in {depth: 0, DEEP: 0}
@@ -54,7 +51,7 @@ def rule(cells: Cells, _: str) -> Outcome:
         if (each := _behind(cells, option, at)).n
     ]
     return Outcome(
-        leaning,
+        rules.leaning(gains and within, against=gains and beyond),
         f"{'; '.join(listed)}; limit {SHARE * gain.value:.1f}, a quarter of A's gain on plain",
         behind[worst],
         rests_on=[cells[f, depth] for f in sorted({f for o in behind for f in needed[o]})],

@@ -17,7 +17,7 @@ Paper: from 20 to 56 layers test error rises from 9.7 to 13.2 %, training error 
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
+from analysis.claims.rules import Claim, Outcome
 
 
 def rule(cells: Cells, _: str) -> Outcome:
@@ -28,13 +28,10 @@ def rule(cells: Cells, _: str) -> Outcome:
     gap = deep.error("gap") - shallow.error("gap")
     excess = gap - 0.5 * test
     rules.need_seeds([train, test, excess])
-    leaning = Leaning.NEITHER
-    if test.low() > 0 and rules.equivalent(train):
-        leaning = Leaning.AGAINST
-    elif train.low() > 0 and test.low() > 0 and excess.high(rules.WITHIN) < 0:
-        leaning = Leaning.FOR
+    rises = test.low() > 0
+    with_training = train.low() > 0 and excess.high(rules.WITHIN) < 0
     return Outcome(
-        leaning,
+        rules.leaning(rises and with_training, against=rises and rules.equivalent(train)),
         f"plain networks, from {depths[0]} to {depths[-1]} layers: test error {test}, training "
         f"error {train}, gap between test and clean training error {gap}",
         test,

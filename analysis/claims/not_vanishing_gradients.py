@@ -16,7 +16,7 @@ Paper: with batch norm, backward gradients are reported as healthy, without numb
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotRun, NotTestable, Outcome
+from analysis.claims.rules import Claim, NotRun, NotTestable, Outcome
 
 # Orders of magnitude below the last layer's gradient at which one has vanished, how far from
 # that one seed must be, and the first iteration that counts.
@@ -41,12 +41,10 @@ def rule(cells: Cells, _: str) -> Outcome:
     looks = [
         cell.quantity(f"V at {at}", cell.gradients[at], spread=ONE_SEED / 3) for at in _looks(cell)
     ]
-    leaning = Leaning.NEITHER
-    # The bounds hold a verdict at the limit wrong in 5 % of studies, however few the looks.
-    if all(min(v.low(rules.WITHIN), *v.by_seed) >= VANISHED for v in looks):
-        leaning = Leaning.FOR
-    elif all(max(v.high(rules.WITHIN), *v.by_seed) < VANISHED for v in looks[len(looks) // 2 :]):
-        leaning = Leaning.AGAINST
+    # With these bounds, 5 % of verdicts at the limit are wrong, however few iterations there are.
+    healthy = all(min(v.low(rules.WITHIN), *v.by_seed) >= VANISHED for v in looks)
+    later = looks[len(looks) // 2 :]
+    gone = all(max(v.high(rules.WITHIN), *v.by_seed) < VANISHED for v in later)
     values = [value for look in looks for value in look.by_seed]
     finding = f"{cell.name}: V from {min(values):.2f} to {max(values):.2f}"
     if cell.growth:
@@ -54,7 +52,7 @@ def rule(cells: Cells, _: str) -> Outcome:
             f"; before training up to 10^{max(cell.growth.values()):.1f} times the last layer"
         )
     return Outcome(
-        leaning,
+        rules.leaning(healthy, against=gone),
         finding + beside,
         min(looks, key=lambda look: look.value),
         rests_on=[cell],
