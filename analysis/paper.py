@@ -72,35 +72,27 @@ def figure6_curves() -> pd.DataFrame:
         `learning_rate`, `phase` and `started`.
         `data` is "CIFAR-10" and `schedule` "paper".
     """
-    curves = pd.read_csv(FIGURE6_FILE)
-    wide = curves.pivot_table(
-        index=["network", "depth", "iteration"], columns="split", values="error_percent"
-    ).reset_index()
-    residual = wide["network"] == "residual"
-    falls = np.searchsorted(MILESTONES, wide["iteration"], side="left")
-    shortcut = pd.Series("A", index=wide.index, dtype="string").where(residual)
-    return pd.DataFrame(
-        {
-            "run_id": "he2015-" + wide["network"] + "-" + wide["depth"].astype(str),
-            "kind": wide["network"],
-            "shortcut": shortcut,
-            "depth": wide["depth"],
-            "seed": 0,
-            "data": "CIFAR-10",
-            "schedule": "paper",
-            "experiment": "He et al. 2015, Figure 6",
-            "state": "finished",
-            "variant": "",
-            "settings": "",
-            "iteration": wide["iteration"],
-            "train_error": wide["train"],
-            "test_error": wide["test"],
-            "clean_train_error": float("nan"),
-            "learning_rate": 0.1 / 10.0**falls,
-            "phase": falls,
-            # A curve begins where the network has left chance behind.
-            "started": True,
-        }
+    curves = pd.read_csv(FIGURE6_FILE).replace({"train": "train_error", "test": "test_error"})
+    keys = ["network", "depth", "iteration"]
+    wide = curves.pivot_table("error_percent", keys, "split").reset_index()
+    runs = wide.rename(columns={"network": "kind"})
+    falls = np.searchsorted(MILESTONES, runs["iteration"], side="left")
+    shortcut = pd.Series("A", index=runs.index, dtype="string").where(runs["kind"] == "residual")
+    return runs.assign(
+        run_id="he2015-" + runs["kind"] + "-" + runs["depth"].astype(str),
+        shortcut=shortcut,
+        seed=0,
+        data="CIFAR-10",
+        schedule="paper",
+        experiment="He et al. 2015, Figure 6",
+        state="finished",
+        variant="",
+        settings="",
+        clean_train_error=np.nan,
+        learning_rate=0.1 / 10.0**falls,
+        phase=falls,
+        # A curve begins where the network has left chance behind.
+        started=True,
     )
 
 

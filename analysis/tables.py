@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -201,75 +201,18 @@ def _contrasts(
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Several studies in one table of text: a row per data set, network and error.
-
-    Args:
-        studies: As from `load_runs`, each of one protocol.
-
-    Returns:
-        `data, schedule, network, seeds, error` and a column for each depth, with means over
-        seeds in percent, ± the standard deviation where there are several. The paper's own
-        numbers stand below a study of its data and schedule, and nowhere else.
-    """
-    rows = []
-    for runs in studies:
-        table = results(statistics.final_errors(runs), of_the_papers_protocol(runs))
-        told = {name: ", ".join(sorted(runs[name].unique())) for name in ("data", "schedule")}
-        for family, cells in table.groupby("family", sort=False):
-            seeds = "–".join(f"{n}" for n in sorted({cells["n"].min(), cells["n"].max()}))
-            for source, who in (("", seeds), ("paper_", "the paper")):
-                for error, title in NAMED.items():
-                    column = f"{source}{error}"
-                    if column not in cells or cells[column].isna().all():
-                        continue
-                    network = {"network": family_title(str(family)), "seeds": who, "error": title}
-                    texts = _texts(cells, column)
-                    rows.append(told | network | dict(zip(cells["depth"], texts, strict=True)))
-    depths = sorted({key for row in rows for key in row if isinstance(key, int)})
-    names = ["data", "schedule", "network", "seeds", "error"]
-    frame = pd.DataFrame(rows, columns=[*names, *depths]).fillna("–")
-    return frame.rename(columns={depth: f"{depth} layers" for depth in depths})
-
-
-def rates(study: Study) -> pd.DataFrame:
-    """What learning rates are chosen by: the final error on held-out images at each, as text.
-
-    Args:
-        study: Runs that differ in network and learning rate, one or more seeds of each.
-
-    Returns:
-        `learning rate`, a column for each network, and `mean`, over networks, in percent.
-    """
-    ends = statistics.final_errors(study.runs).set_index("run_id")["test_error"]
-    each = study.each
-    found = each.assign(
-        network=each["family"].map(family_title) + " " + each["depth"].astype(str),
-        rate=[config.schedule.learning_rate for config in study.configs.values()],
-        error=each["run_id"].map(ends),
-    )
-    # A run that diverged has no end, and its rate no mean.
-    table = found.pivot_table(
-        "error", "rate", "network", aggfunc=lambda errors: errors.mean(skipna=False), dropna=False
-    )
-    table["mean"] = table.mean(axis=1, skipna=False)
-    text = table.map("{:.2f}".format).where(table.notna(), "–")
-    text.insert(0, "learning rate", [f"{rate:g}" for rate in table.index])
-    return text.reset_index(drop=True)
-
-
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """A table as text under readable titles: `mean ± standard deviation` where there is one."""
     if "low" in table:
         table = table.assign(interval=table["low"])
     columns = [column for column in TITLES if column in table]
-    text = pd.DataFrame({TITLES[column]: _texts(table, column) for column in columns}, dtype=object)
+    text = pd.DataFrame({TITLES[column]: texts(table, column) for column in columns}, dtype=object)
     # An interval sorts by its lower bound.
     text.attrs["raw"] = table[columns]
     return text
 
 
-def _texts(table: pd.DataFrame, column: str) -> pd.Series:
+def texts(table: pd.DataFrame, column: str) -> pd.Series:
     """A column of a table as text."""
     values, missing = table[column], "–"
     if column == "interval":
