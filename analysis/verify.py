@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,8 @@ CURVE = [column for column in METRICS if column not in ("seconds", "images_per_s
 MACHINE = ("device_name", "processor", "threads", "processes", "kernels", "compiler")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What the comparison of one run with its record has found.
-
-    Attributes:
-        run_id: The run.
-        agrees: Whether it agrees with the record.
-        text: The reason.
-    """
-
-    run_id: str
-    agrees: bool
-    text: str
+# Whether a run agrees with its record, and the reason.
+Finding = tuple[bool, str]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,15 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
         if options.runs.resolve() == options.record.resolve():
             raise StudyError("runs", options.runs, "is the record itself; name another folder")
         record, study = read_study(options.record), read_study(options.runs)
-        findings = [_compared(run_id, study, record) for run_id in study.configs]
+        findings = {run_id: _compared(run_id, study, record) for run_id in study.configs}
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for run_id, problem in study.damaged.items():
-        findings.append(Finding(run_id, False, f"cannot be read: {problem}"))
-    for finding in findings:
-        print(f"{finding.run_id}\n  {'agrees' if finding.agrees else 'DIFFERS'}: {finding.text}")
-    agreeing = sum(finding.agrees for finding in findings)
+        findings[run_id] = (False, f"cannot be read: {problem}")
+    for run_id, (agrees, text) in findings.items():
+        print(f"{run_id}\n  {'agrees' if agrees else 'DIFFERS'}: {text}")
+    agreeing = sum(agrees for agrees, _ in findings.values())
     print(
         f"of {len(record.manifests)} runs in {options.record} {len(findings)} trained again: "
         f"{agreeing} agree, {len(findings) - agreeing} differ"
@@ -77,20 +65,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _compared(run_id: str, study: Study, record: Study) -> Finding:
     """Compares a run that was trained again with the record of it."""
     if run_id in record.damaged:
-        return Finding(run_id, False, f"its record cannot be read: {record.damaged[run_id]}")
+        return False, f"its record cannot be read: {record.damaged[run_id]}"
     if run_id not in record.manifests:
-        return Finding(run_id, False, f"{record.folder} has no such run")
+        return False, f"{record.folder} has no such run"
     again, former = study.manifests[run_id], record.manifests[run_id]
     for manifest, whose in ((again, "is"), (former, "is on record as")):
         if manifest["state"] not in COMPLETE:
-            return Finding(run_id, False, f"{whose} {manifest['state']}, not finished")
+            return False, f"{whose} {manifest['state']}, not finished"
     if data_of(again).get("fingerprint") != data_of(former).get("fingerprint"):
-        return Finding(run_id, False, "was trained on other images than the record")
+        return False, "was trained on other images than the record"
     texts = [RunFolder(part.place(run_id)).read_metrics() for part in (study, record)]
     # As text: two numbers may differ in their last digit alone.
     curves = [pd.read_csv(io.StringIO(text), dtype=str)[CURVE] for text in texts]
     if curves[0].equals(curves[1]):
-        return Finding(run_id, True, f"bit for bit, {len(curves[0])} rows")
+        return True, f"bit for bit, {len(curves[0])} rows"
     now, then = _circumstances(again), _circumstances(former)
     apart = [
         f"{name} {now.get(name)}, recorded {then.get(name)}"
@@ -99,7 +87,7 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
     ]
     if not apart:
         place = _first_difference(*curves)
-        return Finding(run_id, False, f"{place}, though machine and versions are the same")
+        return False, f"{place}, though machine and versions are the same"
     return _beside_the_seeds(run_id, study, record, f"not bit for bit ({'; '.join(apart)})")
 
 
@@ -136,7 +124,7 @@ def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> 
     finals = final_errors(runs)
     if finals.empty:
         state = record.manifests[run_id]["state"]
-        return Finding(run_id, state == "diverged", f"{reason}, diverged; recorded {state}")
+        return state == "diverged", f"{reason}, diverged; recorded {state}"
     end = finals.iloc[0]
     recorded = final_errors(record.runs[record.runs["settings"] == runs["settings"].iloc[0]])
     cell = recorded[(recorded["family"] == end["family"]) & (recorded["depth"] == end["depth"])]
@@ -145,11 +133,11 @@ def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> 
         found = f"{title} error {end[column]:.2f} %"
         bounds = prediction_interval(cell[column].dropna())
         if bounds is None:
-            return Finding(run_id, False, f"{reason}; {found}, {len(cell)} recorded: no spread")
+            return False, f"{reason}; {found}, {len(cell)} recorded: no spread"
         agrees &= bounds[0] <= end[column] <= bounds[1]
         low, high = max(bounds[0], 0.0), min(bounds[1], 100.0)
         words.append(f"{found}, by {len(cell)} recorded seeds {low:.2f} to {high:.2f} %")
-    return Finding(run_id, bool(agrees), "; ".join([reason, *words]))
+    return bool(agrees), "; ".join([reason, *words])
 
 
 if __name__ == "__main__":
