@@ -1,7 +1,5 @@
 """Command line: `python -m analysis runs/quick`."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import os

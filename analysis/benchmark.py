@@ -1,7 +1,5 @@
 """Command line: `python -m analysis.benchmark runs/benchmark` draws what was measured."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

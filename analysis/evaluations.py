@@ -1,14 +1,10 @@
 """What trained networks score on one view or several of each image: the paper's Tables 2 to 4."""
 
-from __future__ import annotations
-
-import math
-
 import pandas as pd
 
 from analysis.manifest import data_of
 from analysis.networks import IDENTITY
-from analysis.paper import IMAGENET, TABLE2_TOP1, TABLE3, TABLE4
+from analysis.paper import IMAGENET, TABLE4, TABLES2_AND_3
 from analysis.statistics import by_cells
 from analysis.study import Study
 from analysis.tables import Titled
@@ -19,7 +15,7 @@ VIEWS: dict[str, tuple[str, str, dict[tuple[str, int], tuple[float, float]], str
     "ten_crop": (
         "10-crop",
         "Four corners and the centre, mirrored too; softmax outputs are averaged.",
-        {network: (top1, math.nan) for network, top1 in TABLE2_TOP1.items()} | TABLE3,
+        TABLES2_AND_3,
         "Tables 2 and 3",
     ),
     "multi_scale": (

@@ -1,7 +1,5 @@
 """From run folders to tidy frames."""
 
-from __future__ import annotations
-
 import io
 import math
 import warnings

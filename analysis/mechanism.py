@@ -1,7 +1,5 @@
 """Frame to frame, for the experiments on why plain networks degrade."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Networks as columns: kind, shortcut and variant; families and titles are made of them last."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ cut at 20 %, so each curve begins where it falls below that; plain-110 stays abo
 is not in it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +16,12 @@ FIGURE6_FILE = Path(__file__).resolve().parent / "data" / "he2015_figure6_curves
 # five runs (± 0.16), which compares with means over seeds; the best of them is 6.43.
 TABLE6_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
 
-# ImageNet, validation errors (%), top-1 and top-5. 10-crop: Table 2 (top-1 alone) and Table 3.
-TABLE2_TOP1 = {
-    ("plain", 18): 27.94,
-    ("plain", 34): 28.54,
-    ("residual-A", 18): 27.88,
-    ("residual-A", 34): 25.03,
-}
-TABLE3 = {
+# ImageNet, validation errors (%), top-1 and top-5, of 10-crop testing (Tables 2 and 3; Table 2,
+# the only one with 18 layers, has top-1 alone).
+TABLES2_AND_3 = {
+    ("plain", 18): (27.94, np.nan),
     ("plain", 34): (28.54, 10.02),
+    ("residual-A", 18): (27.88, np.nan),
     ("residual-A", 34): (25.03, 7.76),
     ("residual-B", 34): (24.52, 7.46),
     ("residual-C", 34): (24.19, 7.40),
@@ -44,15 +39,6 @@ TABLE4 = {
 }
 # Training and validation images and classes of ILSVRC 2012 (§4.1).
 IMAGENET = {"train_images": 1_281_167, "test_images": 50_000, "classes": 1000}
-
-# Figure 7, standard deviation of layer responses, mean over layers.
-FIGURE7_RESPONSES = {
-    ("plain", 20): 1.82,
-    ("plain", 56): 1.52,
-    ("residual-A", 20): 1.62,
-    ("residual-A", 56): 1.13,
-    ("residual-A", 110): 0.99,
-}
 
 # Iterations after which the paper's learning rate falls to a tenth (§4.2), and its sum over all
 # 64,000 iterations.

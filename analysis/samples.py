@@ -4,8 +4,6 @@ scipy.stats has all of them, but it takes longer to import than a report takes t
 scipy.special, which has the quantiles, takes a fifth of that; the tests compare with scipy.stats.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 

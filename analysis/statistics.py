@@ -1,9 +1,6 @@
 """From tidy frames to tidy frames: final values, summaries over seeds, degradation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -176,11 +173,8 @@ def family_difference(
     Returns:
         `depth, difference, low, high, n`, see `compare`.
     """
-    wide = _by_seed(finals, error)
-    cells: list[Any] = wide.columns.to_list()
-    depths = [depth for name, depth in cells if name == family and (other, depth) in cells]
-    rows = [(depth, *compare(wide[family, depth], wide[other, depth])) for depth in depths]
-    return pd.DataFrame(rows, columns=["depth", *DIFFERENCE])
+    one, two = (finals[finals["family"] == name].assign(family="") for name in (family, other))
+    return study_difference(one, two, error).drop(columns="family")
 
 
 def study_difference(

@@ -1,7 +1,5 @@
 """Tables from frames: CSV for programs, Markdown for readers, LaTeX for papers."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.networks import family_title
-from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
+from analysis.paper import TABLE6_TEST_ERROR, figure6_curves
 from analysis.statistics import NAMED
 from analysis.study import Study
 

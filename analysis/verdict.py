@@ -1,7 +1,5 @@
 """What the runs say: the effect of depth in a sentence, and the verdicts on the paper's claims."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Command line: `python -m analysis.verify runs/verify runs/recorded/quick`."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import sys

@@ -1,7 +1,5 @@
 """The paper's ten claims: a module for each, found by itself, and their verdicts on cells."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 

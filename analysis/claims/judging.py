@@ -1,7 +1,5 @@
 """How a verdict follows from what a claim's rule finds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum

@@ -16,27 +16,28 @@ Paper: with batch norm, backward gradients are reported as healthy, without numb
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, NotRun, NotTestable, Outcome
 
 # Orders of magnitude below the last layer's gradient at which one has vanished, how far from
 # that one seed must be, and the first iteration that counts.
 VANISHED, ONE_SEED, FROM = -2.0, 0.5, 100
 
 
-def rule(cells: Cells, _: str) -> Outcome:
+def rule(cells: Cells, _: str) -> rules.Outcome:
     """Compares V of the deepest plain network that started with its limit."""
     if not any(_looks(cells["plain", depth]) for depth in cells.depths("plain")):
-        raise NotRun(f"probes of gradients in plain networks, at iteration {FROM} or later")
+        raise rules.NotRun(f"probes of gradients in plain networks, at iteration {FROM} or later")
     beside = "".join(
         f"; {other.name}, which did not start: V down to {min(lowest):.1f}"
         for other in cells.where(lambda cell: cell.family == "plain").not_started
         if (lowest := [v for at in _looks(other) for v in other.gradients[at].values()])
     )
     if not cells.started("plain"):
-        raise NotTestable("; ".join(rules.did_not_start(cells, "plain")) + beside)
+        raise rules.NotTestable("; ".join(rules.did_not_start(cells, "plain")) + beside)
     cell = cells["plain", cells.started("plain")[-1]]
     if not _looks(cell):
-        raise NotRun(f"probes of gradients in {cell.name}, the deepest plain network that started")
+        raise rules.NotRun(
+            f"probes of gradients in {cell.name}, the deepest plain network that started"
+        )
     # One seed, with no other measure beside it, has bounds of just this width.
     looks = [
         cell.quantity(f"V at {at}", cell.gradients[at], spread=ONE_SEED / 3) for at in _looks(cell)
@@ -51,7 +52,7 @@ def rule(cells: Cells, _: str) -> Outcome:
         finding += (
             f"; before training up to 10^{max(cell.growth.values()):.1f} times the last layer"
         )
-    return Outcome(
+    return rules.Outcome(
         rules.leaning(healthy, against=gone),
         finding + beside,
         min(looks, key=lambda look: look.value),
@@ -66,4 +67,4 @@ def _looks(cell: Cell) -> list[int]:
     return sorted(at for at, values in cell.gradients.items() if at >= FROM and values)
 
 
-CLAIM = Claim(__doc__, 7, rule, experiment="gradients", at_scale="gradients_paper")
+CLAIM = rules.Claim(__doc__, 7, rule, experiment="gradients", at_scale="gradients_paper")

@@ -17,14 +17,13 @@ import math
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Outcome
 from analysis.quantity import Quantity
 
 # With one seed, a logarithm must be this far from 0.
 ONE_SEED = 0.1
 
 
-def rule(cells: Cells, option: str) -> Outcome:
+def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares responses of residual with plain, and deep with shallow networks."""
     family = f"residual-{option}"
     probed = cells.where(lambda cell: cell.response)
@@ -44,7 +43,7 @@ def rule(cells: Cells, option: str) -> Outcome:
     # By Holm some ratio is above 1 if the clearest one is by Bonferroni.
     large = any(ratio.low(1 - 0.05 / len(ratios)) > 0 for ratio in ratios.values())
     listed = ", ".join(f"{name} {math.exp(ratio.value):.2f}" for name, ratio in ratios.items())
-    return Outcome(
+    return rules.Outcome(
         rules.leaning(small, against=large),
         f"ratios of responses, option {option}: {listed}",
         max(ratios.values(), key=lambda ratio: ratio.value),
@@ -59,4 +58,4 @@ def _log(cell: Cell) -> Quantity:
     return cell.quantity("response", logs, spread=rules.one_seed(ONE_SEED))
 
 
-CLAIM = Claim(__doc__, 8, rule, experiment="responses_paper", at_scale="responses_paper")
+CLAIM = rules.Claim(__doc__, 8, rule, experiment="responses_paper", at_scale="responses_paper")

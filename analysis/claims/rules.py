@@ -1,7 +1,5 @@
 """What the rules of all claims share: the form of a claim and its outcome, and conditions."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
