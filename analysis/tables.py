@@ -1,9 +1,7 @@
 """Tables from frames: CSV for programs, Markdown for readers, LaTeX for papers."""
 
 import itertools
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
 
@@ -160,13 +158,15 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
         `comparison, error, depth`, then the columns of `family_difference`.
     """
     pairs = itertools.combinations(sorted(finals["family"].unique()), 2)
-    contrasts = {
-        f"{family_title(one)} minus {family_title(other)}": partial(
-            statistics.family_difference, finals, one, other
+    parts = [
+        statistics.family_difference(finals, one, other, error).assign(
+            comparison=f"{family_title(one)} minus {family_title(other)}", error=title
         )
         for other, one in pairs
-    }
-    return _contrasts(contrasts, ["depth"])
+        for error, title in NAMED.items()
+    ]
+    columns = ["comparison", "error", "depth", *statistics.DIFFERENCE]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -179,24 +179,15 @@ def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
         `comparison, error, family, depth`, then the columns of `study_difference`.
     """
     (first, finals), *others = studies.items()
-    contrasts = {
-        f"{name} minus {first}": partial(statistics.study_difference, other, finals)
-        for name, other in others
-    }
-    return _contrasts(contrasts, ["family", "depth"])
-
-
-def _contrasts(
-    contrasts: Mapping[str, Callable[..., pd.DataFrame]], cell: list[str]
-) -> pd.DataFrame:
-    """Differences by name, each computed for training and test error, in one table."""
     parts = [
-        difference(error=error).assign(comparison=name, error=title)
-        for name, difference in contrasts.items()
+        statistics.study_difference(other, finals, error).assign(
+            comparison=f"{name} minus {first}", error=title
+        )
+        for name, other in others
         for error, title in NAMED.items()
     ]
-    columns = ["comparison", "error", *cell, *statistics.DIFFERENCE]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    columns = ["comparison", "error", "family", "depth", *statistics.DIFFERENCE]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -213,21 +204,19 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def texts(table: pd.DataFrame, column: str) -> pd.Series:
     """A column of a table as text."""
     values, missing = table[column], "–"
-    if column == "interval":
-        texts = values.map("{:+.2f}".format) + table["high"].map(" to {:+.2f}".format)
-        missing = "one seed: no interval"
-    elif column == "family":
+    if column == "family":
         texts = values.map(family_title)
-    elif column in ("difference", "tau"):
-        texts = values.map("{:+.2f}".format)
-    elif column.endswith("_error"):
-        texts = values.map("{:.2f}".format)
-        if (deviations := table.get(f"{column}_std")) is not None:
-            texts += deviations.map(" ± {:.2f}".format).where(deviations.notna(), "")
     elif pd.api.types.is_numeric_dtype(values):
-        texts = values.map("{:,.0f}".format)
+        signed = column in ("difference", "interval", "tau")
+        form = "{:+.2f}" if signed else "{:.2f}" if column.endswith("_error") else "{:,.0f}"
+        texts = values.map(form.format)
     else:
         texts = values
+    if column == "interval":
+        texts += table["high"].map(" to {:+.2f}".format)
+        missing = "one seed: no interval"
+    if (deviations := table.get(f"{column}_std")) is not None:
+        texts += deviations.map(" ± {:.2f}".format).where(deviations.notna(), "")
     return texts.where(values.notna(), missing)
 
 
@@ -256,17 +245,15 @@ def latex(table: pd.DataFrame, caption: str) -> str:
         for row in [text.columns, *text.to_numpy()]
     )
     lines = [
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
-        "  \\centering",
-        f"  \\caption{{{caption.translate(LATEX)}}}",
-        f"  \\begin{{tabular}}{{l{'r' * (len(text.columns) - 1)}}}",
-        "  \\toprule",
-        f"  {head}",
-        "  \\midrule",
-        *(f"  {row}" for row in rows),
-        "  \\bottomrule",
-        "  \\end{tabular}",
-        "\\end{table}",
+        r"\centering",
+        rf"\caption{{{caption.translate(LATEX)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(text.columns) - 1)}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
     ]
-    return "\n".join(lines) + "\n"
+    body = "".join(f"  {line}\n" for line in lines)
+    return f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n{body}\\end{{table}}\n"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.load import read_study
 from analysis.manifest import data_of
-from analysis.samples import prediction_interval
+from analysis.samples import interval
 from analysis.statistics import NAMED, final_errors
 from analysis.study import Study
 from resnet_study.store.folder import COMPLETE, METRICS, RunFolder
@@ -129,7 +129,7 @@ def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> 
     agrees, words = True, []
     for column, title in NAMED.items():
         found = f"{title} error {end[column]:.2f} %"
-        bounds = prediction_interval(cell[column].dropna())
+        bounds = interval(cell[column].dropna(), of_next=True)
         if bounds is None:
             return False, f"{reason}; {found}, {len(cell)} recorded: no spread"
         agrees &= bounds[0] <= end[column] <= bounds[1]
