@@ -1,18 +1,15 @@
 """Command line: `python -m analysis runs/quick`."""
 
-from __future__ import annotations
-
 import argparse
-import io
 import itertools
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-from joblib import Parallel, cpu_count, delayed
 
 # A notebook's `!python` inherits the notebook's backend; where this Python has no such backend,
 # the import of matplotlib fails. Files need none.
@@ -79,21 +76,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _each(folders: Sequence[Path], final: float) -> int:
     """Draws the reports of several folders on all cores; returns the worst exit status."""
-    statuses = [0]
-    calls = (delayed(_drawn)(["--final", str(final), str(folder)]) for folder in folders)
-    workers = min(len(folders), cpu_count())
-    for status, words, errors in Parallel(workers, return_as="generator")(calls):
-        print(words, end="", flush=True)
-        print(errors, end="", file=sys.stderr, flush=True)
-        statuses.append(status)
+    command = [sys.executable, "-m", "analysis", "--final", str(final)]
+    statuses = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        calls = [[*command, str(folder)] for folder in folders]
+        for done in pool.map(partial(subprocess.run, capture_output=True, text=True), calls):
+            print(done.stdout, end="", flush=True)
+            print(done.stderr, end="", file=sys.stderr, flush=True)
+            statuses.append(done.returncode)
     return max(statuses)
-
-
-def _drawn(arguments: list[str]) -> tuple[int, str, str]:
-    """Draws one report; returns the exit status, and what it had to say and to warn of."""
-    with redirect_stdout(io.StringIO()) as words, redirect_stderr(io.StringIO()) as errors:
-        status = main(arguments)
-    return status, words.getvalue(), errors.getvalue()
 
 
 def _report(studies: Sequence[Study], output: Path) -> None:

@@ -1,7 +1,5 @@
 """Command line: `python -m analysis.benchmark runs/benchmark` draws what was measured."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -74,15 +72,15 @@ def speeds(measurements: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for network, part in measurements.groupby("network", sort=False):
         row = {"network": str(network)}
-        for record in part.to_dict("records"):
-            conventional = record["recipe"] == "conventional"
-            title = (
-                record["recipe"] if conventional else f"{record['recipe']}, {record['precision']}"
-            )
-            row[title] = f"{record['images_per_second']:,.0f}"
-            if not conventional:
-                row[title] += f" ({record['times_conventional']:.1f}×)"
-        last = part.iloc[-1]
+        records = part.to_dict("records")
+        for record in records:
+            speed = f"{record['images_per_second']:,.0f}"
+            if record["recipe"] == "conventional":
+                row["conventional"] = speed
+            else:
+                title = f"{record['recipe']}, {record['precision']}"
+                row[title] = f"{speed} ({record['times_conventional']:.1f}×)"
+        last = records[-1]
         row[f"of the {last['precision']} ceiling"] = f"{100 * last['share_of_ceiling']:.0f} %"
         rows.append(row)
     return pd.DataFrame(rows)

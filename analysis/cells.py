@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,24 +153,25 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
     """
     if runs.empty:
         return Cells({})
-    missing = {"phase": 0, "learning_rate": np.nan}
-    runs = add_family(runs).assign(**{k: v for k, v in missing.items() if k not in runs})
+    runs = add_family(runs)
+    if probes is None:
+        probes = pd.DataFrame(columns=[*DESCRIPTION, *PROBES])
+    probes = probes[probes["state"].isin(COMPLETE)]
     gradients = _gradients(probes)
-    known = _of_runs(runs, probes, gradients)
-    wide = {
+    known = _of_runs(runs, gradients, mean_responses(probes))
+    measures = {
         "final": _errors(statistics.final_errors(runs)),
         "first_phase": _errors(statistics.first_phase_errors(runs)),
         "reached": _reached(runs).pivot_table("iterations", "run_id", "level"),
         "gradients": gradients.pivot_table("smallest", "run_id", "iteration"),
     }
-    wide = {name: table.reindex(known.index) for name, table in wide.items()}
     under = conditions(runs["settings"].iloc[0], runs["data"].iloc[0])
     cells = {}
     key: Any  # pandas knows no more
     for key, part in known.groupby(["family", "depth"]):
         family, depth = key
-        by_seed = {name: _by_seed(table.loc[part.index], part) for name, table in wide.items()}
-        means = wide["final"].loc[part.index].mean().dropna().items()
+        found = {name: _by_seed(table, part) for name, table in measures.items()}
+        means = {name: np.mean([*each.values()]) for name, each in found["final"].items() if each}
         cells[family, depth] = Cell(
             family=family,
             depth=depth,
@@ -178,30 +179,34 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
             rate_fell=bool(part["rate_fell"].all()),
             falls_in_steps=bool(part["falls_in_steps"].all()),
             runs=tuple(sorted(part.index)),
-            spread={str(n): spread(under, family, depth, str(n), mean) for n, mean in means},
+            spread={n: spread(under, family, depth, n, float(mean)) for n, mean in means.items()},
             **_by_seed(part[list(OF_RUNS)], part),
-            **by_seed,
+            **found,
         )
     return Cells(cells, str(runs["experiment"].iloc[0]))
 
 
 def _by_seed(table: pd.DataFrame, part: pd.DataFrame) -> dict[Any, Any]:
-    """For each column of a table the values by seed, where there are any."""
-    by_seed = table.set_axis(part["seed"])
-    return {column: by_seed[column].dropna().to_dict() for column in table}
+    """For each column of a table of runs, the known values of some runs by their seed."""
+    seeds, rows = part["seed"].to_list(), table.reindex(part.index)
+    return {
+        column: {
+            seed: value
+            for seed, value in zip(seeds, values.to_list(), strict=True)
+            if pd.notna(value)
+        }
+        for column, values in rows.items()
+    }
 
 
 def _errors(finals: pd.DataFrame) -> pd.DataFrame:
     """Errors and gap by run. Where there is no clean training error, the running one serves."""
     running = finals["test_error"] - finals["train_error"]
-    return finals.assign(gap=finals["gap"].fillna(running)).set_index("run_id")[
-        [*statistics.ERRORS, "gap"]
-    ]
+    table = finals.assign(gap=finals["gap"].fillna(running)).set_index("run_id")
+    return table[[*statistics.ERRORS, "gap"]]
 
 
-def _of_runs(
-    runs: pd.DataFrame, probes: pd.DataFrame | None, gradients: pd.DataFrame
-) -> pd.DataFrame:
+def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
     """One row per run, by id: what is known of a run as a whole."""
     state = runs["state"].mask(runs["state"] == "finished", "at chance")
     steps = runs["iteration"] - runs.groupby("run_id")["iteration"].shift().fillna(0)
@@ -225,8 +230,8 @@ def _of_runs(
     found["iterations"] = groups["iteration"].last()
     found["evaluated"] = groups["clean_train_error"].last()
     found["growth"] = gradients.query("iteration == 0").droplevel("iteration")["largest"]
-    responses = mean_responses(_of_ended(probes, ["response_deviation"]))
-    found["response"] = responses.set_index("run_id")["response"].where(lambda mean: mean > 0)
+    response = responses.set_index("run_id")["response"]
+    found["response"] = response.where(response > 0)
     return found
 
 
@@ -239,20 +244,13 @@ def _reached(runs: pd.DataFrame) -> pd.DataFrame:
     return reached[known].astype({"level": int})
 
 
-def _of_ended(probes: pd.DataFrame | None, measures: Sequence[str]) -> pd.DataFrame:
-    """The rows of some measures in runs that have ended, finished or diverged."""
-    if probes is None or probes.empty:
-        probes = pd.DataFrame(columns=[*DESCRIPTION, *PROBES])
-    return probes[probes["measure"].isin(measures) & probes["state"].isin(COMPLETE)]
-
-
-def _gradients(probes: pd.DataFrame | None) -> pd.DataFrame:
+def _gradients(probes: pd.DataFrame) -> pd.DataFrame:
     """By run and iteration, log10 of the `smallest` and `largest` gradient over layers.
 
     Gradients are divided by the last layer's. Where one is zero, the smallest is 10^-45.
     """
     norm, variance = names = ["activation_gradient_norm", "forward_variance"]
-    layers = _of_ended(probes, names).astype({"value": float})
+    layers = probes[probes["measure"].isin(names)].astype({"value": float})
     table = layers.pivot_table("value", ["run_id", "iteration", "position"], "measure")
     table = table.reindex(columns=names).dropna().sort_index()
     size = table[norm] * np.sqrt(table[variance])

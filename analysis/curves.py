@@ -1,7 +1,5 @@
 """Which runs, iterations and errors a figure of learning curves shows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

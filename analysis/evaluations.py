@@ -1,34 +1,32 @@
 """What trained networks score on one view or several of each image: the paper's Tables 2 to 4."""
 
-from __future__ import annotations
-
-import math
-
 import pandas as pd
 
 from analysis.manifest import data_of
 from analysis.networks import IDENTITY
-from analysis.paper import IMAGENET, TABLE2_TOP1, TABLE3, TABLE4
+from analysis.paper import IMAGENET, TABLE4, TABLES2_AND_3
 from analysis.statistics import by_cells
 from analysis.study import Study
 from analysis.tables import Titled
 
-VIEWS = {
-    "single": ("single crop", "The centre crop of each image.", {}),
+# Title and note of each view; the paper's errors, top-1 and top-5, and where it has them.
+VIEWS: dict[str, tuple[str, str, dict[tuple[str, int], tuple[float, float]], str]] = {
+    "single": ("single crop", "The centre crop of each image.", {}, ""),
     "ten_crop": (
         "10-crop",
         "Four corners and the centre, mirrored too; softmax outputs are averaged.",
-        {network: (top1, math.nan) for network, top1 in TABLE2_TOP1.items()} | TABLE3,
+        TABLES2_AND_3,
+        "Tables 2 and 3",
     ),
     "multi_scale": (
         "multi-scale",
         "Whole images at five scales, softmax outputs averaged; features are pooled over the "
         "whole image, mirrored images are not added.",
         TABLE4,
+        "Table 4",
     ),
 }
 ERRORS = ["top1_error", "top5_error"]
-SOURCE = {"ten_crop": "Tables 2 and 3", "multi_scale": "Table 4"}
 
 
 def evaluations(study: Study) -> pd.DataFrame:
@@ -62,7 +60,7 @@ def evaluation_tables(study: Study) -> dict[str, Titled]:
     The paper's numbers stand beside ours where the images are the paper's, and nowhere else.
     """
     found, tables, beside = evaluations(study), {}, of_imagenet(study)
-    for view, (title, note, published) in VIEWS.items():
+    for view, (title, note, published, source) in VIEWS.items():
         runs = found[found["view"] == view]
         if runs.empty:
             continue
@@ -71,6 +69,6 @@ def evaluation_tables(study: Study) -> dict[str, Titled]:
             columns = ["family", "depth", *(f"paper_{error}" for error in ERRORS)]
             numbers = [(*network, *errors) for network, errors in published.items()]
             table = table.merge(pd.DataFrame(numbers, columns=columns), how="left")
-            note += f" The paper's numbers are from its {SOURCE[view]}."
+            note += f" The paper's numbers are from its {source}."
         tables[f"evaluation_{view}"] = Titled(f"Errors of trained networks, {title}", table, note)
     return tables

@@ -1,7 +1,5 @@
 """From run folders to tidy frames."""
 
-from __future__ import annotations
-
 import io
 import math
 import warnings
@@ -24,8 +22,10 @@ DESCRIPTION = (
     "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
     "variant", "settings",
 )  # fmt: skip
-# Columns of `load_runs` after those of metrics.csv.
-DERIVED = ("phase", "started", "paper_iterations", "start", "base")
+# Columns of `load_runs` after those of metrics.csv: of a row, and of a run.
+OF_ROWS = ("phase", "started")
+OF_RUNS = ("paper_iterations", "start", "base")
+TYPES: Any = {"shortcut": "string", "start": "Int64", "base": "string"}
 
 # A network has left chance when its loss is below this share of the loss of a guess, ln(classes).
 # The recorded losses of the last tenth leave a gap between 2.248 and 2.271 for ten classes; 0.98
@@ -77,20 +77,20 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
             damaged[run_id] = str(error)
             continue
         configs[run_id], manifests[run_id], metrics[run_id], probes[run_id] = found
-    described = {
-        run_id: _description(run_id, config, manifests[run_id]["state"])
-        for run_id, config in configs.items()
-    }
-    _check_images(path, manifests, described)
-    columns = [*DESCRIPTION, *METRICS, *DERIVED]
+    descriptions = [
+        _description(config, manifests[run]["state"]) for run, config in configs.items()
+    ]
+    columns = [*DESCRIPTION[1:], *OF_RUNS]
+    described = pd.DataFrame(descriptions, pd.Index(configs, name="run_id"), columns).astype(TYPES)
+    _check_images(path, manifests, described["settings"])
     return Study(
         name or path.resolve().name,
         path,
-        _joined(metrics, described, columns),
+        _joined(metrics, described, [*METRICS, *OF_ROWS, *OF_RUNS]),
         configs,
         manifests,
         damaged,
-        _joined(probes, described, [*DESCRIPTION, *PROBES]),
+        _joined(probes, described, PROBES),
     )
 
 
@@ -169,12 +169,11 @@ def left_chance(metrics: pd.DataFrame, classes: int) -> bool:
     return bool(metrics.loc[tail, "train_loss"].mean() < CHANCE * math.log(classes))
 
 
-def _description(run_id: str, config: RunConfig, state: str) -> dict[str, Any]:
-    """The values of a run in the columns `DESCRIPTION` and, as far as it says them, `DERIVED`."""
+def _description(config: RunConfig, state: str) -> dict[str, Any]:
+    """The values of a run in the columns `DESCRIPTION`, without its id, and `OF_RUNS`."""
     shallow = config.shallower()
     validation = ", validation images in place of test images" * bool(config.data.validation_images)
     return {
-        "run_id": run_id,
         "kind": config.model.kind,
         "shortcut": config.model.shortcut,
         "depth": config.model.depth,
@@ -191,16 +190,14 @@ def _description(run_id: str, config: RunConfig, state: str) -> dict[str, Any]:
     }
 
 
-def _check_images(
-    path: Path, manifests: dict[str, dict[str, Any]], described: dict[str, dict[str, Any]]
-) -> None:
+def _check_images(path: Path, manifests: dict[str, dict[str, Any]], settings: pd.Series) -> None:
     """Refuses runs of equal settings but different images, as merged folders may hold them."""
     first: dict[str, tuple[str, object]] = {}
     for run_id, manifest in manifests.items():
         images = data_of(manifest).get("fingerprint")
         if images is None:
             continue
-        other, expected = first.setdefault(described[run_id]["settings"], (run_id, images))
+        other, expected = first.setdefault(settings[run_id], (run_id, images))
         if images != expected:
             allowed = (
                 f"was trained on other images (fingerprint {images}) than {other} (fingerprint "
@@ -210,21 +207,16 @@ def _check_images(
 
 
 def _joined(
-    tables: dict[str, pd.DataFrame | None],
-    described: dict[str, dict[str, Any]],
-    columns: list[str],
+    tables: dict[str, pd.DataFrame | None], described: pd.DataFrame, columns: Sequence[str]
 ) -> pd.DataFrame:
-    """The rows of all runs, each with the description of its run."""
+    """The rows of all runs, each with the description of its run, and then these columns."""
     frames = {run_id: table for run_id, table in tables.items() if table is not None}
     if not frames:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=[*DESCRIPTION, *columns])
     # Repeated at once: a frame of descriptions for each run takes longer than reading it.
-    run = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames.values()])
-    descriptions = pd.DataFrame([described[run_id] for run_id in frames])
-    types = {"shortcut": "string", "start": "Int64", "base": "string"}
-    repeated = descriptions.astype(types).take(run).reset_index(drop=True)
     rows = pd.concat(frames.values(), ignore_index=True)
-    return pd.concat([repeated, rows], axis=1)[columns]
+    repeated = described.loc[np.repeat([*frames], [*map(len, frames.values())])].reset_index()
+    return pd.concat([repeated, rows], axis=1)[[*DESCRIPTION, *columns]]
 
 
 def read_studies(paths: Sequence[str | Path]) -> list[Study]:

@@ -1,7 +1,5 @@
 """What the analysis reads from a run's manifest."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +8,16 @@ from resnet_study.system.errors import StudyError
 COSTS = ("parameters", "multiply_adds", "seconds", "waiting_seconds", "peak_memory_bytes")
 NUMBER = (int, float)
 MACHINE: dict[str, Any] = {"processes": int, "hosts": list}
-# The types of the values that are read; only the state has to be there.
-TYPES: dict[str, Any] = {
+SCORES: dict[str, Any] = {"error": NUMBER, "top5_error": NUMBER}
+# The types of the values that are read. None of them has to be there.
+SHAPES: dict[str, Any] = {
     **dict.fromkeys(COSTS, NUMBER),
     **MACHINE,
-    "versions": dict,
-    "data": dict,
-    "resumed": list,
-    "former_machines": list,
-    "evaluation": dict,
-}
-# The same for each entry of a list or dict in the manifest.
-ENTRIES: dict[str, dict[str, Any]] = {
-    "resumed": {},
-    "former_machines": MACHINE,
-    "evaluation": {"error": NUMBER, "top5_error": NUMBER},
+    "versions": {},
+    "data": {},
+    "resumed": [{}],
+    "former_machines": [MACHINE],
+    "evaluation": dict.fromkeys(("single", "ten_crop", "multi_scale"), SCORES),
 }
 
 
@@ -34,26 +27,21 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
     Raises:
         StudyError: A value has another type.
     """
-    _check_types("manifest", manifest, TYPES, path)
-    for name, types in ENTRIES.items():
-        entries = manifest.get(name) or []
-        for entry in entries.values() if isinstance(entries, dict) else entries:
-            _check_types(name, entry, types, path)
+    for name, shape in SHAPES.items():
+        if not _fits(manifest, {name: shape}):
+            raise StudyError("manifest", path, f"is damaged: {name} has the wrong type")
 
 
-def _check_types(name: str, values: object, types: dict[str, Any], path: Path) -> None:
-    """Raises an error that names the first value of the wrong type, or all of them."""
-    wrong = [name]
-    if isinstance(values, dict):
-        known = {key: values[key] for key in types if values.get(key) is not None}
-        # To Python, True is an int.
-        wrong = [
-            key
-            for key, value in known.items()
-            if isinstance(value, bool) or not isinstance(value, types[key])
-        ]
-    if wrong:
-        raise StudyError("manifest", path, f"is damaged: {wrong[0]} has the wrong type")
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether a value has a type, or is a list or dict of entries that have theirs."""
+    if isinstance(shape, dict):
+        known = {key: value.get(key) for key in shape} if isinstance(value, dict) else {}
+        fits = (each is None or _fits(each, shape[key]) for key, each in known.items())
+        return isinstance(value, dict) and all(fits)
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
+    # To Python, True is an int.
+    return isinstance(value, shape) and not isinstance(value, bool)
 
 
 def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:

@@ -1,7 +1,5 @@
 """Frame to frame, for the experiments on why plain networks degrade."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -22,8 +20,6 @@ def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
         ends; missing where not run), with `shallow_run` and `scratch_run`.
     """
     runs = add_family(runs[runs["state"] == "finished"])
-    if "start" not in runs:
-        runs = runs.assign(start=np.nan, base="")
     evaluated = runs.dropna(subset=["clean_train_error"]).sort_values("iteration", kind="stable")
     ends = evaluated.groupby("run_id").tail(1)
     made = evaluated[(evaluated["iteration"] == 0) & evaluated["start"].notna()]

@@ -1,7 +1,5 @@
 """Networks as columns: kind, shortcut and variant; families and titles are made of them last."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,36 +53,30 @@ def network_of(config: RunConfig) -> Network:
 
 
 def variant_of(config: RunConfig) -> str:
-    """What sets a network apart beside family and depth, in words; "" for the usual."""
-    model, start, usual = config.model, config.start, USUAL
-    words = []
-    if model.layers_per_block != usual.model.layers_per_block:
-        words.append(f"span {model.layers_per_block}")
-    if model.bottleneck_stride != usual.model.bottleneck_stride:
-        words.append(f"stride on {model.bottleneck_stride}")
-    if model.init != usual.model.init:
-        words.append(model.init.capitalize())
-    if model.norm != usual.model.norm:
-        words.append("no batch norm")
-    if config.data.augment.colour != (0.1 if config.data.streamed else 0.0):
-        words.append(f"colour {config.data.augment.colour:g}")
-    if start.depth is not None:
-        words.append(f"from {start.depth} layers")
-    elif start.run is not None:
-        words.append(f"from {Path(start.run).name}")
-    return ", ".join(words)
+    """What a network differs in beside kind, shortcut and depth, in words; "" for nothing."""
+    model, start, usual = config.model, config.start, USUAL.model
+    differing = {
+        f"span {model.layers_per_block}": model.layers_per_block != usual.layers_per_block,
+        f"stride on {model.bottleneck_stride}": model.bottleneck_stride != usual.bottleneck_stride,
+        model.init.capitalize(): model.init != usual.init,
+        "no batch norm": model.norm != usual.norm,
+        f"colour {config.data.augment.colour:g}": (
+            config.data.augment.colour != (0.1 if config.data.streamed else 0.0)
+        ),
+        f"from {start.depth} layers": start.depth is not None,
+        f"from {Path(start.run or '').name}": start.run is not None,
+    }
+    return ", ".join(words for words, differs in differing.items() if differs)
 
 
 def add_family(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds the column `family`, and `variant` where there is none, unless `family` is there.
+    """Adds the column `family`, unless it is there.
 
     A family names kind and shortcut, "plain", "residual-A" and so on, and after a comma the
     variant of runs that have one, as in "plain, Xavier".
     """
     if "family" in frame:
         return frame
-    if "variant" not in frame:
-        frame = frame.assign(variant="")
     codes = frame.groupby(COLUMNS[:3], dropna=False, sort=False).ngroup().to_numpy()
     _, first = np.unique(codes, return_index=True)
     names = np.array([network.family for network in _rows(frame.iloc[first])], dtype=object)

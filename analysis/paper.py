@@ -5,8 +5,6 @@ cut at 20 %, so each curve begins where it falls below that; plain-110 stays abo
 is not in it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +16,12 @@ FIGURE6_FILE = Path(__file__).resolve().parent / "data" / "he2015_figure6_curves
 # five runs (± 0.16), which compares with means over seeds; the best of them is 6.43.
 TABLE6_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
 
-# ImageNet, validation errors (%), top-1 and top-5. 10-crop: Table 2 (top-1 alone) and Table 3.
-TABLE2_TOP1 = {
-    ("plain", 18): 27.94,
-    ("plain", 34): 28.54,
-    ("residual-A", 18): 27.88,
-    ("residual-A", 34): 25.03,
-}
-TABLE3 = {
+# ImageNet, validation errors (%), top-1 and top-5, of 10-crop testing (Tables 2 and 3; Table 2,
+# the only one with 18 layers, has top-1 alone).
+TABLES2_AND_3 = {
+    ("plain", 18): (27.94, np.nan),
     ("plain", 34): (28.54, 10.02),
+    ("residual-A", 18): (27.88, np.nan),
     ("residual-A", 34): (25.03, 7.76),
     ("residual-B", 34): (24.52, 7.46),
     ("residual-C", 34): (24.19, 7.40),
@@ -44,15 +39,6 @@ TABLE4 = {
 }
 # Training and validation images and classes of ILSVRC 2012 (§4.1).
 IMAGENET = {"train_images": 1_281_167, "test_images": 50_000, "classes": 1000}
-
-# Figure 7, standard deviation of layer responses, mean over layers.
-FIGURE7_RESPONSES = {
-    ("plain", 20): 1.82,
-    ("plain", 56): 1.52,
-    ("residual-A", 20): 1.62,
-    ("residual-A", 56): 1.13,
-    ("residual-A", 110): 0.99,
-}
 
 # Iterations after which the paper's learning rate falls to a tenth (§4.2), and its sum over all
 # 64,000 iterations.
@@ -73,36 +59,28 @@ def figure6_curves() -> pd.DataFrame:
         `learning_rate`, `phase` and `started`.
         `data` is "CIFAR-10" and `schedule` "paper".
     """
-    curves = pd.read_csv(FIGURE6_FILE)
-    wide = curves.pivot_table(
-        index=["network", "depth", "iteration"], columns="split", values="error_percent"
-    ).reset_index()
-    residual = wide["network"] == "residual"
-    falls = np.searchsorted(MILESTONES, wide["iteration"], side="left")
-    shortcut = pd.Series("A", index=wide.index, dtype="string").where(residual)
-    return pd.DataFrame(
-        {
-            "run_id": "he2015-" + wide["network"] + "-" + wide["depth"].astype(str),
-            "kind": wide["network"],
-            "shortcut": shortcut,
-            "depth": wide["depth"],
-            "seed": 0,
-            "data": "CIFAR-10",
-            "schedule": "paper",
-            "experiment": "He et al. 2015, Figure 6",
-            "state": "finished",
-            "variant": "",
-            "settings": "",
-            "paper_iterations": ITERATIONS,
-            "iteration": wide["iteration"],
-            "train_error": wide["train"],
-            "test_error": wide["test"],
-            "clean_train_error": float("nan"),
-            "learning_rate": 0.1 / 10.0**falls,
-            "phase": falls,
-            # A curve begins where the network has left chance behind.
-            "started": True,
-        }
+    curves = pd.read_csv(FIGURE6_FILE).replace({"train": "train_error", "test": "test_error"})
+    keys = ["network", "depth", "iteration"]
+    wide = curves.pivot_table("error_percent", keys, "split").reset_index()
+    runs = wide.rename(columns={"network": "kind"})
+    falls = np.searchsorted(MILESTONES, runs["iteration"], side="left")
+    shortcut = pd.Series("A", index=runs.index, dtype="string").where(runs["kind"] == "residual")
+    return runs.assign(
+        run_id="he2015-" + runs["kind"] + "-" + runs["depth"].astype(str),
+        shortcut=shortcut,
+        seed=0,
+        data="CIFAR-10",
+        schedule="paper",
+        experiment="He et al. 2015, Figure 6",
+        state="finished",
+        variant="",
+        settings="",
+        paper_iterations=ITERATIONS,
+        clean_train_error=np.nan,
+        learning_rate=0.1 / 10.0**falls,
+        phase=falls,
+        # A curve begins where the network has left chance behind.
+        started=True,
     )
 
 

@@ -1,7 +1,5 @@
 """Which runs belong together: what a description says beside network, depth and seed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -82,12 +80,11 @@ def protocols(configs: dict[str, RunConfig], started: Mapping[str, str]) -> dict
         The protocol that has the newest run comes first. The key holds only the settings that
         are not those of all protocols.
     """
-    settings = {run_id: _settings(config) for run_id, config in configs.items()}
-    every = [set(each.items()) for each in settings.values()]
-    shared = set.intersection(*every) if every else set()
+    settings = {run_id: _settings(config).items() for run_id, config in configs.items()}
+    shared = set.intersection(*map(set, settings.values()))
     groups: dict[str, list[str]] = {}
-    for run_id, each in settings.items():
-        own = [f"{key}={value}" for key, value in each.items() if (key, value) not in shared]
-        groups.setdefault(" ".join(own), []).append(run_id)
-    newest = {key: max(started.get(run_id, "") for run_id in ids) for key, ids in groups.items()}
-    return {key: groups[key] for key in sorted(groups, key=newest.__getitem__, reverse=True)}
+    for run_id, pairs in settings.items():
+        own = " ".join(f"{key}={value}" for key, value in pairs if (key, value) not in shared)
+        groups.setdefault(own, []).append(run_id)
+    newest = {own: max(started.get(run_id, "") for run_id in ids) for own, ids in groups.items()}
+    return {own: groups[own] for own in sorted(groups, key=newest.__getitem__, reverse=True)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from analysis.claims import CLAIMS
 from analysis.figure6 import beside_figure6, mean_differences
 from analysis.load import read_study
 from analysis.networks import family_title
-from analysis.statistics import NAMED
+from analysis.paper import of_the_papers_protocol
+from analysis.statistics import NAMED, final_errors
 from analysis.study import Study
-from analysis.tables import overview, rates, text_as_markdown
+from analysis.tables import results, text_as_markdown, texts
 from analysis.verdict import verdict
 from resnet_study.system.files import write_text
 
@@ -74,6 +76,63 @@ def _part(found: re.Match[str]) -> str:
     if kind not in makers or not former.startswith(BEGINNING.get(kind, "|")):
         raise ValueError(f"{mark} is followed by {former[:40]!r}, which is not its own")
     return f"{mark}\n{gap}{makers[kind]()}"
+
+
+def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Several studies in one table of text: a row per data set, network and error.
+
+    Args:
+        studies: As from `load_runs`, each of one protocol.
+
+    Returns:
+        `data, schedule, network, seeds, error` and a column for each depth, with means over
+        seeds in percent, ± the standard deviation where there are several. The paper's own
+        numbers stand below a study of its data and schedule, and nowhere else.
+    """
+    rows = []
+    for runs in studies:
+        table = results(final_errors(runs), of_the_papers_protocol(runs))
+        told = {name: ", ".join(sorted(runs[name].unique())) for name in ("data", "schedule")}
+        for family, cells in table.groupby("family", sort=False):
+            seeds = "–".join(f"{n}" for n in sorted({cells["n"].min(), cells["n"].max()}))
+            for source, who in (("", seeds), ("paper_", "the paper")):
+                for error, title in NAMED.items():
+                    column = f"{source}{error}"
+                    if column not in cells or cells[column].isna().all():
+                        continue
+                    network = {"network": family_title(str(family)), "seeds": who, "error": title}
+                    shown = dict(zip(cells["depth"], texts(cells, column), strict=True))
+                    rows.append(told | network | shown)
+    depths = sorted({key for row in rows for key in row if isinstance(key, int)})
+    names = ["data", "schedule", "network", "seeds", "error"]
+    frame = pd.DataFrame(rows, columns=[*names, *depths]).fillna("–")
+    return frame.rename(columns={depth: f"{depth} layers" for depth in depths})
+
+
+def rates(study: Study) -> pd.DataFrame:
+    """What learning rates are chosen by: the final error on held-out images at each, as text.
+
+    Args:
+        study: Runs that differ in network and learning rate, one or more seeds of each.
+
+    Returns:
+        `learning rate`, a column for each network, and `mean`, over networks, in percent.
+    """
+    ends = final_errors(study.runs).set_index("run_id")["test_error"]
+    each = study.each
+    found = each.assign(
+        network=each["family"].map(family_title) + " " + each["depth"].astype(str),
+        rate=[config.schedule.learning_rate for config in study.configs.values()],
+        error=each["run_id"].map(ends),
+    )
+    # A run that diverged has no end, and its rate no mean.
+    table = found.pivot_table(
+        "error", "rate", "network", aggfunc=lambda errors: errors.mean(skipna=False), dropna=False
+    )
+    table["mean"] = table.mean(axis=1, skipna=False)
+    text = table.map("{:.2f}".format).where(table.notna(), "–")
+    text.insert(0, "learning rate", [f"{rate:g}" for rate in table.index])
+    return text.reset_index(drop=True)
 
 
 def _speeds(name: str) -> str:

@@ -1,7 +1,5 @@
 """Writes a study's figures, tables and verdict into one folder."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ scipy.stats has all of them, but it takes longer to import than a report takes t
 scipy.special, which has the quantiles, takes a fifth of that; the tests compare with scipy.stats.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
@@ -17,7 +15,9 @@ Values = np.ndarray | pd.Series
 MISSING = (math.nan, math.nan)
 
 
-def interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
+def interval(
+    values: Values, confidence: float = 0.95, of_next: bool = False
+) -> tuple[float, float] | None:
     """Student's t interval of a mean over seeds; None for one seed, which allows none.
 
     This is the interval that verdicts rest on. A percentile bootstrap over few seeds would
@@ -27,22 +27,13 @@ def interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | 
     Args:
         values: One per seed; of differences, one per seed that both sides have.
         confidence: 0 to 1.
+        of_next: Whether the interval is to hold the value of one more seed, not the mean.
     """
-    return _student(values, confidence, 0.0)
-
-
-def prediction_interval(values: Values, confidence: float = 0.95) -> tuple[float, float] | None:
-    """The interval that holds the value of one more run, by Student's t, as in `interval`."""
-    return _student(values, confidence, 1.0)
-
-
-def _student(values: Values, confidence: float, more: float) -> tuple[float, float] | None:
-    """Bounds of the mean (`more` = 0), or of one more value (`more` = 1)."""
     sample = np.asarray(values, dtype=float)
     n = len(sample)
     if n < 2:
         return None
-    return _bounds(sample.mean(), sample.std(ddof=1) * np.sqrt(more + 1 / n), n - 1, confidence)
+    return _bounds(sample.mean(), sample.std(ddof=1) * np.sqrt(of_next + 1 / n), n - 1, confidence)
 
 
 def _bounds(mean: float, error: float, freedom: float, confidence: float) -> tuple[float, float]:

@@ -3,8 +3,6 @@
 `python -m tests.analysis.spreads` makes the table anew.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

@@ -1,9 +1,6 @@
 """From tidy frames to tidy frames: final values, summaries over seeds, degradation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,8 +64,7 @@ def _last_errors(runs: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
     groups = rows.groupby("run_id")
     last = groups["iteration"].transform("max")
     tail = rows["iteration"] > (1 - final_share(rows)) * last
-    if "phase" in rows:
-        tail &= rows["phase"] == groups["phase"].transform("max")
+    tail &= rows["phase"] == groups["phase"].transform("max")
     means = rows[tail | (rows["iteration"] == last)].groupby("run_id")[list(ERRORS)].mean()
     described = rows.drop_duplicates("run_id")
     identity = ["run_id", "kind", "shortcut", "family", "depth", "seed", "variant"]
@@ -80,13 +76,8 @@ def _last_errors(runs: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
 
 
 def started_runs(runs: pd.DataFrame) -> pd.Series:
-    """Whether each run has started: it has finished, and its training loss has left chance.
-
-    Returns:
-        A value per row of `runs`. Frames without the column `started` of `load_runs` are
-        taken to hold runs that left chance.
-    """
-    return (runs["state"] == "finished") & runs.get("started", True)
+    """Whether the run of each row has finished, with a training loss that has left chance."""
+    return (runs["state"] == "finished") & runs["started"].astype(bool)
 
 
 def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
@@ -95,8 +86,6 @@ def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
     Args:
         runs: As from `load_runs`, in any state.
     """
-    if "started" not in runs:
-        return set()
     stuck = add_family(runs)[~runs["started"].astype(bool)]
     return set(zip(stuck["family"], stuck["depth"].astype(int), strict=True))
 
@@ -184,11 +173,8 @@ def family_difference(
     Returns:
         `depth, difference, low, high, n`, see `compare`.
     """
-    wide = _by_seed(finals, error)
-    cells: list[Any] = wide.columns.to_list()
-    depths = [depth for name, depth in cells if name == family and (other, depth) in cells]
-    rows = [(depth, *compare(wide[family, depth], wide[other, depth])) for depth in depths]
-    return pd.DataFrame(rows, columns=["depth", *DIFFERENCE])
+    one, two = (finals[finals["family"] == name].assign(family="") for name in (family, other))
+    return study_difference(one, two, error).drop(columns="family")
 
 
 def study_difference(

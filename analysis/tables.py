@@ -1,17 +1,13 @@
 """Tables from frames: CSV for programs, Markdown for readers, LaTeX for papers."""
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import pandas as pd
 
 from analysis import statistics
 from analysis.networks import family_title
-from analysis.paper import TABLE6_TEST_ERROR, figure6_curves, of_the_papers_protocol
+from analysis.paper import TABLE6_TEST_ERROR, figure6_curves
 from analysis.statistics import NAMED
 from analysis.study import Study
 
@@ -169,13 +165,15 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
         `comparison, error, depth`, then the columns of `family_difference`.
     """
     pairs = itertools.combinations(sorted(finals["family"].unique()), 2)
-    contrasts = {
-        f"{family_title(one)} minus {family_title(other)}": partial(
-            statistics.family_difference, finals, one, other
+    parts = [
+        statistics.family_difference(finals, one, other, error).assign(
+            comparison=f"{family_title(one)} minus {family_title(other)}", error=title
         )
         for other, one in pairs
-    }
-    return _contrasts(contrasts, ["depth"])
+        for error, title in NAMED.items()
+    ]
+    columns = ["comparison", "error", "depth", *statistics.DIFFERENCE]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -188,81 +186,15 @@ def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
         `comparison, error, family, depth`, then the columns of `study_difference`.
     """
     (first, finals), *others = studies.items()
-    contrasts = {
-        f"{name} minus {first}": partial(statistics.study_difference, other, finals)
-        for name, other in others
-    }
-    return _contrasts(contrasts, ["family", "depth"])
-
-
-def _contrasts(
-    contrasts: Mapping[str, Callable[..., pd.DataFrame]], cell: list[str]
-) -> pd.DataFrame:
-    """Differences by name, each computed for training and test error, in one table."""
     parts = [
-        difference(error=error).assign(comparison=name, error=title)
-        for name, difference in contrasts.items()
+        statistics.study_difference(other, finals, error).assign(
+            comparison=f"{name} minus {first}", error=title
+        )
+        for name, other in others
         for error, title in NAMED.items()
     ]
-    columns = ["comparison", "error", *cell, *statistics.DIFFERENCE]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Several studies in one table of text: a row per data set, network and error.
-
-    Args:
-        studies: As from `load_runs`, each of one protocol.
-
-    Returns:
-        `data, schedule, network, seeds, error` and a column for each depth, with means over
-        seeds in percent, ± the standard deviation where there are several. The paper's own
-        numbers stand below a study of its data and schedule, and nowhere else.
-    """
-    rows = []
-    for runs in studies:
-        table = results(statistics.final_errors(runs), of_the_papers_protocol(runs))
-        told = {name: ", ".join(sorted(runs[name].unique())) for name in ("data", "schedule")}
-        for family, cells in table.groupby("family", sort=False):
-            seeds = "–".join(f"{n}" for n in sorted({cells["n"].min(), cells["n"].max()}))
-            for source, who in (("", seeds), ("paper_", "the paper")):
-                for error, title in NAMED.items():
-                    column = f"{source}{error}"
-                    if column not in cells or cells[column].isna().all():
-                        continue
-                    network = {"network": family_title(str(family)), "seeds": who, "error": title}
-                    texts = _texts(cells, column)
-                    rows.append(told | network | dict(zip(cells["depth"], texts, strict=True)))
-    depths = sorted({key for row in rows for key in row if isinstance(key, int)})
-    names = ["data", "schedule", "network", "seeds", "error"]
-    frame = pd.DataFrame(rows, columns=[*names, *depths]).fillna("–")
-    return frame.rename(columns={depth: f"{depth} layers" for depth in depths})
-
-
-def rates(study: Study) -> pd.DataFrame:
-    """What learning rates are chosen by: the final error on held-out images at each, as text.
-
-    Args:
-        study: Runs that differ in network and learning rate, one or more seeds of each.
-
-    Returns:
-        `learning rate`, a column for each network, and `mean`, over networks, in percent.
-    """
-    ends = statistics.final_errors(study.runs).set_index("run_id")["test_error"]
-    each = study.each
-    found = each.assign(
-        network=each["family"].map(family_title) + " " + each["depth"].astype(str),
-        rate=[config.schedule.learning_rate for config in study.configs.values()],
-        error=each["run_id"].map(ends),
-    )
-    # A run that diverged has no end, and its rate no mean.
-    table = found.pivot_table(
-        "error", "rate", "network", aggfunc=lambda errors: errors.mean(skipna=False), dropna=False
-    )
-    table["mean"] = table.mean(axis=1, skipna=False)
-    text = table.map("{:.2f}".format).where(table.notna(), "–")
-    text.insert(0, "learning rate", [f"{rate:g}" for rate in table.index])
-    return text.reset_index(drop=True)
+    columns = ["comparison", "error", "family", "depth", *statistics.DIFFERENCE]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -270,30 +202,28 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     if "low" in table:
         table = table.assign(interval=table["low"])
     columns = [column for column in TITLES if column in table]
-    text = pd.DataFrame({TITLES[column]: _texts(table, column) for column in columns}, dtype=object)
+    text = pd.DataFrame({TITLES[column]: texts(table, column) for column in columns}, dtype=object)
     # An interval sorts by its lower bound.
     text.attrs["raw"] = table[columns]
     return text
 
 
-def _texts(table: pd.DataFrame, column: str) -> pd.Series:
+def texts(table: pd.DataFrame, column: str) -> pd.Series:
     """A column of a table as text."""
     values, missing = table[column], "–"
-    if column == "interval":
-        texts = values.map("{:+.2f}".format) + table["high"].map(" to {:+.2f}".format)
-        missing = "one seed: no interval"
-    elif column == "family":
+    if column == "family":
         texts = values.map(family_title)
-    elif column in ("difference", "farthest", "tau"):
-        texts = values.map("{:+.2f}".format)
-    elif column.endswith("_error"):
-        texts = values.map("{:.2f}".format)
-        if (deviations := table.get(f"{column}_std")) is not None:
-            texts += deviations.map(" ± {:.2f}".format).where(deviations.notna(), "")
     elif pd.api.types.is_numeric_dtype(values):
-        texts = values.map("{:,.0f}".format)
+        signed = column in ("difference", "farthest", "interval", "tau")
+        form = "{:+.2f}" if signed else "{:.2f}" if column.endswith("_error") else "{:,.0f}"
+        texts = values.map(form.format)
     else:
         texts = values
+    if column == "interval":
+        texts += table["high"].map(" to {:+.2f}".format)
+        missing = "one seed: no interval"
+    if (deviations := table.get(f"{column}_std")) is not None:
+        texts += deviations.map(" ± {:.2f}".format).where(deviations.notna(), "")
     return texts.where(values.notna(), missing)
 
 
@@ -322,17 +252,15 @@ def latex(table: pd.DataFrame, caption: str) -> str:
         for row in [text.columns, *text.to_numpy()]
     )
     lines = [
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
-        "  \\centering",
-        f"  \\caption{{{caption.translate(LATEX)}}}",
-        f"  \\begin{{tabular}}{{l{'r' * (len(text.columns) - 1)}}}",
-        "  \\toprule",
-        f"  {head}",
-        "  \\midrule",
-        *(f"  {row}" for row in rows),
-        "  \\bottomrule",
-        "  \\end{tabular}",
-        "\\end{table}",
+        r"\centering",
+        rf"\caption{{{caption.translate(LATEX)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(text.columns) - 1)}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
     ]
-    return "\n".join(lines) + "\n"
+    body = "".join(f"  {line}\n" for line in lines)
+    return f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n{body}\\end{{table}}\n"

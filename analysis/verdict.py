@@ -1,8 +1,5 @@
 """What the runs say: the effect of depth in a sentence, and the verdicts on the paper's claims."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +12,6 @@ from analysis.networks import family_title, without_variants
 
 # Of verdict.json; docs/verdicts.md documents the keys. Later versions only add.
 FORMAT = 2
-MEASURES = {"training": "train_error", "test": "test_error"}
 
 
 def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str, Any]:
@@ -48,17 +44,19 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
 
 
 def _families(finals: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What depth does to the training and test error of each family."""
     families: dict[str, dict[str, Any]] = {}
-    for measure, column in MEASURES.items():
-        for row in statistics.degradation(finals, column).to_dict("records"):
-            families.setdefault(str(row["family"]), {})[measure] = {
+    for column, measure in statistics.NAMED.items():
+        table = statistics.degradation(finals, column).astype(object)
+        for row in table.where(table.notna(), None).to_dict("records"):
+            families.setdefault(row["family"], {})[measure] = {
                 "depths": [row["shallow"], row["deep"]],
                 "errors": [row["shallow_error"], row["deep_error"]],
                 "degradation": row["degradation"],
-                "interval": None if math.isnan(row["low"]) else [row["low"], row["high"]],
+                "interval": None if row["low"] is None else [row["low"], row["high"]],
                 "n": row["n"],
-                "kendall_tau": _or_none(row["tau"]),
-                "kendall_p": _or_none(row["p_value"]),
+                "kendall_tau": row["tau"],
+                "kendall_p": row["p_value"],
             }
     return families
 
@@ -96,10 +94,6 @@ def _described(found: Verdict) -> dict[str, Any]:
     }
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
 def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
     """What depth does to the training error of each family, in one sentence.
 
@@ -111,11 +105,11 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
     # A study of variants is answered for the study's own networks, where they are there.
     started = started if (own := without_variants(started)).empty else own
     plain = started.loc[started["family"] == "plain", "depth"]
-    rows = []
-    for family, errors in started.groupby("family"):
-        ends = errors[errors["depth"].isin([plain.min(), plain.max()])]
-        compared = ends if ends["depth"].nunique() == 2 else errors
-        rows += statistics.degradation(compared.assign(family=family)).to_dict("records")
+    ends = started[started["depth"].isin([plain.min(), plain.max()])]
+    both = ends.groupby("family")["depth"].nunique() == 2
+    elsewhere = ~started["family"].isin(both.index[both])
+    compared = started[elsewhere | started.index.isin(ends.index)]
+    rows = statistics.degradation(compared).to_dict("records")
     if not rows:
         return f"On {data}, no family has started at two depths: so depth cannot be compared."
     depths = {(row["shallow"], row["deep"]) for row in rows}

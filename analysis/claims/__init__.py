@@ -1,12 +1,11 @@
 """The paper's ten claims: a module for each, found by itself, and their verdicts on cells."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 
 from analysis.cells import Cells
-from analysis.claims.rules import Claim, Leaning, Ruling, Verdict, judged
+from analysis.claims.judging import Ruling, Verdict, judged
+from analysis.claims.rules import Claim
 
 
 def _registered() -> tuple[Claim, ...]:
@@ -24,4 +23,4 @@ def judge(cells: Cells) -> list[Verdict]:
     return [verdict for claim in CLAIMS for verdict in judged(claim, cells)]
 
 
-__all__ = ["CLAIMS", "Claim", "Leaning", "Ruling", "Verdict", "judge"]
+__all__ = ["CLAIMS", "Claim", "Ruling", "Verdict", "judge"]

@@ -15,12 +15,11 @@ on average (Table 6).
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
 
 USUAL, DEEP = 110, 1202
 
 
-def rule(cells: Cells, option: str) -> Outcome:
+def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares training and test error at 1202 layers with those at 110."""
     family = f"residual-{option}"
     what = f"residual {option} networks of {USUAL} and of {DEEP} layers"
@@ -32,13 +31,9 @@ def rule(cells: Cells, option: str) -> Outcome:
     rules.need_half(rests_on)
     each_at = rules.bonferroni(2)
     worse = train.low(each_at) > rules.MARGIN
-    leaning = Leaning.NEITHER
-    if worse or test.high(each_at) < 0:
-        leaning = Leaning.AGAINST
-    elif train.high(rules.WITHIN) <= rules.MARGIN and test.low() > 0:
-        leaning = Leaning.FOR
-    return Outcome(
-        leaning,
+    grows = train.high(rules.WITHIN) <= rules.MARGIN and test.low() > 0
+    return rules.Outcome(
+        rules.leaning(grows, against=worse or test.high(each_at) < 0),
         f"residual {option}, {DEEP} minus {USUAL} layers: training error "
         f"{train.words(rules.WITHIN)}, test error {test}",
         train if worse else test,
@@ -48,4 +43,4 @@ def rule(cells: Cells, option: str) -> Outcome:
     )
 
 
-CLAIM = Claim(__doc__, 10, rule, experiment="thousand_paper", at_scale="thousand_paper")
+CLAIM = rules.Claim(__doc__, 10, rule, experiment="thousand_paper", at_scale="thousand_paper")

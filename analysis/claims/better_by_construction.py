@@ -16,13 +16,12 @@ error (§1).
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, NotRun, NotTestable, Outcome
 
 # Points of clean training error by which a construction may differ from what it is made of.
 SAME = 0.1
 
 
-def rule(cells: Cells, _: str) -> Outcome:
+def rule(cells: Cells, _: str) -> rules.Outcome:
     """Compares the deepest construction with the same depth trained from scratch."""
     built, shallow, scratch = _compared(cells)
     # The construction's error is the shallow network's, and so is its spread.
@@ -32,11 +31,11 @@ def rule(cells: Cells, _: str) -> Outcome:
     effect = scratch.error("clean_train_error") - made
     rules.need_seeds([apart, effect])
     if (most := float(abs(apart.by_seed).max())) > SAME:
-        raise NotTestable(f"the construction is {most:.2f} points from its shallow network")
+        raise rules.NotTestable(f"the construction is {most:.2f} points from its shallow network")
     shared = {*shallow.iterations} & {*scratch.iterations}
     if any(shallow.iterations[seed] != scratch.iterations[seed] for seed in shared):
-        raise NotTestable("unequal iterations: shallow network and from scratch")
-    return Outcome(
+        raise rules.NotTestable("unequal iterations: shallow network and from scratch")
+    return rules.Outcome(
         rules.sign(effect),
         f"plain networks of {scratch.depth} layers, clean training error: {made.value:.1f} % made "
         f"of a trained network of {shallow.depth} layers, "
@@ -54,13 +53,13 @@ def _compared(cells: Cells) -> tuple[Cell, Cell, Cell]:
         for deep in cells.depths("plain", f"plain, from {shallow} layers")
     ]
     if not pairs:
-        raise NotRun("a trained plain network made deeper by identity layers")
+        raise rules.NotRun("a trained plain network made deeper by identity layers")
     usable = [pair for pair in pairs if {*pair} <= {*cells.started("plain")}]
     if not usable:
-        raise NotTestable("; ".join(rules.did_not_start(cells, "plain")))
+        raise rules.NotTestable("; ".join(rules.did_not_start(cells, "plain")))
     deep, shallow = max(usable)
     made = cells[f"plain, from {shallow} layers", deep]
     return made, cells["plain", shallow], cells["plain", deep]
 
 
-CLAIM = Claim(__doc__, 3, rule, experiment="identity", at_scale="identity_paper")
+CLAIM = rules.Claim(__doc__, 3, rule, experiment="identity", at_scale="identity_paper")

@@ -16,13 +16,12 @@ Paper: plain ends 0.7 points of training error above residual A at 20 layers, an
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotTestable, Outcome
 
 # The share of the gap at the greatest depth that counts as close.
 CLOSE = 0.25
 
 
-def rule(cells: Cells, option: str) -> Outcome:
+def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares g(d₀) with a quarter of g(d*)."""
     family = f"residual-{option}"
     what = f"plain and residual {option} networks at two depths"
@@ -33,16 +32,12 @@ def rule(cells: Cells, option: str) -> Outcome:
     above, below = gap - CLOSE * deep, gap + CLOSE * deep
     rules.need_seeds([above])
     if not all(cell.rate_fell for cell in rests_on):
-        raise NotTestable("too short: the learning rate has not fallen to a tenth")
-    leaning = Leaning.NEITHER
+        raise rules.NotTestable("too short: the learning rate has not fallen to a tenth")
+    close = above.high(rules.WITHIN) < 0 and below.low(rules.WITHIN) > 0
     apart = above.low(rules.WITHIN) > 0 and gap.low(rules.WITHIN) > rules.MARGIN
     short = rules.training_of(rests_on) < rules.HALF
-    if apart and not short:
-        leaning = Leaning.AGAINST
-    elif above.high(rules.WITHIN) < 0 and below.low(rules.WITHIN) > 0:
-        leaning = Leaning.FOR
-    return Outcome(
-        leaning,
+    return rules.Outcome(
+        rules.leaning(close, against=apart and not short),
         f"plain minus residual {option}: {gap.words(rules.WITHIN)} at {ends[0]} layers, "
         f"limit {CLOSE * deep.value:.1f}, a quarter of {deep.value:+.1f} at {ends[1]}",
         gap,
@@ -54,4 +49,4 @@ def rule(cells: Cells, option: str) -> Outcome:
     )
 
 
-CLAIM = Claim(__doc__, 5, rule, part="b")
+CLAIM = rules.Claim(__doc__, 5, rule, part="b")

@@ -15,7 +15,6 @@ Paper: ImageNet, 34 layers, top-1 error: plain 28.54 %, A 25.03, B 24.52, C 24.1
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotRun, NotTestable, Outcome
 from analysis.quantity import Quantity
 
 # The share of A's gain over plain by which another option may be ahead, the paper's depth, and
@@ -23,15 +22,15 @@ from analysis.quantity import Quantity
 SHARE, DEPTH, DEEP = 0.25, 34, 110
 
 
-def rule(cells: Cells, _: str) -> Outcome:
+def rule(cells: Cells, _: str) -> rules.Outcome:
     """Compares A minus each other option with a quarter of what A gains on plain."""
     needed = {o: ("plain", "residual-A", f"residual-{o}") for o in cells.options if o != "A"}
     if not any(cells.depths(*families) for families in needed.values()):
-        raise NotRun("option A and another one, and plain, at one depth")
+        raise rules.NotRun("option A and another one, and plain, at one depth")
     started = {option: cells.started(*families) for option, families in needed.items()}
     depths = sorted({depth for found in started.values() for depth in found})
     if not depths:
-        raise NotTestable("; ".join(rules.did_not_start(cells)))
+        raise rules.NotTestable("; ".join(rules.did_not_start(cells)))
     depth = min(depths, key=lambda d: abs(d - DEPTH))
     behind = {
         option: _behind(cells, option, depth) for option in needed if depth in started[option]
@@ -39,13 +38,10 @@ def rule(cells: Cells, _: str) -> Outcome:
     gain = cells["plain", depth].train - cells["residual-A", depth].train
     over = {option: each - SHARE * gain for option, each in behind.items()}
     rules.need_seeds([*over.values()])
-    leaning = Leaning.NEITHER
     gains = gain.low() > 0
     worst = max(over, key=lambda option: over[option].low(rules.WITHIN))
-    if gains and over[worst].low(rules.bonferroni(len(over))) > 0:
-        leaning = Leaning.AGAINST
-    elif gains and all(each.high(rules.WITHIN) < 0 for each in over.values()):
-        leaning = Leaning.FOR
+    within = all(each.high(rules.WITHIN) < 0 for each in over.values())
+    beyond = over[worst].low(rules.bonferroni(len(over))) > 0
     listed = [
         f"A minus {option} {each.words(rules.WITHIN)} at {at} layers"
         for at in {depth: 0, DEEP: 0}
@@ -53,8 +49,8 @@ def rule(cells: Cells, _: str) -> Outcome:
         if at in cells.started("residual-A", f"residual-{option}")
         if (each := _behind(cells, option, at)).n
     ]
-    return Outcome(
-        leaning,
+    return rules.Outcome(
+        rules.leaning(gains and within, against=gains and beyond),
         f"{'; '.join(listed)}; limit {SHARE * gain.value:.1f}, a quarter of A's gain on plain",
         behind[worst],
         rests_on=[cells[f, depth] for f in sorted({f for o in behind for f in needed[o]})],
@@ -69,4 +65,4 @@ def _behind(cells: Cells, option: str, depth: int) -> Quantity:
     return cells["residual-A", depth].train - cells[f"residual-{option}", depth].train
 
 
-CLAIM = Claim(__doc__, 6, rule, experiment="options", at_scale="options_paper")
+CLAIM = rules.Claim(__doc__, 6, rule, experiment="options", at_scale="options_paper")

@@ -17,10 +17,9 @@ Paper: from 20 to 56 layers test error rises from 9.7 to 13.2 %, training error 
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
 
 
-def rule(cells: Cells, _: str) -> Outcome:
+def rule(cells: Cells, _: str) -> rules.Outcome:
     """Compares the changes of training error, test error and gap with depth."""
     depths = rules.need_started(cells, ["plain"], 2, "plain networks at two depths")
     shallow, deep = cells["plain", depths[0]], cells["plain", depths[-1]]
@@ -28,13 +27,10 @@ def rule(cells: Cells, _: str) -> Outcome:
     gap = deep.error("gap") - shallow.error("gap")
     excess = gap - 0.5 * test
     rules.need_seeds([train, test, excess])
-    leaning = Leaning.NEITHER
-    if test.low() > 0 and rules.equivalent(train):
-        leaning = Leaning.AGAINST
-    elif train.low() > 0 and test.low() > 0 and excess.high(rules.WITHIN) < 0:
-        leaning = Leaning.FOR
-    return Outcome(
-        leaning,
+    rises = test.low() > 0
+    with_training = train.low() > 0 and excess.high(rules.WITHIN) < 0
+    return rules.Outcome(
+        rules.leaning(rises and with_training, against=rises and rules.equivalent(train)),
         f"plain networks, from {depths[0]} to {depths[-1]} layers: test error {test}, training "
         f"error {train}, gap between test and clean training error {gap}",
         test,
@@ -45,4 +41,4 @@ def rule(cells: Cells, _: str) -> Outcome:
     )
 
 
-CLAIM = Claim(__doc__, 2, rule)
+CLAIM = rules.Claim(__doc__, 2, rule)

@@ -16,45 +16,44 @@ Paper: with batch norm, backward gradients are reported as healthy, without numb
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotRun, NotTestable, Outcome
 
 # Orders of magnitude below the last layer's gradient at which one has vanished, how far from
 # that one seed must be, and the first iteration that counts.
 VANISHED, ONE_SEED, FROM = -2.0, 0.5, 100
 
 
-def rule(cells: Cells, _: str) -> Outcome:
+def rule(cells: Cells, _: str) -> rules.Outcome:
     """Compares V of the deepest plain network that started with its limit."""
     if not any(_looks(cells["plain", depth]) for depth in cells.depths("plain")):
-        raise NotRun(f"probes of gradients in plain networks, at iteration {FROM} or later")
+        raise rules.NotRun(f"probes of gradients in plain networks, at iteration {FROM} or later")
     beside = "".join(
         f"; {other.name}, which did not start: V down to {min(lowest):.1f}"
         for other in cells.where(lambda cell: cell.family == "plain").not_started
         if (lowest := [v for at in _looks(other) for v in other.gradients[at].values()])
     )
     if not cells.started("plain"):
-        raise NotTestable("; ".join(rules.did_not_start(cells, "plain")) + beside)
+        raise rules.NotTestable("; ".join(rules.did_not_start(cells, "plain")) + beside)
     cell = cells["plain", cells.started("plain")[-1]]
     if not _looks(cell):
-        raise NotRun(f"probes of gradients in {cell.name}, the deepest plain network that started")
+        raise rules.NotRun(
+            f"probes of gradients in {cell.name}, the deepest plain network that started"
+        )
     # One seed, with no other measure beside it, has bounds of just this width.
     looks = [
         cell.quantity(f"V at {at}", cell.gradients[at], spread=ONE_SEED / 3) for at in _looks(cell)
     ]
-    leaning = Leaning.NEITHER
-    # The bounds hold a verdict at the limit wrong in 5 % of studies, however few the looks.
-    if all(min(v.low(rules.WITHIN), *v.by_seed) >= VANISHED for v in looks):
-        leaning = Leaning.FOR
-    elif all(max(v.high(rules.WITHIN), *v.by_seed) < VANISHED for v in looks[len(looks) // 2 :]):
-        leaning = Leaning.AGAINST
+    # With these bounds, 5 % of verdicts at the limit are wrong, however few iterations there are.
+    healthy = all(min(v.low(rules.WITHIN), *v.by_seed) >= VANISHED for v in looks)
+    later = looks[len(looks) // 2 :]
+    gone = all(max(v.high(rules.WITHIN), *v.by_seed) < VANISHED for v in later)
     values = [value for look in looks for value in look.by_seed]
     finding = f"{cell.name}: V from {min(values):.2f} to {max(values):.2f}"
     if cell.growth:
         finding += (
             f"; before training up to 10^{max(cell.growth.values()):.1f} times the last layer"
         )
-    return Outcome(
-        leaning,
+    return rules.Outcome(
+        rules.leaning(healthy, against=gone),
         finding + beside,
         min(looks, key=lambda look: look.value),
         rests_on=[cell],
@@ -68,4 +67,4 @@ def _looks(cell: Cell) -> list[int]:
     return sorted(at for at, values in cell.gradients.items() if at >= FROM and values)
 
 
-CLAIM = Claim(__doc__, 7, rule, experiment="gradients", at_scale="gradients_paper")
+CLAIM = rules.Claim(__doc__, 7, rule, experiment="gradients", at_scale="gradients_paper")

@@ -18,10 +18,9 @@ from itertools import pairwise
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
 
 
-def rule(cells: Cells, _: str) -> Outcome:
+def rule(cells: Cells, _: str) -> rules.Outcome:
     """Compares the deepest plain network that started with the shallowest."""
     depths = rules.need_started(cells, ["plain"], 2, "plain networks at two depths")
     plain = [cells["plain", depth] for depth in depths]
@@ -29,9 +28,9 @@ def rule(cells: Cells, _: str) -> Outcome:
     rules.need_seeds([change])
     short = rules.training_of([plain[0], plain[-1]]) < rules.HALF
     equivalent = rules.equivalent(change)
-    leaning = Leaning.AGAINST if equivalent and not short else rules.sign(change)
+    leaning = rules.Leaning.AGAINST if equivalent and not short else rules.sign(change)
     steps = [(shallow, deep, deep.train - shallow.train) for shallow, deep in pairwise(plain)]
-    return Outcome(
+    return rules.Outcome(
         leaning,
         f"plain networks, from {depths[0]} to {depths[-1]} layers: {change} "
         f"({plain[0].train.value:.1f} to {plain[-1].train.value:.1f} %)",
@@ -48,4 +47,4 @@ def rule(cells: Cells, _: str) -> Outcome:
     )
 
 
-CLAIM = Claim(__doc__, 1, rule)
+CLAIM = rules.Claim(__doc__, 1, rule)

@@ -17,14 +17,13 @@ import math
 
 from analysis.cells import Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
 from analysis.quantity import Quantity
 
 # With one seed, a logarithm must be this far from 0.
 ONE_SEED = 0.1
 
 
-def rule(cells: Cells, option: str) -> Outcome:
+def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares responses of residual with plain, and deep with shallow networks."""
     family = f"residual-{option}"
     probed = cells.where(lambda cell: cell.response)
@@ -40,16 +39,12 @@ def rule(cells: Cells, option: str) -> Outcome:
     ratios[f"residual at {deep} to {shallow} layers"] = residual[deep] - residual[shallow]
     rules.need_seeds([*ratios.values()])
     rules.need_half(rests_on)
-    leaning = Leaning.NEITHER
+    small = all(ratio.high() < 0 for ratio in ratios.values())
     # By Holm some ratio is above 1 if the clearest one is by Bonferroni.
-    each_at = 1 - 0.05 / len(ratios)
-    if all(ratio.high() < 0 for ratio in ratios.values()):
-        leaning = Leaning.FOR
-    elif any(ratio.low(each_at) > 0 for ratio in ratios.values()):
-        leaning = Leaning.AGAINST
+    large = any(ratio.low(1 - 0.05 / len(ratios)) > 0 for ratio in ratios.values())
     listed = ", ".join(f"{name} {math.exp(ratio.value):.2f}" for name, ratio in ratios.items())
-    return Outcome(
-        leaning,
+    return rules.Outcome(
+        rules.leaning(small, against=large),
         f"ratios of responses, option {option}: {listed}",
         max(ratios.values(), key=lambda ratio: ratio.value),
         rests_on=rests_on,
@@ -63,4 +58,4 @@ def _log(cell: Cell) -> Quantity:
     return cell.quantity("response", logs, spread=rules.one_seed(ONE_SEED))
 
 
-CLAIM = Claim(__doc__, 8, rule, experiment="responses_paper", at_scale="responses_paper")
+CLAIM = rules.Claim(__doc__, 8, rule, experiment="responses_paper", at_scale="responses_paper")

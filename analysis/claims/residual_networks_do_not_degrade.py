@@ -18,13 +18,12 @@ and 0.0 % at 110; below plain by 0.7 points at 20 layers and by 5.7 at 56 (Figur
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
 
 # Before half of the paper's training, the share of D that a residual network may lose.
 SHARE = 0.1
 
 
-def rule(cells: Cells, option: str) -> Outcome:
+def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares R at each depth with its limit, and g with g at d₀."""
     family = f"residual-{option}"
     what = f"plain and residual {option} networks at two depths"
@@ -41,15 +40,12 @@ def rule(cells: Cells, option: str) -> Outcome:
     over = rises if long else [rise - SHARE * plain_rise for rise in rises]
     rules.need_seeds([*over, *ahead, grows])
     degrades = plain_rise.low() > 0
-    leaning = Leaning.NEITHER
+    within = all(rise.high(rules.WITHIN) <= limit for rise in over)
+    gains = all(each.low() > 0 for each in (*ahead[1:], grows))
     # Without degradation a share of D is no margin.
-    if over[-1].low(rules.WITHIN) > limit and (long or degrades):
-        leaning = Leaning.AGAINST
-    elif degrades and all(rise.high(rules.WITHIN) <= limit for rise in over):
-        gains = all(each.low() > 0 for each in (*ahead[1:], grows))
-        leaning = Leaning.FOR if gains else Leaning.NEITHER
-    return Outcome(
-        leaning,
+    beyond = over[-1].low(rules.WITHIN) > limit and (long or degrades)
+    return rules.Outcome(
+        rules.leaning(degrades and within and gains, against=beyond),
         f"residual {option}, from {shared[0]} to {max(residual)} layers: "
         f"{rises[-1].words(rules.WITHIN)}, limit {limit or SHARE * plain_rise.value:.1f}; plain "
         f"minus residual grows by {grows} to {shared[-1]} layers",
@@ -63,4 +59,4 @@ def rule(cells: Cells, option: str) -> Outcome:
     )
 
 
-CLAIM = Claim(__doc__, 4, rule, each_option=True)
+CLAIM = rules.Claim(__doc__, 4, rule, each_option=True)

@@ -1,17 +1,14 @@
-"""What the rules of all claims share: their form, and how a verdict follows from an outcome."""
-
-from __future__ import annotations
+"""What the rules of all claims share: the form of a claim and its outcome, and conditions."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from analysis.cells import Cell, Cells
 from analysis.quantity import DEVIATIONS, Quantity
 
-# Shares of the paper's training, a little below a quarter and a half: rounding never decides.
+# Shares of the paper's training: a little below, so that rounding never decides.
 QUARTER, HALF = 0.24, 0.49
 SEEDS = 3  # that a contradiction needs
 MARGIN = 0.5  # points of error that count as no difference
@@ -20,7 +17,6 @@ CLOSING = 0.75  # an effect below this share of that at the end of the first pha
 SPANS = "the interval spans the margin"
 UNKNOWN = "the rate falls in every iteration: whether the gap is closing is not known"
 NEEDS_HALF = "less than half of the paper's training"
-SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "experiment"
 
 
 class Leaning(StrEnum):
@@ -31,21 +27,12 @@ class Leaning(StrEnum):
     NEITHER = "neither"
 
 
-class Ruling(StrEnum):
-    """A verdict in a word, in the order in which verdicts are shown."""
-
-    SUPPORTED = "supported"
-    CONTRADICTED = "contradicted"
-    UNDECIDED = "undecided"
-    NOT_TESTABLE = "not testable"
-
-
 class NotTestable(Exception):  # noqa: N818 - an answer, not an error
     """The runs cannot test a claim; the message says why."""
 
 
 class NotRun(NotTestable):
-    """What a rule needs is not there."""
+    """The runs that a rule needs were not trained."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"not run: {what}")
@@ -58,18 +45,17 @@ class Outcome:
     Attributes:
         leaning: For the claim, against it, or neither.
         finding: The numbers in words.
-        effect: What the claim is about.
+        effect: The quantity that the claim is about.
         rests_on: The cells that decided.
-        confidence: Of the interval of the effect.
-        n: The smallest number of seeds that the rule looks at; None for that of the effect.
+        confidence: Confidence of the effect's interval.
+        n: The smallest number of seeds behind the decision; None for the effect's own number.
         unit: The unit of the effect.
-        towards: The sign of a change of the effect that speaks for the claim; 0 where a claim
-            does not ask whether it is closing.
-        closing: What may be closing, where it is not the effect.
-        unless: What keeps an outcome that speaks for the claim undecided.
-        against_unless: What keeps one that speaks against it undecided, beside what holds for
-            all claims.
-        between: Why the data say neither, beside the usual reasons.
+        towards: The sign of a change of the effect that speaks for the claim; 0 for claims
+            whose effect does not shrink with more training.
+        closing: The quantity that may shrink with more training, if it is not the effect.
+        unless: Reasons that leave the claim undecided although the data speak for it.
+        against_unless: The same although the data speak against it, beside those of all claims.
+        between: Reasons why the data speak neither for nor against the claim.
     """
 
     leaning: Leaning
@@ -92,11 +78,11 @@ class Outcome:
 
     @property
     def training(self) -> float:
-        """The least training of all runs that decided, as a share of the paper's."""
+        """The training of the least trained run that decided, as a share of the paper's."""
         return training_of(self.rests_on)
 
     def too_little(self) -> list[str]:
-        """What more training may change."""
+        """Reasons to expect that more training would change the outcome."""
         moving = self.closing or self.effect
         now = moving.value
         earlier = now if (first := moving.in_first_phase) is None else first
@@ -113,7 +99,7 @@ class Outcome:
         return [reason for reason, holds in found.items() if holds]
 
     def reasons(self) -> list[str]:
-        """Why it does not decide; none where it does."""
+        """Why the claim is undecided; empty if the outcome decides it."""
         if self.leaning == Leaning.FOR:
             return list(self.unless)
         if self.leaning == Leaning.NEITHER:
@@ -127,15 +113,15 @@ class Claim:
     """One claim of He et al. 2015, and the rule that judges it.
 
     Attributes:
-        text: The claim in a sentence, then paragraphs that begin with "Quantity:", "Testable:",
-            "Supported:", "Against:" and "Paper:", as the page prints them: a module's docstring.
-        number: As in the project's list of ten.
-        rule: From cells and a shortcut option, such as "A", to an outcome. It raises
-            `NotTestable`.
-        part: Where a claim has several rules, "a", "b" and so on.
+        text: A module's docstring: the claim in a sentence, then paragraphs that begin with
+            "Quantity:", "Testable:", "Supported:", "Against:" and "Paper:".
+        number: The claim's number, 1 to 10.
+        rule: Function of the cells and a shortcut option, such as "A", that returns an outcome
+            or raises `NotTestable`.
+        part: "a", "b" and so on, if a claim has several rules.
         experiment: The shipped experiment that tests the claim.
-        at_scale: The one that tests it with the paper's training.
-        each_option: Whether each shortcut option is judged by itself.
+        at_scale: The shipped experiment that tests it with the paper's training.
+        each_option: Whether each shortcut option gets a verdict of its own.
     """
 
     text: str
@@ -152,97 +138,29 @@ class Claim:
         return self.text.partition("\n")[0]
 
     def says(self, heading: str) -> str:
-        """The paragraph of the text that begins with a heading, without it."""
+        """The paragraph of the text that begins with a heading, without the heading."""
         paragraphs = (" ".join(part.split()) for part in self.text.split("\n\n"))
         (found,) = (p for p in paragraphs if p.startswith(f"{heading}: "))
         return found.removeprefix(f"{heading}: ")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the runs say of a claim.
-
-    Attributes:
-        label: Names claim, part and option, as in "1", "5a" and "4-A".
-        claim: The claim itself.
-        ruling: The verdict in a word.
-        reasons: Why it is undecided or not testable.
-        outcome: What the rule found; None where the claim is not testable.
-        command: What would decide it; None where it is decided.
-        missing: Whether what the claim needs was not run.
-    """
-
-    label: str
-    claim: Claim
-    ruling: Ruling
-    reasons: Sequence[str] = ()
-    outcome: Outcome | None = None
-    command: str | None = None
-    missing: bool = False
-
-    @property
-    def statement(self) -> str:
-        """The verdict with its reasons, in the words that are used everywhere."""
-        if self.outcome and self.ruling == Ruling.SUPPORTED and self.outcome.training < QUARTER:
-            return f"{self.ruling} at {percent(self.outcome.training)} of the paper's training"
-        against = self.outcome is not None and self.outcome.leaning == Leaning.AGAINST
-        said = " (the runs speak against it)" * (against and self.ruling == Ruling.UNDECIDED)
-        return f"{self.ruling}{said}: {'; '.join(self.reasons)}".removesuffix(": ")
-
-
-def judged(claim: Claim, cells: Cells) -> list[Verdict]:
-    """Judges one claim: once, or once for each shortcut option that was run."""
-    options = cells.options or ["A"]
-    verdicts = (_judged(claim, cells, option) for option in options)
-    if claim.each_option:
-        return [replace(v, label=f"{v.label}-{o}") for v, o in zip(verdicts, options, strict=True)]
-    # The first option of which everything needed was run.
-    first = next(verdicts)
-    return [next((v for v in (first, *verdicts) if not v.missing), first)]
-
-
-def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
-    label = f"{claim.number}{claim.part}"
-    at_scale = f"python -m resnet_study experiment={claim.at_scale} seed=0,1,2"
-    try:
-        outcome = claim.rule(cells, option)
-    except NotTestable as reason:
-        missing = isinstance(reason, NotRun)
-        here = f"python -m resnet_study experiment={claim.experiment} seed=0,1,2"
-        command = here if missing else at_scale
-        return Verdict(label, claim, Ruling.NOT_TESTABLE, [str(reason)], None, command, missing)
-    reasons = outcome.reasons()
-    if outcome.leaning != Leaning.NEITHER and not reasons:
-        ruling = Ruling.SUPPORTED if outcome.leaning == Leaning.FOR else Ruling.CONTRADICTED
-        return Verdict(label, claim, ruling, (), outcome)
-    one, alone = outcome.seeds == 1, outcome.seeds < SEEDS and len(reasons) == 1
-    more = alone or (outcome.leaning == Leaning.NEITHER and (one or not outcome.between))
-    command = _more_seeds(cells.experiment, outcome.seeds) if more else at_scale
-    return Verdict(label, claim, Ruling.UNDECIDED, reasons, outcome, command)
 
 
 def _few(n: int) -> str:
     return "one seed" if n == 1 else f"only {n} seeds; {SEEDS} are needed"
 
 
-def _more_seeds(experiment: str, n: int) -> str:
-    seeds = ",".join(str(seed) for seed in range(max(SEEDS, 2 * n)))
-    if (SHIPPED / f"{experiment}.yaml").is_file():
-        return f"python -m resnet_study experiment={experiment} seed={seeds}"
-    return f"the command that made these runs, with seed={seeds}"
-
-
 def training_of(cells: Sequence[Cell]) -> float:
-    """The least training of some cells, as a share of the paper's."""
+    """The training of the least trained of some cells, as a share of the paper's."""
     return min(cell.training for cell in cells)
 
 
 def did_not_start(cells: Cells, *families: str) -> list[str]:
     """A text for each network of these families, or of all, that did not start or finish."""
-    found = [cell for cell in cells.not_started if cell.family in families or not families]
     words = {True: "did not start", False: "not finished"}
-    ended = [{*cell.why_not.values()} <= {"at chance", "diverged"} for cell in found]
-    return [f"{words[end]}: {cell.name}" for end, cell in zip(ended, found, strict=True)]
+    return [
+        f"{words[{*cell.why_not.values()} <= {'at chance', 'diverged'}]}: {cell.name}"
+        for cell in cells.not_started
+        if cell.family in families or not families
+    ]
 
 
 def need_started(cells: Cells, families: Sequence[str], count: int, what: str) -> list[int]:
@@ -266,11 +184,22 @@ def need_half(cells: Sequence[Cell]) -> None:
 
 
 def need_seeds(quantities: Sequence[Quantity]) -> None:
-    """Raises `NotRun` where a quantity has no seed of which all its measures are known."""
+    """Raises `NotRun` where no seed has all the measures of a quantity."""
     for quantity in quantities:
         if quantity.n == 0:
             named = ", ".join(f"{m.name} of {m.cell}" for m in quantity.weights)
             raise NotRun(f"the same seed of {named}")
+
+
+def leaning(supports: bool, against: bool) -> Leaning:
+    """What the data say, from a claim's conditions; `against` counts first."""
+    return Leaning.AGAINST if against else Leaning.FOR if supports else Leaning.NEITHER
+
+
+def sign(effect: Quantity, confidence: float = 0.95) -> Leaning:
+    """For the claim where an effect is above zero by its bounds, against it where below."""
+    low, high = effect.bounds(confidence)
+    return leaning(low > 0, against=high < 0)
 
 
 def equivalent(change: Quantity) -> bool:
@@ -279,19 +208,13 @@ def equivalent(change: Quantity) -> bool:
     return low > -MARGIN and high < MARGIN
 
 
-def sign(effect: Quantity, confidence: float = 0.95) -> Leaning:
-    """For where an effect is above zero by its bounds, against where it is below."""
-    low, high = effect.bounds(confidence)
-    return Leaning.FOR if low > 0 else Leaning.AGAINST if high < 0 else Leaning.NEITHER
-
-
 def bonferroni(count: int) -> float:
     """The confidence at which one of several bounds is wrong in 5 % of studies."""
     return 1 - (1 - WITHIN) / count
 
 
 def one_seed(distance: float) -> float:
-    """The spread of each of two measures of which, for one seed, the bounds lie so far away."""
+    """The spread of each of two measures that puts the bounds of one seed at this distance."""
     return distance / DEVIATIONS / math.sqrt(2)
 
 

@@ -15,13 +15,12 @@ Paper: no advantage was observed, without numbers; a single layer is y = W₁x +
 
 from analysis.cells import Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, Outcome
 
 # The share of what a shortcut over two layers gains that one over a single layer may gain.
 SHARE = 0.25
 
 
-def rule(cells: Cells, option: str) -> Outcome:
+def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares what a shortcut over one layer gains with what one over two does."""
     families = ["plain", f"residual-{option}", f"residual-{option}, span 1"]
     what = f"plain networks and residual {option} ones with one and with two layers per block"
@@ -34,8 +33,8 @@ def rule(cells: Cells, option: str) -> Outcome:
     over = change + SHARE * gain
     rules.need_seeds([over])
     gains = gain.low() > 0
-    leaning = rules.sign(over, rules.WITHIN) if gains else Leaning.NEITHER
-    return Outcome(
+    leaning = rules.sign(over, rules.WITHIN) if gains else rules.Leaning.NEITHER
+    return rules.Outcome(
         leaning,
         f"at {depth} layers: one layer per block minus plain {change.words(rules.WITHIN)}, "
         f"limit {-SHARE * gain.value:.1f}; two layers minus plain {-gain.value:+.1f}. Here batch "
@@ -49,4 +48,4 @@ def rule(cells: Cells, option: str) -> Outcome:
     )
 
 
-CLAIM = Claim(__doc__, 9, rule, experiment="span", at_scale="span_paper")
+CLAIM = rules.Claim(__doc__, 9, rule, experiment="span", at_scale="span_paper")

@@ -20,14 +20,13 @@ import numpy as np
 
 from analysis.cells import LEVELS, Cell, Cells
 from analysis.claims import rules
-from analysis.claims.rules import Claim, Leaning, NotTestable, Outcome
 from analysis.quantity import Quantity
 
 # With one seed, the mean logarithm must be this far from 0.
 ONE_SEED = 0.25
 
 
-def rule(cells: Cells, option: str) -> Outcome:
+def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares how many iterations both need until the same training errors."""
     what = f"plain and residual {option} networks of the same depth"
     pair = ["plain", f"residual-{option}"]
@@ -40,17 +39,17 @@ def rule(cells: Cells, option: str) -> Outcome:
     ]
     if len(levels) < 2:
         known = ", ".join(map(str, LEVELS))
-        raise NotTestable(f"too short: fewer than two of {known} % are reached by all seeds")
+        raise rules.NotTestable(f"too short: fewer than two of {known} % are reached by all seeds")
     each = {level: _log(residual, [level]) - _log(plain, [level]) for level in levels}
     ratio = _log(residual, levels) - _log(plain, levels)
     rules.need_seeds([ratio])
     leaning = rules.sign(-1.0 * ratio)
     # With one seed, each level must say the same.
     if ratio.n == 1 and len({np.sign(one.value) for one in each.values()}) > 1:
-        leaning = Leaning.NEITHER
+        leaning = rules.Leaning.NEITHER
     shares = ", ".join(f"{at} % after {math.exp(one.value):.2f}" for at, one in each.items())
     low, high = np.exp(ratio.bounds())
-    return Outcome(
+    return rules.Outcome(
         leaning,
         f"{residual.name} reaches {shares} times the iterations that plain needs, on average "
         f"{math.exp(ratio.value):.2f} [{low:.2f}, {high:.2f}]",
@@ -69,4 +68,4 @@ def _log(cell: Cell, levels: list[int]) -> Quantity:
     return cell.quantity(f"iterations to {levels}", logs, spread=rules.one_seed(ONE_SEED))
 
 
-CLAIM = Claim(__doc__, 5, rule, part="a")
+CLAIM = rules.Claim(__doc__, 5, rule, part="a")

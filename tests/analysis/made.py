@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.cells import Cell, Cells
 from analysis.claims import Claim, Verdict
-from analysis.claims.rules import judged
+from analysis.claims.judging import judged
 from tests.conftest import FIXTURES
 
 RECORDED = FIXTURES / "runs"
@@ -50,9 +51,11 @@ def study(cells: Mapping, clean: float = 0.0, test: float = 1.0, **columns: obje
                 "paper_iterations": 0,
                 "iteration": 10 * (errors.index + 1), "train_error": errors,
                 "clean_train_error": errors + clean, "test_error": errors + test,
+                "learning_rate": np.nan, "phase": 0, "started": True, "start": pd.NA, "base": pd.NA,
             }  # fmt: skip
             frames.append(pd.DataFrame(described | columns))
-    return pd.concat(frames, ignore_index=True).astype({"shortcut": "string"})
+    types = {"shortcut": "string", "start": "Int64", "base": "string"}
+    return pd.concat(frames, ignore_index=True).astype(types)
 
 
 def change(run: Path, **values: object) -> None:

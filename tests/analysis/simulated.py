@@ -22,7 +22,7 @@ from scipy import stats
 
 from analysis.cells import LEVELS, Cell, Cells
 from analysis.claims import CLAIMS
-from analysis.claims.rules import Ruling, judged
+from analysis.claims.judging import Ruling, judged
 from analysis.quantity import BySeed
 
 Truth = dict[tuple[str, int], dict[str, float]]

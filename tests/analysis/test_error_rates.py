@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.claims.rules import Ruling
+from analysis.claims.judging import Ruling
 from tests.analysis.simulated import RULES, SEEDS, Noise, bound
 
 pytestmark = pytest.mark.slow

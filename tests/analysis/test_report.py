@@ -71,7 +71,10 @@ def change_a_digit(run):
         (partial(change, resumed=[3]), "resumed has the wrong type"),
         (partial(change, hosts="vm"), "hosts has the wrong type"),
         (partial(change, evaluation={"single": 3}), "evaluation has the wrong type"),
-        (partial(change, evaluation={"single": {"error": "x", "top5_error": 1}}), "error has the"),
+        (
+            partial(change, evaluation={"single": {"error": "x", "top5_error": 1}}),
+            "evaluation has the",
+        ),
     ],
 )
 def test_a_damaged_run_is_named_and_the_others_load(damage, problem, folder):

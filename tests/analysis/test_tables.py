@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import tables
+from analysis import readme, tables
 from analysis.load import read_study
 from analysis.paper import figure6_curves
 from analysis.statistics import by_cell, degradation, final_errors
@@ -43,7 +43,7 @@ def test_the_papers_numbers_stand_only_beside_its_own_protocol(finals):
 
 
 def test_several_studies_stand_in_one_table_and_the_paper_only_below_its_own_data(runs, finals):
-    table = tables.overview([runs, figure6_curves()])
+    table = readme.overview([runs, figure6_curves()])
     names = ["data", "network", "error", "seeds"]
     cells = table.set_index(names)[["8 layers", "110 layers"]].sort_index()
     cell = by_cell(finals, "test_error").iloc[0]
@@ -65,14 +65,14 @@ def test_rates_are_compared_by_their_means_and_one_that_diverged_has_none(folder
             faster = config.replace("learning_rate: 0.05", "learning_rate: 0.2", 1)
             (run / "config.yaml").write_text(faster)
     study = read_study(folder)
-    table = tables.rates(study).set_index("learning rate")
+    table = readme.rates(study).set_index("learning rate")
     ends = final_errors(study.runs).set_index(["family", "seed"])["test_error"]
     assert table.loc["0.05", "plain 8"] == f"{ends['plain', 0]:.2f}"
     assert table["mean"].to_dict() == {
         rate: f"{ends[:, seed].mean():.2f}" for seed, rate in enumerate(("0.05", "0.2"))
     }
     change(next(folder.glob("plain-*-s1-*")), state="diverged")
-    *_, last = tables.rates(read_study(folder)).to_numpy().tolist()
+    *_, last = readme.rates(read_study(folder)).to_numpy().tolist()
     assert last == ["0.2", "–", f"{ends['residual-A', 1]:.2f}", "–"]
 
 
