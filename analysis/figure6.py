@@ -28,23 +28,33 @@ def beside_figure6(runs: pd.DataFrame) -> pd.DataFrame:
         at the cut of the paper's axis, 20 %, is none.
     """
     shared = shared_iterations(runs)
-    keys = ["family", "depth"]
-    ours = add_family(runs)[[*keys, "seed", "run_id", "iteration", "phase", *NAMED]]
-    paper = add_family(figure6_curves())[[*keys, "iteration", "phase", *NAMED]]
-    paper = paper[paper["iteration"] <= shared]
-    parts = []
-    for column, name in NAMED.items():
-        points = paper[[*keys, "iteration", "phase", column]].rename(columns={column: "paper"})
-        points = points[points["paper"] < FIGURE6_TOP]
-        pairs = ours[ours["iteration"] <= shared].merge(points, on=[*keys, "phase"])
-        near = (pairs["iteration_x"] - pairs["iteration_y"]).abs() <= REACH
-        named = pairs[near].rename(columns={"iteration_y": "iteration", column: "ours"})
-        named = named.dropna(subset=["ours"])
-        by = [*keys, "seed", "run_id", "iteration", "paper"]
-        parts.append(named.groupby(by)["ours"].mean().reset_index().assign(error=name))
-    table = pd.concat(parts, ignore_index=True)
-    columns = [*keys, "seed", "run_id", "error", "iteration", "ours", "paper"]
-    return table[columns].assign(difference=table["ours"] - table["paper"])
+    ours = add_family(runs[runs["iteration"] <= shared])
+    paper = add_family(figure6_curves()).query("iteration <= @shared")
+    parts = [
+        _of_network(rows, paper[(paper["family"] == family) & (paper["depth"] == depth)], error)
+        for (family, depth), rows in ours.groupby(["family", "depth"])
+        for error in NAMED
+    ]
+    columns = ["family", "depth", "seed", "run_id", "error", "iteration", "ours", "paper"]
+    table = pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+    return table.assign(difference=table["ours"] - table["paper"])
+
+
+def _of_network(rows: pd.DataFrame, paper: pd.DataFrame, error: str) -> pd.DataFrame:
+    """The same for one network and one error."""
+    seeds = ["family", "depth", "seed", "run_id"]
+    curves = rows.pivot_table(error, "iteration", seeds)
+    phases = rows.groupby("iteration")["phase"].first().reindex(curves.index)
+    points = paper[paper[error] < FIGURE6_TOP].set_index("iteration")
+    means = {
+        at: curves[phases == phase].loc[at - REACH : at + REACH].mean()
+        for at, phase in zip(points.index.to_list(), points["phase"], strict=True)
+    }
+    table = pd.DataFrame(means, curves.columns).melt(
+        var_name="iteration", value_name="ours", ignore_index=False
+    )
+    named = table.dropna().reset_index().assign(error=NAMED[error])
+    return named.assign(paper=named["iteration"].map(points[error]))
 
 
 def mean_differences(beside: pd.DataFrame) -> pd.DataFrame:
