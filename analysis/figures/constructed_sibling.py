@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Drawing
-from analysis.figures.style import ABOVE, caption, legend, panels, print_style, provenance
+from analysis.figures.style import ABOVE, explained, panels, print_style, provenance
 from analysis.mechanism import constructed_siblings
 from analysis.networks import depths_in, family_title
 
@@ -63,13 +63,11 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
         axes.grid(axis="x", visible=False)
     axes_of[0].set_ylabel("clean training error (%)")
     axes_of[0].set_ylim(bottom=0)
-    legend(figure, axes_of[0].get_legend_handles_labels()[0])
-    caption(
+    return explained(
         figure,
         f"{provenance(runs[runs['state'] == 'finished'])}\nIn evaluation mode, without "
         "augmentation, at the end of training; the construction before any.",
     )
-    return figure
 
 
 FIGURE = Drawing(

@@ -47,17 +47,15 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
     draw_families(axes, runs, error)
     axes.set_ylabel(TITLES[error])
     describe_axes(axes, x="depth")
-    style.legend(figure, axes.get_legend_handles_labels()[0])
     finished = runs[runs["state"] == "finished"]
     seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
     hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
-    style.caption(
+    return style.explained(
         figure,
         f"{style.provenance(finished)}\nFinal: mean over the last "
         f"{100 * final_share(runs):.0f} % of iterations.{seeds_shown}{hollow}\n"
         f"{MEANINGS[error]}",
     )
-    return figure
 
 
 def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:

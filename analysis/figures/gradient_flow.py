@@ -47,14 +47,13 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
         axes.set_title(network.title)
     for axes in grid[-1]:
         axes.set_xlabel("layer")
-    style.legend(figure, style.depth_handles(colors))
-    style.caption(
+    return style.explained(
         figure,
         f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
         "at each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
         "over channels. Geometric mean over seeds.",
+        style.depth_handles(colors),
     )
-    return figure
 
 
 def gradient_flow_at_the_end(probes: pd.DataFrame) -> Figure:

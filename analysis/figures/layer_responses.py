@@ -76,13 +76,12 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     else:
         panels[0].set_ylim(bottom=0)
     kinds = [style.sample(each.title, linestyle=LINES[each.shortcut]) for each in networks]
-    style.legend(figure, [*style.depth_handles(colors), *kinds])
-    style.caption(
+    return style.explained(
         figure,
         f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
         "non-linearity and addition, over the training set, in evaluation mode.",
+        [*style.depth_handles(colors), *kinds],
     )
-    return figure
 
 
 FIGURE = Drawing(

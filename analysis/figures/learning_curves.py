@@ -71,17 +71,16 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
         describe_axes(axes, x="iteration", family=network.title)
     for axes in grid[:, 0]:
         axes.set_ylabel("error (%)")
-    style.legend(figure, _legend(runs, colors, bool(stuck), not published.empty))
     named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
     grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
     several = runs["seed"].nunique() > 1
     seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
-    style.caption(
+    return style.explained(
         figure,
         f"{style.provenance(runs)}{seeds}\n"
         f"Training error: running mean over augmented mini-batches.{grey}",
+        _legend(runs, colors, bool(stuck), not published.empty),
     )
-    return figure
 
 
 def _legend(

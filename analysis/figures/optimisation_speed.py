@@ -65,13 +65,11 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
         axes.set_ylim(0, 1.05 * limit)
     panels[0].set_ylabel("iterations to reach the training error")
     panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    style.legend(figure, panels[0].get_legend_handles_labels()[0])
-    style.caption(
+    return style.explained(
         figure,
         f"{style.provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "
         "×: a run that did not.\nTraining error: running mean over augmented mini-batches.",
     )
-    return figure
 
 
 FIGURE = Drawing(

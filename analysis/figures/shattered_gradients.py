@@ -32,13 +32,12 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         axes.set_title(network.title)
         axes.set_xlabel("lag")
     panels[0].set_ylabel("autocorrelation")
-    style.legend(figure, style.depth_handles(colors))
-    style.caption(
+    return style.explained(
         figure,
         f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
         "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
+        style.depth_handles(colors),
     )
-    return figure
 
 
 FIGURE = Drawing(

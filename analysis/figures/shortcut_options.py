@@ -51,15 +51,10 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
                 **look,
             )
     panels[0].set_ylabel("difference of final errors (points)")
-    style.legend(figure, panels[0].get_legend_handles_labels()[0])
     finished = runs[runs["state"] == "finished"]
-    spread = (
-        "Bars: 95 % intervals over seeds, paired."
-        if finals["seed"].nunique() > 1
-        else ("One seed: no interval.")
-    )
-    style.caption(figure, f"{style.provenance(finished)} {spread}")
-    return figure
+    several = finals["seed"].nunique() > 1
+    spread = "Bars: 95 % intervals over seeds, paired." if several else "One seed: no interval."
+    return style.explained(figure, f"{style.provenance(finished)} {spread}")
 
 
 FIGURE = Drawing(

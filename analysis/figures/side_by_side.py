@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from analysis.figures.drawing import Drawing
 from analysis.figures.error_by_depth import TITLES, draw_families
 from analysis.figures.pointer import describe_axes
-from analysis.figures.style import caption, legend, panels, plain_text, print_style, provenance
+from analysis.figures.style import explained, panels, plain_text, print_style, provenance
 
 ERRORS = ("train_error", "test_error")
 
@@ -42,10 +42,9 @@ def side_by_side(runs: pd.DataFrame) -> Figure:
         for axes in grid[0]
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    legend(figure, list(labelled.values()))
     lines = [f"{study}: {provenance(part)}" for study, part in studies.items()]
-    caption(figure, "\n".join([*lines, "Bars: 95 % intervals over seeds; dashes: each seed."]))
-    return figure
+    lines.append("Bars: 95 % intervals over seeds; dashes: each seed.")
+    return explained(figure, "\n".join(lines), list(labelled.values()))
 
 
 FIGURE = Drawing(

@@ -178,6 +178,23 @@ def plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def explained(figure: Figure, text: str, handles: Sequence[Any] | None = None) -> Figure:
+    """Adds a legend above the panels and a caption below them.
+
+    Args:
+        figure: A figure with axes.
+        text: What was drawn, and how to read it.
+        handles: Of the legend; by default all that the first axes have labels for.
+
+    Returns:
+        The same figure.
+    """
+    labelled = figure.axes[0].get_legend_handles_labels()[0]
+    legend(figure, labelled if handles is None else handles)
+    caption(figure, text)
+    return figure
+
+
 def legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Puts a legend above the panels, in as many rows as its width asks for."""
     if not handles:

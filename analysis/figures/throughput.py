@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import ABOVE, caption, legend, print_style
+from analysis.figures.style import ABOVE, explained, print_style
 
 # Okabe and Ito's palette, as for the families; paler for float32.
 COLORS = {
@@ -62,11 +62,9 @@ def throughput(measurements: pd.DataFrame, about: str) -> Figure:
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("speed over the conventional recipe")
     axes.set_xlabel("network, and images/s of the conventional recipe")
-    legend(figure, axes.get_legend_handles_labels()[0])
-    caption(
+    return explained(
         figure,
         f"{about}\nBars: median of {rounds} round{'s' if rounds > 1 else ''}, in turns; "
         "whiskers: extremes; on them: images/s, with data, logging and checkpoints.\n"
         "Line: the conventional recipe (torchvision per image, DataLoader, fp32, eager).",
     )
-    return figure
