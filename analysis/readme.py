@@ -1,4 +1,4 @@
-"""The parts of README.md, runs/README.md and docs/verdicts.md that are made, most from records.
+"""The parts of README.md, runs/README.md and docs/ that are made, most from records.
 
 python -m analysis.readme
 
@@ -21,8 +21,8 @@ from analysis.benchmark import read, speeds
 from analysis.claims import CLAIMS
 from analysis.figure6 import beside_figure6, mean_differences
 from analysis.load import read_study
-from analysis.networks import family_title
-from analysis.paper import of_the_papers_protocol
+from analysis.networks import add_family, family_title
+from analysis.paper import figure6_curves, of_the_papers_protocol
 from analysis.statistics import NAMED, final_errors
 from analysis.study import Study
 from analysis.tables import results, text_as_markdown, texts
@@ -31,7 +31,10 @@ from resnet_study.system.files import write_text
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDED = CHECKOUT / "runs" / "recorded"
-PAGES = [CHECKOUT / name for name in ("README.md", "runs/README.md", "docs/verdicts.md")]
+PAGES = [
+    CHECKOUT / name
+    for name in ("README.md", "runs/README.md", "docs/verdicts.md", "docs/fidelity.md")
+]
 PART = re.compile(r"<!-- (\w+)(?: ([\w-]+))?: ([^>]+) -->\n(\n?)((?:(?!<!--).+\n)*)")
 # What a part begins with; anything else below a mark is somebody's prose.
 BEGINNING = {"answer": "**", "claim": "- "}
@@ -66,6 +69,7 @@ def _part(found: re.Match[str]) -> str:
     makers = {
         "overview": lambda: text_as_markdown(overview([recorded(n).runs for n in names]), left=5),
         "figure6": lambda: text_as_markdown(_beside_the_paper(names)),
+        "statistics": lambda: text_as_markdown(_statistics(*names)),
         "rates": lambda: text_as_markdown(rates(recorded(*names))),
         "benchmark": lambda: _speeds(*names),
         "answer": lambda: _answer(*names),
@@ -155,6 +159,29 @@ def _beside_the_paper(names: list[str]) -> pd.DataFrame:
     table["family"] = table["family"].map(family_title)
     names_of = {"record": "record", "family": "network", "seed": "seed", "last": "up to iteration"}
     return table[[*names_of, *NAMED.values()]].rename(columns=names_of).astype(str)
+
+
+def _statistics(name: str) -> pd.DataFrame:
+    """Test errors with running and recomputed statistics, and the paper's nearest point."""
+    found = pd.read_csv(RECORDED / name / "batch_norm_statistics.csv")
+    paper = add_family(figure6_curves()).query("test_error < @FIGURE6_TOP")
+    paper["network"] = paper["family"].map(family_title) + " " + paper["depth"].astype(str)
+    near = pd.merge_asof(
+        found.sort_values("iteration"),
+        paper[["network", "iteration", "test_error"]].sort_values("iteration"),
+        on="iteration",
+        by="network",
+        direction="nearest",
+        tolerance=200,
+    ).rename(columns={"test_error": "the paper"})
+    wide = near.pivot_table(["running", "recomputed", "the paper"], "iteration", "network")
+    text = wide.map("{:.1f}".format).where(wide.notna(), "–")
+    kinds = ("running", "recomputed", "the paper")
+    order = [(kind, network) for network in sorted({*found["network"]}) for kind in kinds]
+    text = text[order]
+    text.columns = [f"{network}, {kind}" for kind, network in order]
+    text.insert(0, "iteration", [f"{iteration:,}" for iteration in text.index])
+    return text
 
 
 def _answer(name: str) -> str:

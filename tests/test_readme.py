@@ -12,7 +12,9 @@ from tests.conftest import CHECKOUT
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "runs/README.md", "docs/verdicts.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "runs/README.md", "docs/verdicts.md", "docs/fidelity.md"]
+)
 def test_numbers_and_verdicts_are_those_of_the_recorded_runs(page):
     text = (CHECKOUT / page).read_text(encoding="utf-8")
     assert filled(text) == text, "python -m analysis.readme makes it anew"
