@@ -29,7 +29,8 @@ def beside_figure6(runs: pd.DataFrame) -> pd.DataFrame:
     """
     shared = shared_iterations(runs)
     ours = add_family(runs[runs["iteration"] <= shared])
-    paper = add_family(figure6_curves()).query("iteration <= @shared")
+    paper = add_family(figure6_curves())
+    paper = paper[paper["iteration"] <= shared]
     parts = [
         _of_network(rows, paper[(paper["family"] == family) & (paper["depth"] == depth)], error)
         for (family, depth), rows in ours.groupby(["family", "depth"])

@@ -22,7 +22,7 @@ from analysis.claims import CLAIMS
 from analysis.figure6 import beside_figure6, mean_differences
 from analysis.load import read_study
 from analysis.networks import add_family, family_title
-from analysis.paper import figure6_curves, of_the_papers_protocol
+from analysis.paper import FIGURE6_TOP, figure6_curves, of_the_papers_protocol
 from analysis.statistics import NAMED, final_errors
 from analysis.study import Study
 from analysis.tables import results, text_as_markdown, texts
@@ -164,11 +164,14 @@ def _beside_the_paper(names: list[str]) -> pd.DataFrame:
 def _statistics(name: str) -> pd.DataFrame:
     """Test errors with running and recomputed statistics, and the paper's nearest point."""
     found = pd.read_csv(RECORDED / name / "batch_norm_statistics.csv")
-    paper = add_family(figure6_curves()).query("test_error < @FIGURE6_TOP")
-    paper["network"] = paper["family"].map(family_title) + " " + paper["depth"].astype(str)
+    paper = add_family(figure6_curves())
+    paper = paper[paper["test_error"] < FIGURE6_TOP]
+    networks = paper["family"].map(family_title) + " " + paper["depth"].astype(str)
     near = pd.merge_asof(
         found.sort_values("iteration"),
-        paper[["network", "iteration", "test_error"]].sort_values("iteration"),
+        paper.assign(network=networks)[["network", "iteration", "test_error"]].sort_values(
+            "iteration"
+        ),
         on="iteration",
         by="network",
         direction="nearest",
