@@ -84,8 +84,8 @@ class Cell:
 
     def error(self, measure: str) -> Quantity:
         """A final error in percent, or the gap in points."""
-        values, first = (known.get(measure, {}) for known in (self.final, self.first_phase))
-        return self.quantity(measure, values, first, self.spread.get(measure, np.nan))
+        values, spread = self.final.get(measure, {}), self.spread.get(measure, np.nan)
+        return self.quantity(measure, values, self.first_phase.get(measure), spread)
 
     @property
     def train(self) -> Quantity:
@@ -188,15 +188,8 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
 
 def _by_seed(table: pd.DataFrame, part: pd.DataFrame) -> dict[Any, Any]:
     """For each column of a table of runs, the known values of some runs by their seed."""
-    seeds, rows = part["seed"].to_list(), table.reindex(part.index)
-    return {
-        column: {
-            seed: value
-            for seed, value in zip(seeds, values.to_list(), strict=True)
-            if pd.notna(value)
-        }
-        for column, values in rows.items()
-    }
+    by_seed = table.reindex(part.index).set_axis(part["seed"])
+    return {column: values.dropna().to_dict() for column, values in by_seed.items()}
 
 
 def _errors(finals: pd.DataFrame) -> pd.DataFrame:
@@ -208,7 +201,6 @@ def _errors(finals: pd.DataFrame) -> pd.DataFrame:
 
 def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
     """One row per run, by id: what is known of a run as a whole."""
-    state = runs["state"].mask(runs["state"] == "finished", "at chance")
     steps = runs["iteration"] - runs.groupby("run_id")["iteration"].shift().fillna(0)
     # A rate of another optimiser than SGD means something else: its highest counts as the paper's.
     rate = runs["learning_rate"].fillna(0.0)
@@ -216,7 +208,7 @@ def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFram
     foreign = runs["settings"].str.contains("schedule.optimizer=", regex=False)
     rate = rate.mask(foreign, 0.1 * rate / highest)
     runs = runs.assign(
-        why_not=state.mask(statistics.started_runs(runs)),
+        why_not=runs["state"].replace("finished", "at chance").mask(statistics.started_runs(runs)),
         training=steps * rate / RATE_SUM,
         untrained=runs["clean_train_error"].where(runs["iteration"] == 0),
     )
