@@ -194,9 +194,8 @@ def _by_seed(table: pd.DataFrame, part: pd.DataFrame) -> dict[Any, Any]:
 
 def _errors(finals: pd.DataFrame) -> pd.DataFrame:
     """Errors and gap by run. Where there is no clean training error, the running one serves."""
-    running = finals["test_error"] - finals["train_error"]
-    table = finals.assign(gap=finals["gap"].fillna(running)).set_index("run_id")
-    return table[[*statistics.ERRORS, "gap"]]
+    gap = finals["gap"].fillna(finals["test_error"] - finals["train_error"])
+    return finals.assign(gap=gap).set_index("run_id")[[*statistics.ERRORS, "gap"]]
 
 
 def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
@@ -247,8 +246,6 @@ def _gradients(probes: pd.DataFrame) -> pd.DataFrame:
     table = table.reindex(columns=names).dropna().sort_index()
     size = table[norm] * np.sqrt(table[variance])
     looks = np.log10(size.clip(lower=1e-45)).groupby(["run_id", "iteration"])
-    found = pd.DataFrame(
-        {"smallest": looks.min() - looks.last(), "largest": looks.max() - looks.last()}
-    )
+    smallest, largest = looks.min() - looks.last(), looks.max() - looks.last()
     gone = size.groupby(["run_id", "iteration"]).min() <= 0
-    return found.assign(smallest=found["smallest"].mask(gone, -45.0))
+    return pd.DataFrame({"smallest": smallest.mask(gone, -45.0), "largest": largest})
