@@ -79,8 +79,8 @@ def _each(folders: Sequence[Path], final: float) -> int:
     command = [sys.executable, "-m", "analysis", "--final", str(final)]
     statuses = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        calls = [[*command, str(folder)] for folder in folders]
-        for done in pool.map(partial(subprocess.run, capture_output=True, text=True), calls):
+        run = partial(subprocess.run, capture_output=True, text=True)
+        for done in pool.map(run, [[*command, str(folder)] for folder in folders]):
             print(done.stdout, end="", flush=True)
             print(done.stderr, end="", file=sys.stderr, flush=True)
             statuses.append(done.returncode)
