@@ -20,7 +20,7 @@ from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
 from analysis.study import Study
 from analysis.verdict import summary
-from resnet_study.system.errors import StudyError, reader_has_left
+from resnet_study.system.errors import StudyError, reader_has_left, say
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         _report(studies, options.output or options.runs[0] / "report")
         sys.stdout.flush()
     except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except BrokenPipeError:
         reader_has_left()
@@ -79,8 +79,8 @@ def _each(folders: Sequence[Path], final: float) -> int:
     command = [sys.executable, "-m", "analysis", "--final", str(final)]
     statuses = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        calls = [[*command, str(folder)] for folder in folders]
-        for done in pool.map(partial(subprocess.run, capture_output=True, text=True), calls):
+        run = partial(subprocess.run, capture_output=True, text=True)
+        for done in pool.map(run, [[*command, str(folder)] for folder in folders]):
             print(done.stdout, end="", flush=True)
             print(done.stderr, end="", file=sys.stderr, flush=True)
             statuses.append(done.returncode)
@@ -90,10 +90,10 @@ def _each(folders: Sequence[Path], final: float) -> int:
 def _report(studies: Sequence[Study], output: Path) -> None:
     for study in studies:
         for run_id, problem in study.damaged.items():
-            print(f"left out: {study.place(run_id)}: {problem}", file=sys.stderr)
+            say(f"left out: {study.place(run_id)}: {problem}")
         for run_id, state in study.states.items():
             if state != "finished":
-                print(f"{state}: {study.place(run_id)}", file=sys.stderr)
+                say(f"{state}: {study.place(run_id)}")
         if study.runs.empty:
             raise StudyError("runs", study.folder, "holds no run that can be read")
     if len(studies) > 1:
@@ -102,7 +102,7 @@ def _report(studies: Sequence[Study], output: Path) -> None:
             ids, *others = study.protocols.values()
             firsts.append(study.part(ids))
             if left := sum(map(len, others)):
-                print(f"left out: {left} runs of other settings in {study.folder}", file=sys.stderr)
+                say(f"left out: {left} runs of other settings in {study.folder}")
         _say_where(write_comparison(firsts, output))
         return
     study = studies[0]

@@ -16,7 +16,7 @@ os.environ["MPLBACKEND"] = "agg"
 from analysis.figures.files import rendered, write_pictures
 from analysis.figures.throughput import throughput
 from analysis.tables import text_as_markdown
-from resnet_study.system.errors import StorageError, StudyError
+from resnet_study.system.errors import StorageError, StudyError, say
 from resnet_study.system.files import reason, write_text
 
 FILE = "benchmark.json"
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path in draw(options.folder):
             print(path)
     except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     return 0
 

@@ -84,8 +84,8 @@ class Cell:
 
     def error(self, measure: str) -> Quantity:
         """A final error in percent, or the gap in points."""
-        values, first = (known.get(measure, {}) for known in (self.final, self.first_phase))
-        return self.quantity(measure, values, first, self.spread.get(measure, np.nan))
+        values, spread = self.final.get(measure, {}), self.spread.get(measure, np.nan)
+        return self.quantity(measure, values, self.first_phase.get(measure), spread)
 
     @property
     def train(self) -> Quantity:
@@ -188,27 +188,18 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
 
 def _by_seed(table: pd.DataFrame, part: pd.DataFrame) -> dict[Any, Any]:
     """For each column of a table of runs, the known values of some runs by their seed."""
-    seeds, rows = part["seed"].to_list(), table.reindex(part.index)
-    return {
-        column: {
-            seed: value
-            for seed, value in zip(seeds, values.to_list(), strict=True)
-            if pd.notna(value)
-        }
-        for column, values in rows.items()
-    }
+    by_seed = table.reindex(part.index).set_axis(part["seed"])
+    return {column: values.dropna().to_dict() for column, values in by_seed.items()}
 
 
 def _errors(finals: pd.DataFrame) -> pd.DataFrame:
     """Errors and gap by run. Where there is no clean training error, the running one serves."""
-    running = finals["test_error"] - finals["train_error"]
-    table = finals.assign(gap=finals["gap"].fillna(running)).set_index("run_id")
-    return table[[*statistics.ERRORS, "gap"]]
+    gap = finals["gap"].fillna(finals["test_error"] - finals["train_error"])
+    return finals.assign(gap=gap).set_index("run_id")[[*statistics.ERRORS, "gap"]]
 
 
 def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
     """One row per run, by id: what is known of a run as a whole."""
-    state = runs["state"].mask(runs["state"] == "finished", "at chance")
     steps = runs["iteration"] - runs.groupby("run_id")["iteration"].shift().fillna(0)
     # A rate of another optimiser than SGD means something else: its highest counts as the paper's.
     rate = runs["learning_rate"].fillna(0.0)
@@ -216,7 +207,7 @@ def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFram
     foreign = runs["settings"].str.contains("schedule.optimizer=", regex=False)
     rate = rate.mask(foreign, 0.1 * rate / highest)
     runs = runs.assign(
-        why_not=state.mask(statistics.started_runs(runs)),
+        why_not=runs["state"].replace("finished", "at chance").mask(statistics.started_runs(runs)),
         training=steps * rate / RATE_SUM,
         untrained=runs["clean_train_error"].where(runs["iteration"] == 0),
     )
@@ -255,8 +246,6 @@ def _gradients(probes: pd.DataFrame) -> pd.DataFrame:
     table = table.reindex(columns=names).dropna().sort_index()
     size = table[norm] * np.sqrt(table[variance])
     looks = np.log10(size.clip(lower=1e-45)).groupby(["run_id", "iteration"])
-    found = pd.DataFrame(
-        {"smallest": looks.min() - looks.last(), "largest": looks.max() - looks.last()}
-    )
+    smallest, largest = looks.min() - looks.last(), looks.max() - looks.last()
     gone = size.groupby(["run_id", "iteration"]).min() <= 0
-    return found.assign(smallest=found["smallest"].mask(gone, -45.0))
+    return pd.DataFrame({"smallest": smallest.mask(gone, -45.0), "largest": largest})

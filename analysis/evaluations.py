@@ -4,25 +4,23 @@ import pandas as pd
 
 from analysis.manifest import data_of
 from analysis.networks import IDENTITY
-from analysis.paper import IMAGENET, TABLE4, TABLES2_AND_3
+from analysis.paper import IMAGENET, imagenet_errors
 from analysis.statistics import by_cells
 from analysis.study import Study
 from analysis.tables import Titled
 
-# Title and note of each view; the paper's errors, top-1 and top-5, and where it has them.
-VIEWS: dict[str, tuple[str, str, dict[tuple[str, int], tuple[float, float]], str]] = {
-    "single": ("single crop", "The centre crop of each image.", {}, ""),
+# Title and note of each view, and where the paper has errors of it.
+VIEWS = {
+    "single": ("single crop", "The centre crop of each image.", ""),
     "ten_crop": (
         "10-crop",
         "Four corners and the centre, mirrored too; softmax outputs are averaged.",
-        TABLES2_AND_3,
         "Tables 2 and 3",
     ),
     "multi_scale": (
         "multi-scale",
         "Whole images at five scales, softmax outputs averaged; features are pooled over the "
         "whole image, mirrored images are not added.",
-        TABLE4,
         "Table 4",
     ),
 }
@@ -60,15 +58,13 @@ def evaluation_tables(study: Study) -> dict[str, Titled]:
     The paper's numbers stand beside ours where the images are the paper's, and nowhere else.
     """
     found, tables, beside = evaluations(study), {}, of_imagenet(study)
-    for view, (title, note, published, source) in VIEWS.items():
+    for view, (title, note, source) in VIEWS.items():
         runs = found[found["view"] == view]
         if runs.empty:
             continue
         table = by_cells(runs, [name for name in ERRORS if runs[name].notna().any()])
-        if beside and published:
-            columns = ["family", "depth", *(f"paper_{error}" for error in ERRORS)]
-            numbers = [(*network, *errors) for network, errors in published.items()]
-            table = table.merge(pd.DataFrame(numbers, columns=columns), how="left")
+        if beside and source:
+            table = table.merge(imagenet_errors(source), how="left")
             note += f" The paper's numbers are from its {source}."
         tables[f"evaluation_{view}"] = Titled(f"Errors of trained networks, {title}", table, note)
     return tables

@@ -23,10 +23,9 @@ def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
     evaluated = runs.dropna(subset=["clean_train_error"]).sort_values("iteration", kind="stable")
     ends = evaluated.groupby("run_id").tail(1)
     made = evaluated[(evaluated["iteration"] == 0) & evaluated["start"].notna()]
-    made = made.rename(columns={"clean_train_error": "constructed"})
-    table = made[["run_id", "base", "depth", "start", "seed", "constructed"]]
-    trained_on = ends.set_index("run_id")["clean_train_error"]
-    table = table.assign(trained_on=table["run_id"].map(trained_on))
+    columns = ["run_id", "base", "depth", "start", "seed", "constructed"]
+    table = made.rename(columns={"clean_train_error": "constructed"})[columns]
+    table["trained_on"] = table["run_id"].map(ends.set_index("run_id")["clean_train_error"])
     for name, depth in (("shallow", "start"), ("scratch", "depth")):
         cells = {"family": "base", "depth": depth, "run_id": f"{name}_run"}
         known = ends.drop_duplicates(["family", "depth", "seed"], keep="last")
@@ -48,8 +47,8 @@ def mean_responses(probes: pd.DataFrame) -> pd.DataFrame:
     responses = add_family(probes[probes["measure"] == "response_deviation"])
     last = responses.groupby("run_id")["iteration"].transform("max")
     keys = ["run_id", "family", "depth", "seed"]
-    means = responses[responses["iteration"] == last].groupby(keys)["value"].mean()
-    return means.rename("response").reset_index()
+    ends = responses[responses["iteration"] == last]
+    return ends.groupby(keys)["value"].mean().reset_index(name="response")
 
 
 # Norms and variances over seeds differ by factors; their mean is that of the logarithms.

@@ -10,33 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-FIGURE6_FILE = Path(__file__).resolve().parent / "data" / "he2015_figure6_curves.csv"
+DATA = Path(__file__).resolve().parent / "data"
 
 # Table 6, CIFAR-10 with augmentation, test error (%). ResNet-110: the mean of the paper's
 # five runs (± 0.16), which compares with means over seeds; the best of them is 6.43.
 TABLE6_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
 
-# ImageNet, validation errors (%), top-1 and top-5, of 10-crop testing (Tables 2 and 3; Table 2,
-# the only one with 18 layers, has top-1 alone).
-TABLES2_AND_3 = {
-    ("plain", 18): (27.94, np.nan),
-    ("plain", 34): (28.54, 10.02),
-    ("residual-A", 18): (27.88, np.nan),
-    ("residual-A", 34): (25.03, 7.76),
-    ("residual-B", 34): (24.52, 7.46),
-    ("residual-C", 34): (24.19, 7.40),
-    ("residual-B", 50): (22.85, 6.71),
-    ("residual-B", 101): (21.75, 6.05),
-    ("residual-B", 152): (21.43, 5.71),
-}
-# Table 4: fully convolutional, scores averaged over shorter sides of 224, 256, 384, 480, 640.
-TABLE4 = {
-    ("residual-B", 34): (21.84, 5.71),
-    ("residual-C", 34): (21.53, 5.60),
-    ("residual-B", 50): (20.74, 5.25),
-    ("residual-B", 101): (19.87, 4.60),
-    ("residual-B", 152): (19.38, 4.49),
-}
 # Training and validation images and classes of ILSVRC 2012 (§4.1).
 IMAGENET = {"train_images": 1_281_167, "test_images": 50_000, "classes": 1000}
 
@@ -59,7 +38,9 @@ def figure6_curves() -> pd.DataFrame:
         `learning_rate`, `phase` and `started`.
         `data` is "CIFAR-10" and `schedule` "paper".
     """
-    curves = pd.read_csv(FIGURE6_FILE).replace({"train": "train_error", "test": "test_error"})
+    curves = pd.read_csv(DATA / "he2015_figure6_curves.csv").replace(
+        {"train": "train_error", "test": "test_error"}
+    )
     keys = ["network", "depth", "iteration"]
     wide = curves.pivot_table("error_percent", keys, "split").reset_index()
     runs = wide.rename(columns={"network": "kind"})
@@ -87,6 +68,20 @@ def figure6_curves() -> pd.DataFrame:
 def shared_iterations(runs: pd.DataFrame) -> int:
     """Iterations in which all runs follow the paper's protocol; only there its errors compare."""
     return 0 if runs.empty else int(runs["paper_iterations"].min())
+
+
+def imagenet_errors(source: str) -> pd.DataFrame:
+    """Validation errors on ImageNet in percent.
+
+    Args:
+        source: "Tables 2 and 3", of 10-crop testing (Table 2, the only one with 18 layers, has no
+            top-5 errors), or "Table 4", of images at five scales.
+
+    Returns:
+        `family, depth, paper_top1_error, paper_top5_error`.
+    """
+    errors = pd.read_csv(DATA / "he2015_imagenet_errors.csv")
+    return errors[errors["source"] == source].drop(columns="source")
 
 
 def of_the_papers_protocol(runs: pd.DataFrame) -> bool:

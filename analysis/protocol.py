@@ -44,13 +44,10 @@ def paper_iterations(config: RunConfig) -> int:
 
 
 def _settings(config: RunConfig) -> dict[str, str]:
-    identity = config.canonical()
-    for key in ("seed", "start"):
-        identity.pop(key, None)
-    for key in _NETWORK:
+    identity = {key: v for key, v in config.canonical().items() if key not in ("seed", "start")}
+    usual_width = config.model.width == config.model.design.width
+    for key in (*_NETWORK, *["width"] * usual_width):
         identity.get("model", {}).pop(key, None)
-    if config.model.width == config.model.design.width:
-        identity.get("model", {}).pop("width", None)
     identity.get("data", {}).get("augment", {}).pop("colour", None)
     return flat(identity)
 

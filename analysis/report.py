@@ -50,9 +50,8 @@ def write_report(
     Raises:
         StorageError: A file cannot be written.
     """
-    study = with_devices(study)
-    runs = add_family(study.runs)
-    study = replace(study, runs=runs)
+    study = prepared(study)
+    runs = study.runs
     drawn = drawn_for(runs, study.probes, ("answer", "figures"))
     found = verdict(runs, study.probes)
     tables = tables_of(study)
@@ -60,8 +59,7 @@ def write_report(
         "index.html": build_page(study, found, tables, _as_svg(drawn), links),
         "verdict.json": json.dumps(found, indent=2, allow_nan=False) + "\n",
     }
-    captions = {name: f"{table.title}. {provenance(runs)}" for name, table in tables.items()}
-    return found, _write(output, texts, tables, captions, drawn)
+    return found, _write(output, texts, tables, f". {provenance(runs)}", drawn)
 
 
 def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
@@ -74,7 +72,7 @@ def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
     Returns:
         The paths written; the page comes first.
     """
-    studies = [with_devices(study) for study in studies]
+    studies = [prepared(study) for study in studies]
     written, compared = [], []
     for study in studies:
         place = study.name.replace("/", "-")
@@ -87,25 +85,28 @@ def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
         comparison({study.name: final_errors(study.runs) for study in studies}),
         "Per network, in points; paired by seed where seeds are shared.",
     )
-    caption = f"{table.title}: " + "; ".join(f"{s.name}: {provenance(s.runs)}" for s in studies)
+    about = ": " + "; ".join(f"{study.name}: {provenance(study.runs)}" for study in studies)
     drawn = drawn_for(runs, pd.concat([study.probes for study in studies]), ["comparison"])
     page = build_comparison(runs, compared, table, _as_svg(drawn))
-    name = "comparison"
-    return [*_write(output, {"index.html": page}, {name: table}, {name: caption}, drawn), *written]
+    files = _write(output, {"index.html": page}, {"comparison": table}, about, drawn)
+    return [*files, *written]
 
 
 def _write(
     output: Path,
     texts: dict[str, str],
     tables: dict[str, Titled],
-    captions: dict[str, str],
+    about: str,
     drawn: dict[str, dict[str, bytes]],
 ) -> list[Path]:
-    """Writes texts, each table in three forms, and figures; returns the paths."""
+    """Writes texts, each table in three forms, and figures; returns the paths.
+
+    `about` follows a table's title in the caption in LaTeX.
+    """
     for name, table in tables.items():
         texts[f"{name}.csv"] = table.frame.to_csv(index=False)
         texts[f"{name}.md"] = markdown(table.frame)
-        texts[f"{name}.tex"] = latex(table.frame, captions[name])
+        texts[f"{name}.tex"] = latex(table.frame, f"{table.title}{about}")
     for name, text in texts.items():
         write_text(output / name, text)
     pictures = [write_pictures(files, output / name) for name, files in drawn.items()]
@@ -125,12 +126,13 @@ def drawn_for(
     return {name: rendered(figure) for name, figure in figures.items() if figure is not None}
 
 
-def with_devices(study: Study) -> Study:
-    """The study with a column `device` in its runs, where they are of several devices."""
-    if len(study.devices) < 2:
-        return study
-    names = {run_id: device for run_id, (_, device) in study.machines.items()}
-    return replace(study, runs=study.runs.assign(device=study.runs["run_id"].map(names)))
+def prepared(study: Study) -> Study:
+    """Adds to a study's runs the column `family`, and `device` if there are several devices."""
+    runs = add_family(study.runs)
+    if len(study.devices) > 1:
+        devices = study.each.set_index("run_id")["device"]
+        runs = runs.assign(device=runs["run_id"].map(devices))
+    return replace(study, runs=runs)
 
 
 def tables_of(study: Study) -> dict[str, Titled]:

@@ -5,6 +5,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,10 +29,9 @@ def conditions(settings: str, data: str) -> str:
 
 
 @cache
-def _recorded() -> dict[tuple[str, str, int, str], float]:
-    table = pd.read_csv(TABLE)
-    keys = table[["conditions", "family", "depth", "error"]].itertuples(index=False, name=None)
-    return dict(zip(keys, table["spread"], strict=True))
+def _recorded() -> dict[Any, float]:
+    keys = ["conditions", "family", "depth", "error"]
+    return pd.read_csv(TABLE).set_index(keys)["spread"].to_dict()
 
 
 def spread(under: str, family: str, depth: int, error: str, value: float) -> float:

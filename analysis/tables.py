@@ -14,19 +14,16 @@ from analysis.study import Study
 # Percent of the training time that a run waits for data.
 WORTH_TELLING = 0.5
 
+# Titles for readers, in the order of the columns; columns without a title are not shown.
 TITLES = {
     "comparison": "comparison",
     "family": "network",
-    "error": "error",
-    "depth": "depth",
+    **{
+        name: name
+        for name in ("error", "depth", "host", "device", "runs", "finished", "seed", "iteration")
+    },
     "shallow": "from depth",
     "deep": "to depth",
-    "host": "host",
-    "device": "device",
-    "runs": "runs",
-    "finished": "finished",
-    "seed": "seed",
-    "iteration": "iteration",
     "points": "points of the paper",
     "last": "up to iteration",
     "n": "seeds",

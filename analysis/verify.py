@@ -15,7 +15,7 @@ from analysis.samples import interval
 from analysis.statistics import NAMED, final_errors
 from analysis.study import Study
 from resnet_study.store.folder import COMPLETE, METRICS, RunFolder
-from resnet_study.system.errors import StudyError
+from resnet_study.system.errors import StudyError, say
 
 # All columns but those of time, which are never the same twice.
 CURVE = [column for column in METRICS if column not in ("seconds", "images_per_second")]
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         record, study = read_study(options.record), read_study(options.runs)
         findings = {run_id: _compared(run_id, study, record) for run_id in study.configs}
     except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     for run_id, problem in study.damaged.items():
         findings[run_id] = (False, f"cannot be read: {problem}")

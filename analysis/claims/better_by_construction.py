@@ -14,7 +14,7 @@ Paper: an argument without a measurement: added identity layers would give the s
 error (§1).
 """
 
-from analysis.cells import Cell, Cells
+from analysis.cells import Cells
 from analysis.claims import rules
 
 # Points of clean training error by which a construction may differ from what it is made of.
@@ -23,7 +23,19 @@ SAME = 0.1
 
 def rule(cells: Cells, _: str) -> rules.Outcome:
     """Compares the deepest construction with the same depth trained from scratch."""
-    built, shallow, scratch = _compared(cells)
+    pairs = [
+        (deep, shallow)
+        for shallow in cells.depths("plain")
+        for deep in cells.depths("plain", f"plain, from {shallow} layers")
+    ]
+    if not pairs:
+        raise rules.NotRun("a trained plain network made deeper by identity layers")
+    usable = [pair for pair in pairs if {*pair} <= {*cells.started("plain")}]
+    if not usable:
+        raise rules.NotTestable("; ".join(rules.did_not_start(cells, "plain")))
+    depth, start = max(usable)
+    built, shallow = cells[f"plain, from {start} layers", depth], cells["plain", start]
+    scratch = cells["plain", depth]
     # The construction's error is the shallow network's, and so is its spread.
     spread = shallow.spread.get("clean_train_error", float("nan"))
     made = built.quantity("untrained", built.untrained, spread=spread)
@@ -43,23 +55,6 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
         effect,
         rests_on=[built, shallow, scratch],
     )
-
-
-def _compared(cells: Cells) -> tuple[Cell, Cell, Cell]:
-    """The deepest construction, its shallow network, and its depth from scratch."""
-    pairs = [
-        (deep, shallow)
-        for shallow in cells.depths("plain")
-        for deep in cells.depths("plain", f"plain, from {shallow} layers")
-    ]
-    if not pairs:
-        raise rules.NotRun("a trained plain network made deeper by identity layers")
-    usable = [pair for pair in pairs if {*pair} <= {*cells.started("plain")}]
-    if not usable:
-        raise rules.NotTestable("; ".join(rules.did_not_start(cells, "plain")))
-    deep, shallow = max(usable)
-    made = cells[f"plain, from {shallow} layers", deep]
-    return made, cells["plain", shallow], cells["plain", deep]
 
 
 CLAIM = rules.Claim(__doc__, 3, rule, experiment="identity", at_scale="identity_paper")

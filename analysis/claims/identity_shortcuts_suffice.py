@@ -32,9 +32,7 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
     if not depths:
         raise rules.NotTestable("; ".join(rules.did_not_start(cells)))
     depth = min(depths, key=lambda d: abs(d - DEPTH))
-    behind = {
-        option: _behind(cells, option, depth) for option in needed if depth in started[option]
-    }
+    behind = {o: _behind(cells, o, depth) for o, found in started.items() if depth in found}
     gain = cells["plain", depth].train - cells["residual-A", depth].train
     over = {option: each - SHARE * gain for option, each in behind.items()}
     rules.need_seeds([*over.values()])

@@ -49,9 +49,8 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
     values = [value for look in looks for value in look.by_seed]
     finding = f"{cell.name}: V from {min(values):.2f} to {max(values):.2f}"
     if cell.growth:
-        finding += (
-            f"; before training up to 10^{max(cell.growth.values()):.1f} times the last layer"
-        )
+        most = max(cell.growth.values())
+        finding += f"; before training up to 10^{most:.1f} times the last layer"
     return rules.Outcome(
         rules.leaning(healthy, against=gone),
         finding + beside,

@@ -29,7 +29,6 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
     short = rules.training_of([plain[0], plain[-1]]) < rules.HALF
     equivalent = rules.equivalent(change)
     leaning = rules.Leaning.AGAINST if equivalent and not short else rules.sign(change)
-    steps = [(shallow, deep, deep.train - shallow.train) for shallow, deep in pairwise(plain)]
     return rules.Outcome(
         leaning,
         f"plain networks, from {depths[0]} to {depths[-1]} layers: {change} "
@@ -39,8 +38,8 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
         towards=+1,
         unless=[
             f"training error changes by {step} from {shallow.depth} to {deep.depth} layers"
-            for shallow, deep, step in steps
-            if step.n and step.high() < -rules.MARGIN
+            for shallow, deep in pairwise(plain)
+            if (step := deep.train - shallow.train).n and step.high() < -rules.MARGIN
         ],
         between=[rules.NEEDS_HALF] * (equivalent and short),
         against_unless=rules.did_not_start(cells, "plain"),
