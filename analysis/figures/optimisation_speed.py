@@ -18,14 +18,10 @@ def levels_worth_a_panel(
     runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS
 ) -> tuple[float, ...]:
     """The levels that at least a quarter of the runs reach, and not all in their first row."""
-    reached = iterations_to_reach(runs, levels)
-    first = runs["iteration"].min()
-    shown = []
-    for level in levels:
-        iterations = reached[reached["level"] == level]["iterations"]
-        if iterations.notna().mean() >= 0.25 and not (iterations == first).all():
-            shown.append(level)
-    return tuple(shown)
+    reached = iterations_to_reach(runs, levels).groupby("level", sort=False)["iterations"]
+    often = reached.agg(lambda iterations: iterations.notna().mean()) >= 0.25
+    at_once = reached.agg(lambda iterations: (iterations == runs["iteration"].min()).all())
+    return tuple(often.index[often & ~at_once])
 
 
 @style.print_style()

@@ -13,7 +13,6 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from analysis.figures import DRAWINGS, Drawing
 from analysis.figures.style import provenance
@@ -126,8 +125,6 @@ def _render(template: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(template).render(
-        style=_file("page.css"),
-        scripts=[_file("figures.js"), _file("page.js")],
         datatables=_datatables(),
         marks=MARKS,
         **values,
@@ -159,10 +156,6 @@ def _machine(manifest: dict[str, Any], with_host: bool) -> str:
     shown = ", ".join(f"{name} {version}" for name, version in versions.items())
     host, device = machine_of(manifest)
     return f"{f'{host}, ' * with_host}{device} ({shown})"
-
-
-def _file(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
 
 def _address(picture: bytes) -> str:
