@@ -13,7 +13,7 @@ import pandas as pd
 DATA = Path(__file__).resolve().parent / "data"
 
 # Table 6, CIFAR-10 with augmentation, test error (%). ResNet-110: the mean of the paper's
-# five runs (± 0.16), which compares with means over seeds; the best of them is 6.43.
+# five runs (± 0.16), since ours are means over seeds, too; the best of the five is 6.43.
 TABLE6_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
 
 # Training and validation images and classes of ILSVRC 2012 (§4.1).
@@ -24,7 +24,7 @@ IMAGENET = {"train_images": 1_281_167, "test_images": 50_000, "classes": 1000}
 MILESTONES = (32_000, 48_000)
 RATE_SUM = 3376.0
 
-# Figure 6 shows errors up to this.
+# The top of Figure 6's error axis, in percent.
 FIGURE6_TOP = 20.0
 
 
@@ -58,7 +58,7 @@ def figure6_curves() -> pd.DataFrame:
         clean_train_error=np.nan,
         learning_rate=0.1 / 10.0**falls,
         phase=falls,
-        # A curve begins where the network has left chance behind.
+        # Each curve begins after the network has left chance.
         started=True,
     )
 
@@ -78,5 +78,5 @@ def imagenet_errors(source: str) -> pd.DataFrame:
 
 
 def of_the_papers_protocol(runs: pd.DataFrame) -> bool:
-    """Whether runs may be set beside the paper's: CIFAR-10 and every setting as there."""
+    """Whether all runs are of CIFAR-10 with the paper's settings, so that errors compare."""
     return list(runs["settings"].unique()) == [""] and list(runs["data"].unique()) == ["CIFAR-10"]

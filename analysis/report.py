@@ -1,4 +1,4 @@
-"""Writes a study's figures, tables and verdict into one folder."""
+"""Writes a report: figures, tables, verdict and page of a study, in one folder."""
 
 import itertools
 import json
@@ -36,7 +36,7 @@ from resnet_study.system.files import write_text
 def write_report(
     study: Study, output: Path, links: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], list[Path]]:
-    """Draws and writes everything for the runs of one protocol.
+    """Writes the report of a study of one protocol.
 
     Args:
         study: Runs of one protocol.
@@ -62,10 +62,10 @@ def write_report(
 
 
 def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
-    """Sets studies side by side, each with a report of its own in a folder below.
+    """Writes a comparison of studies, and the report of each in a folder below.
 
     Args:
-        studies: Each of one protocol, named apart; the differences are to the first.
+        studies: Studies of one protocol each, with different names; differences are to the first.
         output: Folder for the files; made if missing.
 
     Returns:
@@ -119,7 +119,7 @@ def _as_svg(drawn: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
 def drawn_for(
     runs: pd.DataFrame, probes: pd.DataFrame, sections: Sequence[str]
 ) -> dict[str, dict[str, bytes]]:
-    """The figures of some sections that have something to show, by name, in each of `FORMATS`."""
+    """The figures of some sections in each of `FORMATS`, by name; without those of no data."""
     chosen = [drawing for drawing in DRAWINGS if drawing.section in sections]
     figures = {drawing.name: drawing.drawn(runs, probes) for drawing in chosen}
     return {name: rendered(figure) for name, figure in figures.items() if figure is not None}
