@@ -31,8 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help=f"the folder of {FILE}, such as runs/benchmark")
     options = parser.parse_args(arguments)
     try:
-        for path in draw(options.folder):
-            print(path)
+        print(*draw(options.folder), sep="\n")
     except StudyError as error:
         say(f"error: {error}")
         return 2
@@ -72,16 +71,15 @@ def speeds(measurements: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for network, part in measurements.groupby("network", sort=False):
         row = {"network": str(network)}
-        records = part.to_dict("records")
-        for record in records:
+        for record in part.to_dict("records"):
             speed = f"{record['images_per_second']:,.0f}"
             if record["recipe"] == "conventional":
                 row["conventional"] = speed
             else:
                 title = f"{record['recipe']}, {record['precision']}"
                 row[title] = f"{speed} ({record['times_conventional']:.1f}×)"
-        last = records[-1]
-        row[f"of the {last['precision']} ceiling"] = f"{100 * last['share_of_ceiling']:.0f} %"
+        # Of the last recipe.
+        row[f"of the {record['precision']} ceiling"] = f"{100 * record['share_of_ceiling']:.0f} %"
         rows.append(row)
     return pd.DataFrame(rows)
 

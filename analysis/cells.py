@@ -167,9 +167,8 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
     }
     under = conditions(runs["settings"].iloc[0], runs["data"].iloc[0])
     cells = {}
-    key: Any  # pandas knows no more
-    for key, part in known.groupby(["family", "depth"]):
-        family, depth = key
+    for _, part in known.groupby(["family", "depth"]):
+        family, depth = str(part["family"].iloc[0]), int(part["depth"].iloc[0])
         found = {name: _by_seed(table, part) for name, table in measures.items()}
         means = {name: np.mean([*each.values()]) for name, each in found["final"].items() if each}
         cells[family, depth] = Cell(

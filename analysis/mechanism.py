@@ -74,8 +74,7 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
         logs = np.log(chosen["value"].where(factors, 1.0))
     layers = chosen.assign(log=logs).groupby(keys, sort=False, dropna=False)
     means = layers[["value", "log"]].mean().reset_index()
-    geometric = means["measure"].isin(BY_FACTORS)
-    means["value"] = means["value"].where(~geometric, np.exp(means["log"]))
+    means["value"] = means["value"].mask(means["measure"].isin(BY_FACTORS), np.exp(means["log"]))
     return means.drop(columns="log")
 
 

@@ -44,10 +44,9 @@ def figure6_curves() -> pd.DataFrame:
     wide = curves.pivot_table("error_percent", keys, "split").reset_index()
     runs = wide.rename(columns={"network": "kind"})
     falls = np.searchsorted(MILESTONES, runs["iteration"], side="left")
-    shortcut = pd.Series("A", index=runs.index, dtype="string").where(runs["kind"] == "residual")
     return runs.assign(
         run_id="he2015-" + runs["kind"] + "-" + runs["depth"].astype(str),
-        shortcut=shortcut,
+        shortcut=runs["kind"].map({"residual": "A"}).astype("string"),
         seed=0,
         data="CIFAR-10",
         schedule="paper",

@@ -43,10 +43,8 @@ class Quantity:
         self.weights = dict(weights)
 
     def __add__(self, other: Quantity) -> Quantity:
-        sums = dict(self.weights)
-        for measure, weight in other.weights.items():
-            sums[measure] = sums.get(measure, 0.0) + weight
-        return Quantity(sums)
+        one, two = self.weights, other.weights
+        return Quantity({each: one.get(each, 0.0) + two.get(each, 0.0) for each in one | two})
 
     def __sub__(self, other: Quantity) -> Quantity:
         return self + -1.0 * other

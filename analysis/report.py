@@ -128,8 +128,8 @@ def drawn_for(
 def prepared(study: Study) -> Study:
     """Adds to a study's runs the column `family`, and `device` if there are several devices."""
     runs = add_family(study.runs)
-    if len(study.devices) > 1:
-        devices = study.each.set_index("run_id")["device"]
+    devices = study.each.set_index("run_id")["device"]
+    if devices.nunique() > 1:
         runs = runs.assign(device=runs["run_id"].map(devices))
     return replace(study, runs=runs)
 
@@ -157,8 +157,8 @@ def tables_of(study: Study) -> dict[str, Titled]:
             "Multiply-adds are of one image; time and memory are means over runs"
             f"{' of one device' * ('device' in cost)}.",
         ),
+        **evaluation_tables(study),
     }
-    tables |= evaluation_tables(study)
     if study.of_several_machines:
         tables["sources"] = Titled("Where the runs come from", sources(study))
     return tables

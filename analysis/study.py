@@ -86,11 +86,6 @@ class Study:
         return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))
 
     @property
-    def devices(self) -> list[str]:
-        """The devices that its runs were trained on, sorted."""
-        return sorted({device for _, device in self.machines.values()})
-
-    @property
     def of_several_machines(self) -> bool:
         """Whether its runs were trained on several hosts or devices."""
         return len(set(self.machines.values())) > 1

@@ -130,7 +130,7 @@ def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> 
         found = f"{title} error {end[column]:.2f} %"
         bounds = interval(cell[column].dropna(), of_next=True)
         if bounds is None:
-            return False, f"{reason}; {found}, {len(cell)} recorded: no spread"
+            return False, f"{reason}; {found}, too few recorded seeds ({len(cell)})"
         agrees &= bounds[0] <= end[column] <= bounds[1]
         low, high = max(bounds[0], 0.0), min(bounds[1], 100.0)
         words.append(f"{found}, by {len(cell)} recorded seeds {low:.2f} to {high:.2f} %")
