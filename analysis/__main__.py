@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-# A notebook's `!python` inherits the notebook's backend; where this Python has no such backend,
-# the import of matplotlib fails. Files need none.
+# `!python` in a notebook inherits the notebook's backend, without which this Python may be: the
+# import of matplotlib would then fail. Writing files needs no backend.
 os.environ["MPLBACKEND"] = "agg"
 
 from analysis.load import names_of, read_studies
@@ -24,11 +24,11 @@ from resnet_study.system.errors import StudyError, reader_has_left, say
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Draws experiments' reports and prints their verdicts; returns the exit status."""
+    """Writes reports of experiments and prints the verdicts; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
-        description="Draws figures, tables, verdicts and one page of an experiment; sets "
-        "several side by side. Trains nothing.",
+        description="Writes figures, tables, verdicts and a page about an experiment, or compares "
+        "several experiments. Trains nothing.",
     )
     parser.add_argument(
         "runs", type=Path, nargs="+", help="an experiment's folder, such as runs/quick"
@@ -36,19 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--output",
         type=Path,
-        help="folder for what is drawn (default: RUNS/report; needed for several folders)",
+        help="folder for the report (default: RUNS/report; required to compare experiments)",
     )
     parser.add_argument(
         "--each",
         action="store_true",
-        help="a report of its own for each folder, in RUNS/report, several at once",
+        help="write a separate report for each folder, in RUNS/report, several at once",
     )
     parser.add_argument(
         "--final",
         type=float,
         default=FINAL_SHARE,
         metavar="SHARE",
-        help="share of the iterations over whose evaluations a final error is the mean "
+        help="a final error is the mean over the evaluations in this last share of the iterations "
         f"(default {FINAL_SHARE})",
     )
     options = parser.parse_args(arguments)
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
             names_of(options.runs)
             return _each(options.runs, options.final)
         if options.output is None and len(options.runs) > 1:
-            raise StudyError("output", None, "is needed to compare experiments: --output DIR")
+            raise StudyError("output", None, "must be set to compare experiments; use --output DIR")
         studies = read_studies(options.runs)
         studies = [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
         _report(studies, options.output or options.runs[0] / "report")
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _each(folders: Sequence[Path], final: float) -> int:
-    """Draws the reports of several folders on all cores; returns the worst exit status."""
+    """Writes the reports of several folders on all cores; returns the highest exit status."""
     command = [sys.executable, "-m", "analysis", "--final", str(final)]
     statuses = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -88,6 +88,7 @@ def _each(folders: Sequence[Path], final: float) -> int:
 
 
 def _report(studies: Sequence[Study], output: Path) -> None:
+    """Writes the reports of one study's protocols, or a comparison of several studies."""
     for study in studies:
         for run_id, problem in study.damaged.items():
             say(f"left out: {study.place(run_id)}: {problem}")
@@ -111,7 +112,7 @@ def _report(studies: Sequence[Study], output: Path) -> None:
     if len(groups) > 1:
         print(f"{study.folder} holds {len(groups)} protocols; each has a report, the newest first")
     for (settings, ids), place in zip(groups.items(), places, strict=True):
-        # From each page to all the others.
+        # Each page links to all the others.
         links = {
             other or "the paper's settings": os.path.relpath(path / "index.html", place)
             for other, path in zip(groups, places, strict=True)
@@ -127,7 +128,7 @@ def _report(studies: Sequence[Study], output: Path) -> None:
 
 
 def _say_where(written: Sequence[Path]) -> None:
-    """Names the files, a line for each folder: the page first, then the rest."""
+    """Prints the page and the other files that were written, for each folder."""
     for folder, paths in itertools.groupby(written, key=lambda path: path.parent):
         page, *others = paths
         stems = dict.fromkeys(path.stem for path in others)

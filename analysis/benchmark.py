@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-# A notebook's `!python` inherits the notebook's backend; where this Python has no such backend,
-# the import of matplotlib fails. Files need none.
+# `!python` in a notebook inherits the notebook's backend, without which this Python may be: the
+# import of matplotlib would then fail. Writing files needs no backend.
 os.environ["MPLBACKEND"] = "agg"
 
 from analysis.figures.files import rendered, write_pictures
@@ -23,7 +23,7 @@ FILE = "benchmark.json"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Draws the figures of a benchmark beside its file; returns the exit status."""
+    """Draws the figure of a benchmark next to its file; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.benchmark",
         description="Draws figures and a table of what python -m resnet_study.benchmark measured.",
@@ -31,8 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help=f"the folder of {FILE}, such as runs/benchmark")
     options = parser.parse_args(arguments)
     try:
-        for path in draw(options.folder):
-            print(path)
+        print(*draw(options.folder), sep="\n")
     except StudyError as error:
         say(f"error: {error}")
         return 2
@@ -40,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def draw(folder: Path) -> list[Path]:
-    """Draws speeds beside the measurements.
+    """Writes a figure and a table of the measurements into their folder.
 
     Returns:
         The paths written.
@@ -61,7 +60,7 @@ def draw(folder: Path) -> list[Path]:
 
 
 def speeds(measurements: pd.DataFrame) -> pd.DataFrame:
-    """Images per second of each recipe, as text, with the last one set against others.
+    """Images per second of each recipe, as text, and the last recipe's share of the ceiling.
 
     Args:
         measurements: One row per network and recipe, as in benchmark.json.
@@ -72,25 +71,24 @@ def speeds(measurements: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for network, part in measurements.groupby("network", sort=False):
         row = {"network": str(network)}
-        records = part.to_dict("records")
-        for record in records:
+        for record in part.to_dict("records"):
             speed = f"{record['images_per_second']:,.0f}"
             if record["recipe"] == "conventional":
                 row["conventional"] = speed
             else:
                 title = f"{record['recipe']}, {record['precision']}"
                 row[title] = f"{speed} ({record['times_conventional']:.1f}×)"
-        last = records[-1]
-        row[f"of the {last['precision']} ceiling"] = f"{100 * last['share_of_ceiling']:.0f} %"
+        # Of the last recipe.
+        row[f"of the {record['precision']} ceiling"] = f"{100 * record['share_of_ceiling']:.0f} %"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A benchmark's file.
+    """Reads the file of a benchmark.
 
     Raises:
-        StorageError: It is not there, or is something else.
+        StorageError: The file cannot be read, or is not of a benchmark.
     """
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Summaries over seeds, which the rules for the paper's claims take in place of curves."""
+"""Summaries of runs by network and depth, from which the paper's claims are judged."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from analysis.quantity import BySeed, Measure, Quantity
 from analysis.spreads import conditions, spread
 from resnet_study.store.folder import COMPLETE, PROBES
 
-# What a cell knows of each run as a whole.
+# Fields of a cell that hold one value per run.
 OF_RUNS = ("why_not", "untrained", "evaluated", "iterations", "growth", "response")
-# Training errors, in percent, whose first iteration tells how soon a network learns.
+# Training errors in percent; how soon a network reaches them tells how fast it learns.
 LEVELS = (50, 30, 20, 15, 10)
 
 
@@ -31,8 +31,8 @@ class Cell:
     Attributes:
         family: Such as "residual-A", or "plain, from 20 layers".
         depth: In weighted layers.
-        why_not: By seed, why a run has not started: "at chance", where its training loss is, or
-            its state, where it has not finished.
+        why_not: By seed, why a run has not started: "at chance" for its training loss, or the
+            state of a run that has not finished.
         training: Sum of the learning rate over iterations, as a share of the paper's 3,376;
             the smallest over runs. Of other optimisers than SGD, the rate is scaled so that its
             highest is the paper's 0.1.
@@ -45,12 +45,12 @@ class Cell:
         spread: The standard deviation over seeds assumed of each measure if there is one seed.
         untrained: Clean training error before any training, in percent.
         evaluated: Clean training error at the last evaluation, in percent.
-        iterations: At the end.
+        iterations: Iterations at the end of each run.
         reached: Iterations until the training error reaches a level in percent, by level and seed.
         gradients: By iteration and seed, log10 of the smallest gradient over layers, divided
             by the last layer's; each is the norm with respect to the activations times their
             standard deviation.
-        growth: By seed, log10 of the largest of the same before training.
+        growth: By seed, log10 of the largest such gradient before training.
         response: Mean over layers of the responses' standard deviation.
     """
 
@@ -79,7 +79,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What a reader calls it, as in "residual A at 56 layers"."""
+        """The name for readers, as in "residual A at 56 layers"."""
         return f"{family_title(self.family)} at {self.depth} layers"
 
     def error(self, measure: str) -> Quantity:
@@ -100,7 +100,7 @@ class Cell:
     def quantity(
         self, measure: str, values: BySeed, first: BySeed | None = None, spread: float = np.nan
     ) -> Quantity:
-        """Something else about this cell, by seed."""
+        """Another measure of this cell, by seed."""
         return Quantity({Measure(self.name, measure, values, first or {}, spread): 1.0})
 
 
@@ -129,7 +129,7 @@ class Cells:
         return [d for d in self.depths(*families) if all(self[f, d].started for f in families)]
 
     def where(self, holds: Callable[[Cell], object]) -> Cells:
-        """The cells of which something holds."""
+        """The cells that meet a condition."""
         found = {key: cell for key, cell in self.cells.items() if holds(cell)}
         return Cells(found, self.experiment)
 
@@ -167,9 +167,8 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
     }
     under = conditions(runs["settings"].iloc[0], runs["data"].iloc[0])
     cells = {}
-    key: Any  # pandas knows no more
-    for key, part in known.groupby(["family", "depth"]):
-        family, depth = key
+    for _, part in known.groupby(["family", "depth"]):
+        family, depth = str(part["family"].iloc[0]), int(part["depth"].iloc[0])
         found = {name: _by_seed(table, part) for name, table in measures.items()}
         means = {name: np.mean([*each.values()]) for name, each in found["final"].items() if each}
         cells[family, depth] = Cell(
@@ -193,15 +192,16 @@ def _by_seed(table: pd.DataFrame, part: pd.DataFrame) -> dict[Any, Any]:
 
 
 def _errors(finals: pd.DataFrame) -> pd.DataFrame:
-    """Errors and gap by run. Where there is no clean training error, the running one serves."""
+    """Errors and gap by run; without a clean training error, the gap is to the running one."""
     gap = finals["gap"].fillna(finals["test_error"] - finals["train_error"])
     return finals.assign(gap=gap).set_index("run_id")[[*statistics.ERRORS, "gap"]]
 
 
 def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
-    """One row per run, by id: what is known of a run as a whole."""
+    """One row per run id, with the values that describe a run as a whole."""
     steps = runs["iteration"] - runs.groupby("run_id")["iteration"].shift().fillna(0)
-    # A rate of another optimiser than SGD means something else: its highest counts as the paper's.
+    # Rates of other optimisers are not comparable with those of SGD; their highest rate counts as
+    # the paper's.
     rate = runs["learning_rate"].fillna(0.0)
     highest = rate.groupby(runs["run_id"]).transform("max")
     foreign = runs["settings"].str.contains("schedule.optimizer=", regex=False)
@@ -214,7 +214,7 @@ def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFram
     groups = runs.groupby("run_id", sort=False)
     found = groups[["family", "depth", "seed", "why_not", "untrained"]].first()
     found["training"] = groups["training"].sum()
-    # A rate that went through a file still counts as a tenth.
+    # The tolerance allows for the rounding of a rate in metrics.csv.
     tenth = 0.1 * groups["learning_rate"].max() * (1 + 1e-9)
     found["rate_fell"] = groups["learning_rate"].last() <= tenth
     found["falls_in_steps"] = groups["phase"].max() > 0
@@ -227,18 +227,18 @@ def _of_runs(runs: pd.DataFrame, gradients: pd.DataFrame, responses: pd.DataFram
 
 
 def _reached(runs: pd.DataFrame) -> pd.DataFrame:
-    """`iterations_to_reach`, without levels that a run had passed before its first row."""
+    """`iterations_to_reach`, without levels that a run had reached before its first row."""
     reached = statistics.iterations_to_reach(runs, LEVELS)
     first = reached["run_id"].map(runs.groupby("run_id")["train_error"].first())
-    # Figure 6 begins at 20 %, with rows just below that.
+    # The curves of Figure 6 begin at 20 % or just below.
     known = (first > reached["level"] - 1) & ~(reached["iterations"] <= 0)
     return reached[known].astype({"level": int})
 
 
 def _gradients(probes: pd.DataFrame) -> pd.DataFrame:
-    """By run and iteration, log10 of the `smallest` and `largest` gradient over layers.
+    """The `smallest` and `largest` gradient over layers, by run and iteration, as log10.
 
-    Gradients are divided by the last layer's. Where one is zero, the smallest is 10^-45.
+    Gradients are divided by the last layer's. If one is zero, the smallest is 10^-45.
     """
     norm, variance = names = ["activation_gradient_norm", "forward_variance"]
     layers = probes[probes["measure"].isin(names)].astype({"value": float})

@@ -1,4 +1,4 @@
-"""Which runs, iterations and errors a figure of learning curves shows."""
+"""The runs, the error axis and the milestones of figures of learning curves."""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,10 @@ from analysis.paper import FIGURE6_TOP, shared_iterations
 
 
 def drawn_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that curves are made of, with their family.
+    """The runs whose curves are drawn, with the column `family`.
 
-    Of each network the finished ones, or, while there are none, all: a seed that is not at
-    its end would bend the mean where it leaves.
+    These are the finished runs of each network; of a network without a finished run, all runs.
+    An unfinished run beside finished ones would bend the mean where its curve ends.
     """
     runs = add_family(runs)
     finished = runs["state"] == "finished"
@@ -31,15 +31,15 @@ def error_window(runs: pd.DataFrame) -> tuple[float, float]:
         ends = runs.groupby("run_id")[list(errors)].last().max().max()
         return 0.0, min(100.0, max(FIGURE6_TOP, 5 * np.ceil(1.25 * ends / 5)))
     low, high = float(errors.min().min()), float(errors.max().max())
-    # From zero, unless that would leave the lower half of the panels empty.
+    # The axis begins at zero, unless the lower half of the panels would then be empty.
     bottom = 0.0 if not low >= high / 2 else 10 * np.floor((low - 2) / 10)
     return bottom, min(100, 5 * np.ceil(high / 5) + 2)
 
 
 def milestones(runs: pd.DataFrame) -> list[int]:
-    """Iterations after which the rate fell by a step, in each run that got there.
+    """Iterations after which the learning rate fell in a step in all runs that were still training.
 
-    A rate that changes in every iteration has none.
+    A rate that changes in every iteration has no milestones.
     """
     rows = runs.loc[runs["learning_rate"].notna(), ["run_id", "iteration", "phase"]]
     former = rows.groupby("run_id", sort=False).shift()

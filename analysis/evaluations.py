@@ -1,4 +1,4 @@
-"""What trained networks score on one view or several of each image: the paper's Tables 2 to 4."""
+"""Errors of trained networks on one or several views of each image (the paper's Tables 2 to 4)."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from analysis.statistics import by_cells
 from analysis.study import Study
 from analysis.tables import Titled
 
-# Title and note of each view, and where the paper has errors of it.
+# Title and note of each view, and the tables of the paper that report it.
 VIEWS = {
     "single": ("single crop", "The centre crop of each image.", ""),
     "ten_crop": (
@@ -31,8 +31,8 @@ def evaluations(study: Study) -> pd.DataFrame:
     """Each finished run's errors in each view that it was evaluated on.
 
     Returns:
-        `run_id, family, depth, seed, view, top1_error, top5_error`, in percent; the last is
-        missing where there are no more than five classes.
+        `run_id, family, depth, seed, view, top1_error, top5_error`, errors in percent; the last
+        is missing for five classes or fewer.
     """
     rows = [
         (run_id, view, scores.get("error"), scores.get("top5_error"))
@@ -45,7 +45,7 @@ def evaluations(study: Study) -> pd.DataFrame:
 
 
 def of_imagenet(study: Study) -> bool:
-    """Whether the runs are of the paper's images, by their number; only then errors compare."""
+    """Whether the runs are of ImageNet, with as many images and classes as in the paper."""
     data = [data_of(manifest) for manifest in study.manifests.values()]
     return bool(data) and all(
         each.get("title") == "ImageNet" and IMAGENET.items() <= each.items() for each in data
@@ -55,7 +55,7 @@ def of_imagenet(study: Study) -> bool:
 def evaluation_tables(study: Study) -> dict[str, Titled]:
     """A table for each view that the runs were evaluated on, by the name of its files.
 
-    The paper's numbers stand beside ours where the images are the paper's, and nowhere else.
+    The paper's errors are added only if the runs are of the paper's images.
     """
     found, tables, beside = evaluations(study), {}, of_imagenet(study)
     for view, (title, note, source) in VIEWS.items():

@@ -1,4 +1,4 @@
-"""From run folders to tidy frames."""
+"""Reads run folders into tidy frames."""
 
 import io
 import math
@@ -57,11 +57,11 @@ def run_folders(path: str | Path) -> list[RunFolder]:
 
 
 def read_study(path: str | Path, name: str | None = None) -> Study:
-    """Reads an experiment's folder, each file once.
+    """Reads an experiment's folder.
 
     Args:
         path: Folder of the experiment, such as `runs/quick`.
-        name: What to call it; by default the folder's name.
+        name: The study's name; by default the folder's.
 
     Raises:
         StudyError: The folder is missing, holds no runs, or holds runs of one protocol that were
@@ -106,7 +106,7 @@ def _read_run(
     if config.run_id != folder.path.name and (folder.path.parent / config.run_id).is_dir():
         raise StudyError("run", folder.path, f"is a copy of {config.run_id}")
     metrics = None
-    # A run that has just begun, or failed at once, has no rows; that is no damage.
+    # A run that has just begun, or failed at once, has no rows yet and is not damaged.
     if manifest["state"] in COMPLETE or folder.metrics_file.exists():
         metrics = read_metrics(folder)
         metrics["phase"] = phases(config, metrics)
@@ -115,7 +115,7 @@ def _read_run(
 
 
 def read_metrics(folder: RunFolder) -> pd.DataFrame:
-    """metrics.csv as numbers, without a last line that is still being written.
+    """Reads metrics.csv as numbers, without a last line that is still being written.
 
     Raises:
         StudyError: The file is missing or damaged, or is not a table of the metrics' columns.
@@ -129,7 +129,7 @@ def read_metrics(folder: RunFolder) -> pd.DataFrame:
 
 
 def read_probes(folder: RunFolder) -> pd.DataFrame | None:
-    """probes.csv as it stands; None where there is none.
+    """Reads probes.csv; None if there is no such file.
 
     Raises:
         StudyError: The file is damaged.
@@ -141,7 +141,7 @@ def read_probes(folder: RunFolder) -> pd.DataFrame | None:
 def _read_table(
     name: str, path: Path, source: Path | io.StringIO, columns: Sequence[str], types: Any
 ) -> pd.DataFrame:
-    """A table of a run's folder; its columns must be the given ones."""
+    """Reads a table of a run's folder, which must have the given columns."""
     try:
         frame = pd.read_csv(source, dtype=types)
     except (OSError, ValueError) as error:
@@ -153,9 +153,9 @@ def _read_table(
 
 
 def phases(config: RunConfig, metrics: pd.DataFrame) -> np.ndarray:
-    """How often the learning rate had fallen in steps before each row's last iteration.
+    """How often the learning rate had fallen in a step before each row's last iteration.
 
-    Milestones come from the configuration. Where a plateau lowers the rate, the rows tell.
+    The configuration has the milestones; falls after a plateau are read from the rows.
     """
     if config.schedule.plateau.patience is not None:
         return (metrics["learning_rate"].diff() < 0).cumsum().to_numpy()
@@ -191,7 +191,7 @@ def _description(config: RunConfig, state: str) -> dict[str, Any]:
 
 
 def _check_images(path: Path, manifests: dict[str, dict[str, Any]], settings: pd.Series) -> None:
-    """Refuses runs of equal settings but different images, as merged folders may hold them."""
+    """Refuses runs of equal settings but different images, which merged folders may hold."""
     first: dict[str, tuple[str, object]] = {}
     for run_id, manifest in manifests.items():
         images = data_of(manifest).get("fingerprint")
@@ -209,18 +209,18 @@ def _check_images(path: Path, manifests: dict[str, dict[str, Any]], settings: pd
 def _joined(
     tables: dict[str, pd.DataFrame | None], described: pd.DataFrame, columns: Sequence[str]
 ) -> pd.DataFrame:
-    """The rows of all runs, each with the description of its run, and then these columns."""
+    """The rows of all runs: the description of the run, then the given columns."""
     frames = {run_id: table for run_id, table in tables.items() if table is not None}
     if not frames:
         return pd.DataFrame(columns=[*DESCRIPTION, *columns])
-    # Repeated at once: a frame of descriptions for each run takes longer than reading it.
+    # All at once: a frame of descriptions for each run takes longer than reading the run.
     rows = pd.concat(frames.values(), ignore_index=True)
     repeated = described.loc[np.repeat([*frames], [*map(len, frames.values())])].reset_index()
     return pd.concat([repeated, rows], axis=1)[[*DESCRIPTION, *columns]]
 
 
 def read_studies(paths: Sequence[str | Path]) -> list[Study]:
-    """Reads several experiments' folders; each is named by what tells it from the others.
+    """Reads several experiments' folders, and names them as `names_of` does.
 
     Raises:
         StudyError: A folder is missing, holds no runs, or is named twice.
@@ -229,7 +229,7 @@ def read_studies(paths: Sequence[str | Path]) -> list[Study]:
 
 
 def names_of(paths: Sequence[str | Path]) -> list[str]:
-    """What tells each of several folders from the others: the shortest ends of their paths.
+    """Names for several folders: the shortest ends of their paths that are all different.
 
     Raises:
         StudyError: A folder is named twice.
@@ -254,15 +254,15 @@ def load_runs(path: str | Path) -> pd.DataFrame:
         One row per run and logged iteration: `run_id, kind, shortcut` (missing for
         plain), `depth, seed, data, schedule, experiment, state, variant` (what sets a
         network apart beside family and depth, such as "Xavier"; mostly empty), `settings`
-        (all others that are not the paper's protocol), then the columns of metrics.csv, then
-        `phase` (how often the learning rate had fallen) and `started` (whether the run's
-        training loss has left chance, 0.98 ln(classes), over its last tenth so far),
-        `paper_iterations` (how many, from the first on, follow the paper's protocol), then, of
-        runs that were made of a trained shallower network and identity layers, `start` (its
-        depth) and `base` (its family, such as "residual-A"); both are missing for all others.
-        Errors are percent, losses nats; a column is missing between evaluations. Runs in
-        every state are there; `state` tells them apart. A damaged run is left out with a
-        `DamagedRunWarning` that names it.
+        (all other settings that differ from the paper's protocol), then the columns of
+        metrics.csv, then `phase` (how often the learning rate had fallen) and `started` (whether
+        the mean training loss of the last tenth of the iterations so far is below chance,
+        0.98 ln(classes)), then `paper_iterations` (how many iterations, from the first on, follow
+        the paper's protocol), `start` and `base`, the depth and the family (such as
+        "residual-A") of the trained network to which identity layers were added; the two are
+        missing for all other runs. Errors are in percent, losses in nats; columns of evaluations
+        are missing in rows without one. The frame holds runs in every `state`. A damaged run is
+        left out, with a `DamagedRunWarning` that names it.
 
     Raises:
         StudyError: As in `read_study`.
@@ -271,7 +271,7 @@ def load_runs(path: str | Path) -> pd.DataFrame:
 
 
 def load_probes(path: str | Path) -> pd.DataFrame:
-    """Loads what the probes of an experiment's runs found.
+    """Loads the probes of an experiment's runs.
 
     Args:
         path: Folder of the experiment, as in `load_runs`.

@@ -9,7 +9,7 @@ COSTS = ("parameters", "multiply_adds", "seconds", "waiting_seconds", "peak_memo
 NUMBER = (int, float)
 MACHINE: dict[str, Any] = {"processes": int, "hosts": list}
 SCORES: dict[str, Any] = {"error": NUMBER, "top5_error": NUMBER}
-# The types of the values that are read. None of them has to be there.
+# The types of the values that are read; each value may be missing.
 SHAPES: dict[str, Any] = {
     **dict.fromkeys(COSTS, NUMBER),
     **MACHINE,
@@ -33,21 +33,22 @@ def check_manifest(manifest: dict[str, Any], path: Path) -> None:
 
 
 def _fits(value: Any, shape: Any) -> bool:
-    """Whether a value has a type, or is a list or dict of entries that have theirs."""
+    """Whether a value has the given type, or is a list or dict with entries of the given types."""
     if isinstance(shape, dict):
         known = {key: value.get(key) for key in shape} if isinstance(value, dict) else {}
         fits = (each is None or _fits(each, shape[key]) for key, each in known.items())
         return isinstance(value, dict) and all(fits)
     if isinstance(shape, list):
         return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
-    # To Python, True is an int.
+    # In Python True is an int.
     return isinstance(value, shape) and not isinstance(value, bool)
 
 
 def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
-    """The hosts and the devices that a run was trained on; one that failed early names none.
+    """The hosts and the devices that a run was trained on, each as text.
 
-    A run that was resumed elsewhere, or trained in several processes, has been on several.
+    There are several if the run was resumed elsewhere or trained in several processes. A run that
+    failed early may know neither; both are then called unknown.
     """
     hosts: list[str] = []
     devices: list[str] = []
@@ -59,11 +60,11 @@ def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
 
 
 def data_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What is known of the images that a run was trained on; nothing if it failed early."""
+    """The manifest's entries on the data set; empty for a run that failed early."""
     return manifest.get("data") or {}
 
 
 def classes_of(manifest: dict[str, Any]) -> int:
-    """How many classes a run's images have; ten, as CIFAR-10, where the manifest says nothing."""
+    """The number of classes of a run's images; 10 if the manifest does not say."""
     classes = data_of(manifest).get("classes")
     return classes if isinstance(classes, int) and classes > 1 else 10

@@ -1,4 +1,4 @@
-"""Frame to frame, for the experiments on why plain networks degrade."""
+"""Statistics for the experiments on why plain networks degrade: starts and probes."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from analysis.networks import COLUMNS, add_family
 
 
 def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
-    """What networks made of a trained shallow one and identity layers can do, and become.
+    """Errors of networks made of a trained shallow network and identity layers.
 
     Args:
         runs: As from `load_runs`; deepened runs have a row at iteration 0.
@@ -17,7 +17,7 @@ def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
         network), `seed`, and clean training errors in percent:
         `constructed` (before any training), `trained_on` (at the end), `shallow` and
         `scratch` (the shallow network, and the same depth trained from scratch, at their
-        ends; missing where not run), with `shallow_run` and `scratch_run`.
+        ends; missing if not run), with their run ids `shallow_run` and `scratch_run`.
     """
     runs = add_family(runs[runs["state"] == "finished"])
     evaluated = runs.dropna(subset=["clean_train_error"]).sort_values("iteration", kind="stable")
@@ -36,7 +36,7 @@ def constructed_siblings(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_responses(probes: pd.DataFrame) -> pd.DataFrame:
-    """Mean over layers of the responses' standard deviation, at each run's last look.
+    """Mean over layers of the responses' standard deviation, when each run was last probed.
 
     Args:
         probes: As from `load_probes`.
@@ -51,7 +51,7 @@ def mean_responses(probes: pd.DataFrame) -> pd.DataFrame:
     return ends.groupby(keys)["value"].mean().reset_index(name="response")
 
 
-# Norms and variances over seeds differ by factors; their mean is that of the logarithms.
+# Over seeds, norms and variances differ by factors, so the mean is taken of their logarithms.
 BY_FACTORS = {"weight_gradient_norm", "activation_gradient_norm", "forward_variance"}
 
 
@@ -74,13 +74,12 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
         logs = np.log(chosen["value"].where(factors, 1.0))
     layers = chosen.assign(log=logs).groupby(keys, sort=False, dropna=False)
     means = layers[["value", "log"]].mean().reset_index()
-    geometric = means["measure"].isin(BY_FACTORS)
-    means["value"] = means["value"].where(~geometric, np.exp(means["log"]))
+    means["value"] = means["value"].mask(means["measure"].isin(BY_FACTORS), np.exp(means["log"]))
     return means.drop(columns="log")
 
 
 def at_one_look(table: pd.DataFrame, iteration: int | None = None) -> tuple[pd.DataFrame, str]:
-    """The part of `profiles` of one look, the first if None, and when it was, in words."""
+    """The rows of `profiles` at one iteration (None: the first probed), and its name in words."""
     first = int(table["iteration"].min()) if len(table) else 0
     at = first if iteration is None else iteration
     when = "Before training" if at == 0 else f"After {at:,} iterations"

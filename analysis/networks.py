@@ -1,4 +1,4 @@
-"""Networks as columns: kind, shortcut and variant; families and titles are made of them last."""
+"""Names of networks: the columns kind, shortcut and variant, families and titles."""
 
 import re
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from resnet_study.config import RunConfig
 
 COLUMNS = ["kind", "shortcut", "variant", "family"]
 IDENTITY = ["run_id", "family", "depth", "seed"]
-# Shortcut options of each kind, in the order in which families are shown.
+# Kinds and shortcut options, in the order in which families are shown.
 USUAL = RunConfig()
 ORDER = (("plain", None), ("residual", "A"), ("residual", "B"), ("residual", "C"))
 
 
 @dataclass(frozen=True)
 class Network:
-    """All networks that differ in depth alone.
+    """A network without its depth.
 
     Attributes:
         kind: "plain" or "residual".
         shortcut: "A", "B" or "C"; None for plain networks.
-        variant: What sets the network apart from the study's own, such as "Xavier"; "" for none.
+        variant: What it differs in from the study's own networks, such as "Xavier"; mostly "".
     """
 
     kind: str

@@ -13,7 +13,7 @@ import pandas as pd
 DATA = Path(__file__).resolve().parent / "data"
 
 # Table 6, CIFAR-10 with augmentation, test error (%). ResNet-110: the mean of the paper's
-# five runs (± 0.16), which compares with means over seeds; the best of them is 6.43.
+# five runs (± 0.16), since ours are means over seeds, too; the best of the five is 6.43.
 TABLE6_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
 
 # Training and validation images and classes of ILSVRC 2012 (§4.1).
@@ -25,7 +25,7 @@ MILESTONES = (32_000, 48_000)
 ITERATIONS = 64_000
 RATE_SUM = 3376.0
 
-# Figure 6 shows errors up to this.
+# The top of Figure 6's error axis, in percent.
 FIGURE6_TOP = 20.0
 
 
@@ -45,10 +45,9 @@ def figure6_curves() -> pd.DataFrame:
     wide = curves.pivot_table("error_percent", keys, "split").reset_index()
     runs = wide.rename(columns={"network": "kind"})
     falls = np.searchsorted(MILESTONES, runs["iteration"], side="left")
-    shortcut = pd.Series("A", index=runs.index, dtype="string").where(runs["kind"] == "residual")
     return runs.assign(
         run_id="he2015-" + runs["kind"] + "-" + runs["depth"].astype(str),
-        shortcut=shortcut,
+        shortcut=runs["kind"].map({"residual": "A"}).astype("string"),
         seed=0,
         data="CIFAR-10",
         schedule="paper",
@@ -60,7 +59,7 @@ def figure6_curves() -> pd.DataFrame:
         clean_train_error=np.nan,
         learning_rate=0.1 / 10.0**falls,
         phase=falls,
-        # A curve begins where the network has left chance behind.
+        # Each curve begins after the network has left chance.
         started=True,
     )
 

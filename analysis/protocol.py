@@ -1,4 +1,4 @@
-"""Which runs belong together: what a description says beside network, depth and seed."""
+"""Protocols: the settings that runs must share to be compared."""
 
 import json
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _LATER = {"schedule.name", "schedule.iterations", "schedule.milestones", "schedu
 
 
 def settings_of(config: RunConfig) -> str:
-    """All settings that are neither the paper's protocol nor the network's or the seed's.
+    """The settings that differ from the paper's protocol, without the network's and the seed.
 
-    Empty for CIFAR-10 at the paper's schedule. Runs of equal settings are points of one
-    study; others differ in more than their network.
+    Empty for CIFAR-10 at the paper's schedule. Only runs of equal settings belong to one study;
+    others differ in more than their network.
     """
     return " ".join(f"{key}={value}" for key, value in _settings(config).items())
 
@@ -64,7 +64,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def protocols(configs: dict[str, RunConfig], started: Mapping[str, str]) -> dict[str, list[str]]:
-    """Run ids by what tells their protocol from the others: what `settings_of` says.
+    """Groups run ids by protocol, which is named by its settings (see `settings_of`).
 
     Runs of different data, schedules or widths are not points of one curve, even where they
     lie in one folder.
@@ -74,8 +74,8 @@ def protocols(configs: dict[str, RunConfig], started: Mapping[str, str]) -> dict
         started: When each run was started, as an ISO date, by run id.
 
     Returns:
-        The protocol that has the newest run comes first. The key holds only the settings that
-        are not those of all protocols.
+        Run ids by name; the protocol with the newest run comes first. The name leaves out the
+        settings that all protocols share.
     """
     settings = {run_id: _settings(config).items() for run_id, config in configs.items()}
     shared = set.intersection(*map(set, settings.values()))

@@ -1,4 +1,4 @@
-"""Linear combinations of measures, known seed by seed, and how far they can be trusted."""
+"""Weighted sums of measures, seed by seed, with their bounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis.samples import interval
 
 BySeed = Mapping[int, float]
 
-# With one seed, bounds lie this many assumed standard deviations away.
+# With one seed, bounds lie this many assumed standard deviations from the value.
 DEVIATIONS = 3.0
 
 
@@ -26,7 +26,7 @@ class Measure:
         values: At the end of training, by seed.
         first_phase: The same over the end of the first phase of the learning rate; empty
             where the rate never falls.
-        spread: Standard deviation over seeds that is assumed where there is one seed.
+        spread: Standard deviation over seeds to assume for a single seed.
     """
 
     cell: str
@@ -43,10 +43,8 @@ class Quantity:
         self.weights = dict(weights)
 
     def __add__(self, other: Quantity) -> Quantity:
-        sums = dict(self.weights)
-        for measure, weight in other.weights.items():
-            sums[measure] = sums.get(measure, 0.0) + weight
-        return Quantity(sums)
+        one, two = self.weights, other.weights
+        return Quantity({each: one.get(each, 0.0) + two.get(each, 0.0) for each in one | two})
 
     def __sub__(self, other: Quantity) -> Quantity:
         return self + -1.0 * other
@@ -58,20 +56,20 @@ class Quantity:
         return self.words()
 
     def words(self, confidence: float = 0.95) -> str:
-        """The value in points with its bounds, as a reader is told it."""
+        """The value in points with its bounds, as text."""
         low, high = self.bounds(confidence)
         if self.n == 1:
             return f"{self.value:+.1f} points (one seed, taken as ±{high - self.value:.1f})"
         return f"{self.value:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
     def _sums(self, values: Mapping[Measure, BySeed]) -> np.ndarray:
-        """The weighted sum in each seed that all measures have."""
+        """The weighted sum for each seed that all measures have."""
         seeds = sorted(set.intersection(*(set(each) for each in values.values())))
         return np.array([sum(w * values[m][s] for m, w in self.weights.items()) for s in seeds])
 
     @property
     def by_seed(self) -> np.ndarray:
-        """Its value in each seed that all measures have, by ascending seed."""
+        """The value for each seed that all measures have, by ascending seed."""
         return self._sums({measure: measure.values for measure in self.weights})
 
     @property
@@ -81,20 +79,20 @@ class Quantity:
 
     @property
     def value(self) -> float:
-        """Its mean over seeds."""
+        """The mean over seeds."""
         return float(self.by_seed.mean())
 
     @property
     def in_first_phase(self) -> float | None:
-        """Its mean at the end of the first phase of the learning rate; None where there is none."""
+        """The mean at the end of the learning rate's first phase; None without such a phase."""
         sums = self._sums({measure: measure.first_phase for measure in self.weights})
         return float(sums.mean()) if len(sums) else None
 
     def bounds(self, confidence: float = 0.95) -> tuple[float, float]:
         """Student's t interval over seeds, paired by seed.
 
-        For one seed the bounds are three standard deviations away, where the deviations are
-        the measures' assumed spreads; `confidence` then has no part in them.
+        With one seed, the bounds are three of the measures' assumed standard deviations away,
+        whatever the `confidence`.
         """
         found = interval(self.by_seed, confidence)
         if found is not None:

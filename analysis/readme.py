@@ -1,9 +1,9 @@
-"""The parts of README.md, runs/README.md and docs/ that are made, most from records.
+"""The generated parts of README.md, runs/README.md and docs/.
 
 python -m analysis.readme
 
 A comment such as `<!-- overview: runs/recorded/quick -->` says what the lines below it hold, up to
-the next blank line or comment: a function of this module makes them anew from the runs.
+the next blank line or comment; a function of this module writes them anew, mostly from records.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ PAGES = [
     for name in ("README.md", "runs/README.md", "docs/verdicts.md", "docs/fidelity.md")
 ]
 PART = re.compile(r"<!-- (\w+)(?: ([\w-]+))?: ([^>]+) -->\n(\n?)((?:(?!<!--).+\n)*)")
-# What a part begins with; anything else below a mark is somebody's prose.
-BEGINNING = {"answer": "**", "claim": "- "}
+# How a part of each kind begins; anything else below a mark was written by hand.
+TABLES = ("overview", "figure6", "statistics", "rates", "benchmark", "verdicts", "rules")
+BEGINNING = {"answer": "**", "claim": "- ", **dict.fromkeys(TABLES, "|")}
 RECORD = re.compile(r"^\| \[(\w+)\]\(recorded/\w+/report/results.md\) \| `(.*?)` \|.*$", re.M)
 
 
 @cache
 def recorded(name: str) -> Study:
-    """A record's runs, read once; only to be read."""
+    """A record, read once; callers must not change it."""
     return read_study(RECORDED / name)
 
 
@@ -57,7 +58,7 @@ def _claim(name: str, label: str) -> dict[str, Any]:
 
 
 def filled(text: str) -> str:
-    """A page with each marked part as the recorded runs have it now."""
+    """A page whose marked parts are written anew."""
     text = PART.sub(_part, text)
     return RECORD.sub(lambda row: _record(recorded(row[1]), row[2]), text)
 
@@ -65,21 +66,32 @@ def filled(text: str) -> str:
 def _part(found: re.Match[str]) -> str:
     kind, label, words, gap, former = found.groups()
     mark = found[0].partition("\n")[0]
-    names = [Path(word).name for word in words.split()]
-    makers = {
-        "overview": lambda: text_as_markdown(overview([recorded(n).runs for n in names]), left=5),
-        "figure6": lambda: text_as_markdown(_beside_the_paper(names)),
-        "statistics": lambda: text_as_markdown(_statistics(*names)),
-        "rates": lambda: text_as_markdown(rates(recorded(*names))),
-        "benchmark": lambda: _speeds(*names),
-        "answer": lambda: _answer(*names),
-        "verdicts": lambda: _verdicts(words),
-        "claim": lambda: _finding(label, *names),
-        "rules": _rules,
-    }
-    if kind not in makers or not former.startswith(BEGINNING.get(kind, "|")):
+    if kind not in BEGINNING or not former.startswith(BEGINNING[kind]):
         raise ValueError(f"{mark} is followed by {former[:40]!r}, which is not its own")
-    return f"{mark}\n{gap}{makers[kind]()}"
+    return f"{mark}\n{gap}{_made(kind, label, words)}"
+
+
+def _made(kind: str, label: str, words: str) -> str:
+    """What stands below the mark of some kind, label and words."""
+    names = [Path(word).name for word in words.split()]
+    match kind:
+        case "overview":
+            return text_as_markdown(overview([recorded(n).runs for n in names]), left=5)
+        case "figure6":
+            return text_as_markdown(_beside_the_paper(names))
+        case "statistics":
+            return text_as_markdown(_statistics(*names))
+        case "rates":
+            return text_as_markdown(rates(recorded(*names)))
+        case "benchmark":
+            return _speeds(*names)
+        case "answer":
+            return _answer(*names)
+        case "verdicts":
+            return _verdicts(words)
+        case "claim":
+            return _finding(label, *names)
+    return _rules()
 
 
 def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -91,7 +103,7 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Returns:
         `data, schedule, network, seeds, error` and a column for each depth, with means over
         seeds in percent, ± the standard deviation where there are several. The paper's own
-        numbers stand below a study of its data and schedule, and nowhere else.
+        numbers are added only below a study of its data and schedule.
     """
     rows = []
     for runs in studies:
@@ -114,7 +126,7 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def rates(study: Study) -> pd.DataFrame:
-    """What learning rates are chosen by: the final error on held-out images at each, as text.
+    """The final error on held-out images at each learning rate, by which rates are chosen.
 
     Args:
         study: Runs that differ in network and learning rate, one or more seeds of each.
@@ -129,7 +141,7 @@ def rates(study: Study) -> pd.DataFrame:
         rate=[config.schedule.learning_rate for config in study.configs.values()],
         error=each["run_id"].map(ends),
     )
-    # A run that diverged has no end, and its rate no mean.
+    # A run that diverged has no final error, and its rate no mean.
     table = found.pivot_table(
         "error", "rate", "network", aggfunc=lambda errors: errors.mean(skipna=False), dropna=False
     )
@@ -193,7 +205,7 @@ def _answer(name: str) -> str:
 
 
 def _verdicts(words: str) -> str:
-    """A row per claim, with the paper's side and what each named record says; "–" for none."""
+    """A table with a row per claim: the claim, the paper's finding, and each record's verdict."""
     lines = ["| | claim and what the paper found | embedded shapes | CIFAR-10 |\n"]
     lines += ["| ---: | --- | --- | --- |\n"]
     for row in words.split(";"):
@@ -235,7 +247,7 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _record(study: Study, command: str) -> str:
-    """The line that runs/README.md has of a record."""
+    """The row of a record in runs/README.md."""
     manifests = study.manifests.values()
     on_gpu = any(m["device"] == "cuda" for m in manifests)
     hours = sum(m.get("seconds", 0) * (1 if on_gpu else m["threads"]) for m in manifests) / 3600
@@ -245,7 +257,7 @@ def _record(study: Study, command: str) -> str:
         f"[{name}](recorded/{name}/report/results.md)",
         f"`{command}`",
         str(len(manifests)),
-        ", ".join(study.devices),
+        ", ".join(sorted({device for _, device in study.machines.values()})),
         f"{hours:.1f}{' of GPU' if on_gpu else ''}",
         " to ".join(dict.fromkeys((days[0], days[-1]))),
     ]

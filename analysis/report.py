@@ -1,4 +1,4 @@
-"""Writes a study's figures, tables and verdict into one folder."""
+"""Writes a report: figures, tables, verdict and page of a study, in one folder."""
 
 import itertools
 import json
@@ -37,7 +37,7 @@ from resnet_study.system.files import write_text
 def write_report(
     study: Study, output: Path, links: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], list[Path]]:
-    """Draws and writes everything for the runs of one protocol.
+    """Writes the report of a study of one protocol.
 
     Args:
         study: Runs of one protocol.
@@ -63,10 +63,10 @@ def write_report(
 
 
 def write_comparison(studies: Sequence[Study], output: Path) -> list[Path]:
-    """Sets studies side by side, each with a report of its own in a folder below.
+    """Writes a comparison of studies, and the report of each in a folder below.
 
     Args:
-        studies: Each of one protocol, named apart; the differences are to the first.
+        studies: Studies of one protocol each, with different names; differences are to the first.
         output: Folder for the files; made if missing.
 
     Returns:
@@ -120,7 +120,7 @@ def _as_svg(drawn: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
 def drawn_for(
     runs: pd.DataFrame, probes: pd.DataFrame, sections: Sequence[str]
 ) -> dict[str, dict[str, bytes]]:
-    """The figures of some sections that have something to show, by name, in each of `FORMATS`."""
+    """The figures of some sections in each of `FORMATS`, by name; without those of no data."""
     chosen = [drawing for drawing in DRAWINGS if drawing.section in sections]
     figures = {drawing.name: drawing.drawn(runs, probes) for drawing in chosen}
     return {name: rendered(figure) for name, figure in figures.items() if figure is not None}
@@ -129,8 +129,8 @@ def drawn_for(
 def prepared(study: Study) -> Study:
     """Adds to a study's runs the column `family`, and `device` if there are several devices."""
     runs = add_family(study.runs)
-    if len(study.devices) > 1:
-        devices = study.each.set_index("run_id")["device"]
+    devices = study.each.set_index("run_id")["device"]
+    if devices.nunique() > 1:
         runs = runs.assign(device=runs["run_id"].map(devices))
     return replace(study, runs=runs)
 
@@ -158,6 +158,7 @@ def tables_of(study: Study) -> dict[str, Titled]:
             "Multiply-adds are of one image; time and memory are means over runs"
             f"{' of one device' * ('device' in cost)}.",
         ),
+        **evaluation_tables(study),
     }
     beside = beside_figure6(study.runs)
     if not beside.empty:
@@ -172,7 +173,6 @@ def tables_of(study: Study) -> dict[str, Titled]:
             over_seeds(beside),
             "Mean ± standard deviation over seeds.",
         )
-    tables |= evaluation_tables(study)
     if study.of_several_machines:
         tables["sources"] = Titled("Where the runs come from", sources(study))
     return tables

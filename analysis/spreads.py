@@ -1,4 +1,4 @@
-"""How much errors spread over seeds, for verdicts from one seed: a table made from the records.
+"""Assumed standard deviations over seeds, for verdicts from one seed: a table from the records.
 
 `python -m tests.analysis.spreads` makes the table anew.
 """
@@ -11,9 +11,9 @@ import pandas as pd
 
 TABLE = Path(__file__).resolve().parent / "data" / "spreads.csv"
 
-# Points over seeds of the paper's own networks and schedule, as others have published them.
+# In points, for the paper's networks and schedule, as others have published them.
 PAPER = {"train_error": 0.1, "clean_train_error": 0.1, "test_error": 0.25, "gap": 0.25}
-# Elsewhere: this share of the error, and never fewer points than the first number.
+# For all others: a share of the error, but at least so many points.
 LEAST, SHARE = 1.5, 0.1
 
 

@@ -1,4 +1,4 @@
-"""From tidy frames to tidy frames: final values, summaries over seeds, degradation."""
+"""Statistics of tidy frames: final errors, summaries over seeds, degradation, differences."""
 
 from collections.abc import Sequence
 
@@ -16,24 +16,24 @@ FINAL_SHARE = 0.1
 
 
 def set_final_share(runs: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Says which share of the iterations, 0 to 1, is the end of a run, for `final_errors`."""
+    """Sets the last share of the iterations, 0 to 1, over which `final_errors` takes the mean."""
     return runs.assign(final_share=share)
 
 
 def final_share(runs: pd.DataFrame) -> float:
-    """The share of the iterations that makes the end of these runs."""
+    """The last share of the iterations over which `final_errors` takes the mean."""
     if "final_share" in runs and len(runs):
         return float(runs["final_share"].iloc[0])
     return FINAL_SHARE
 
 
 def final_errors(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each finished run's errors at its end.
+    """The final errors of each finished run.
 
-    A final value is the mean of the rows in the last tenth of the run's iterations, or in the
-    share that `set_final_share` has set, but of none before the last fall of the learning
-    rate. The last row always counts. It is less noisy than the last row alone, and never the
-    best one, which would be chosen on the test set.
+    A final error is the mean over the last tenth of the run's iterations, or the share set by
+    `set_final_share`, without rows before the last fall of the learning rate. The last row always
+    counts. The mean is less noisy than the last row alone. The best row would be a choice made
+    on the test set.
 
     Args:
         runs: As from `load_runs`.
@@ -58,7 +58,7 @@ def first_phase_errors(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _last_errors(runs: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
-    """The errors of each run at the end of its chosen rows."""
+    """Means over the last of the chosen rows of each run."""
     runs = add_family(runs)
     rows = runs[chosen]
     groups = rows.groupby("run_id")
@@ -81,7 +81,7 @@ def started_runs(runs: pd.DataFrame) -> pd.Series:
 
 
 def at_chance(runs: pd.DataFrame) -> set[tuple[str, int]]:
-    """Family and depth of the networks of which some run's training loss is at chance.
+    """Family and depth of each network that has a run with its training loss at chance.
 
     Args:
         runs: As from `load_runs`, in any state.
@@ -126,7 +126,7 @@ def by_cells(finals: pd.DataFrame, errors: Sequence[str]) -> pd.DataFrame:
 
 
 def _by_seed(finals: pd.DataFrame, error: str) -> pd.DataFrame:
-    """An error with seeds as rows, families and depths as columns; the mean of equal seeds."""
+    """An error by seed (rows), family and depth (columns); several runs of a seed are averaged."""
     return finals.pivot_table(error, "seed", ["family", "depth"])
 
 
@@ -197,7 +197,7 @@ def study_difference(
 
 
 def together(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows up to where the first run of each network ends; a mean of more would bend there.
+    """The rows until the first run of each network ends, where a mean over runs would bend.
 
     Args:
         runs: As from `load_runs`, or some of its columns.

@@ -1,4 +1,4 @@
-"""What an experiment's folder holds."""
+"""A study: the runs of an experiment's folder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from resnet_study.config import RunConfig
 
 @dataclass(frozen=True)
 class Study:
-    """What an experiment's folder holds.
+    """The runs of an experiment's folder.
 
     Attributes:
-        name: What a reader calls it.
-        folder: Where it lies.
+        name: The name for readers.
+        folder: The experiment's folder.
         runs: As from `load_runs`.
         configs: Each readable run's description, by run id.
         manifests: Each readable run's manifest, by run id.
@@ -39,7 +39,7 @@ class Study:
     probes: pd.DataFrame
 
     def part(self, ids: Collection[str]) -> Study:
-        """The study with these runs alone; what is damaged stays named."""
+        """The study with the given runs alone; damaged runs are still named."""
         return replace(
             self,
             runs=self.runs[self.runs["run_id"].isin(list(ids))],
@@ -55,7 +55,7 @@ class Study:
 
     @property
     def protocols(self) -> dict[str, list[str]]:
-        """Ids of the runs that have rows, by protocol, the newest first; see `protocols`."""
+        """Run ids by protocol, the newest first (see `protocols`); without protocols of no rows."""
         begun = set(self.runs["run_id"])
         started = {run: str(manifest.get("started")) for run, manifest in self.manifests.items()}
         groups = protocols(self.configs, started)
@@ -73,8 +73,8 @@ class Study:
         Returns:
             One row per run: `run_id, family, depth, seed, state, host, device`, then the
             `COSTS`: `parameters`, `multiply_adds` (of one image), `seconds` (training time),
-            `waiting_seconds` (of it, waiting for data) and `peak_memory_bytes`. A cost is missing
-            where the run has not come so far.
+            `waiting_seconds` (of it, waiting for data) and `peak_memory_bytes`. A cost that is
+            not known yet is missing.
         """
         rows = []
         for run_id, config in self.configs.items():
@@ -84,11 +84,6 @@ class Study:
             rows.append((run_id, *network, *told))
         columns = [*IDENTITY, "state", "host", "device", *COSTS]
         return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COSTS, float))
-
-    @property
-    def devices(self) -> list[str]:
-        """The devices that its runs were trained on, sorted."""
-        return sorted({device for _, device in self.machines.values()})
 
     @property
     def of_several_machines(self) -> bool:

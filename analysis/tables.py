@@ -1,4 +1,4 @@
-"""Tables from frames: CSV for programs, Markdown for readers, LaTeX for papers."""
+"""Tables of a report, and how they are written for readers: in Markdown and LaTeX."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from analysis.paper import TABLE6_TEST_ERROR, figure6_curves
 from analysis.statistics import NAMED
 from analysis.study import Study
 
-# Percent of the training time that a run waits for data.
+# Waiting for data is shown from this percentage of the training time.
 WORTH_TELLING = 0.5
 
 # Titles for readers, in the order of the columns; columns without a title are not shown.
@@ -49,7 +49,7 @@ TITLES = {
     "peak_memory_mb": "peak memory (MB)",
 }
 
-# What has another form in LaTeX.
+# Characters that LaTeX writes differently.
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -77,9 +77,9 @@ def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.Dat
 
     Args:
         finals: As from `final_errors`.
-        protocol_of_the_paper: Whether the runs are of CIFAR-10 at the paper's schedule;
-            only then its numbers may stand beside them, as `paper_train_error` (from
-            Figure 6) and `paper_test_error` (from Table 6, for plain from Figure 6).
+        protocol_of_the_paper: Whether the runs are of CIFAR-10 at the paper's schedule. Only
+            then the paper's errors are added, as `paper_train_error` (from Figure 6) and
+            `paper_test_error` (from Table 6; for plain networks from Figure 6).
     """
     table = statistics.by_cells(finals, statistics.ERRORS)
     if protocol_of_the_paper:
@@ -105,7 +105,7 @@ def costs(study: Study) -> pd.DataFrame:
         device on a GPU), over finished runs. Devices of one name count as one.
     """
     finished = study.each.query("state == 'finished'")
-    # A mean over two devices is the cost on neither.
+    # A mean over two devices would be the cost on neither.
     several = ["device"] if finished["device"].nunique() > 1 else []
     table = (
         finished.groupby(["family", "depth", *several])
@@ -153,7 +153,7 @@ def changes(finals: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(finals: pd.DataFrame) -> pd.DataFrame:
-    """Residual minus plain, and option minus option, at each depth both have.
+    """Differences between all pairs of families at each depth that both have.
 
     Args:
         finals: As from `final_errors`.
@@ -174,7 +174,7 @@ def differences(finals: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison(studies: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Each further study minus the first, in every cell that both have.
+    """Each further study minus the first, for each family and depth that both have.
 
     Args:
         studies: Frames as from `final_errors`, by the study's name.
@@ -200,7 +200,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         table = table.assign(interval=table["low"])
     columns = [column for column in TITLES if column in table]
     text = pd.DataFrame({TITLES[column]: texts(table, column) for column in columns}, dtype=object)
-    # An interval sorts by its lower bound.
+    # The page sorts by these values, and an interval by its lower bound.
     text.attrs["raw"] = table[columns]
     return text
 
@@ -241,7 +241,7 @@ def latex(table: pd.DataFrame, caption: str) -> str:
 
     Args:
         table: As from `results` or `costs`.
-        caption: What it was made from, in plain text.
+        caption: Plain text.
     """
     text = readable(table)
     head, *rows = (

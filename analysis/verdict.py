@@ -1,4 +1,4 @@
-"""What the runs say: the effect of depth in a sentence, and the verdicts on the paper's claims."""
+"""The effect of depth in a sentence, and the verdicts on the paper's claims."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from analysis.cells import Cell, cells_of
 from analysis.claims import Ruling, Verdict, judge
 from analysis.networks import family_title, without_variants
 
-# Of verdict.json; docs/verdicts.md documents the keys. Later versions only add.
+# Version of verdict.json, whose keys docs/verdicts.md documents. Later versions only add keys.
 FORMAT = 2
 
 
@@ -22,7 +22,7 @@ def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str,
         probes: As from `load_probes`, of the same runs.
 
     Returns:
-        What `verdict.json` holds, by the keys that docs/verdicts.md documents.
+        The content of `verdict.json`; docs/verdicts.md documents the keys.
     """
     finals = statistics.final_errors(runs)
     cells = cells_of(runs, probes)
@@ -97,12 +97,12 @@ def _described(found: Verdict) -> dict[str, Any]:
 def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
     """What depth does to the training error of each family, in one sentence.
 
-    Depths are the smallest and the greatest at which plain networks started; a family without
-    these is compared at its own.
+    The depths are the smallest and the greatest at which plain networks started; a family that
+    lacks one of them is compared at its own smallest and greatest depth.
     """
     data = ", ".join(sorted(runs["data"].unique()))
     started = finals[finals["started"]]
-    # A study of variants is answered for the study's own networks, where they are there.
+    # Variants, such as other initial weights, count only in a study of nothing else.
     started = started if (own := without_variants(started)).empty else own
     plain = started.loc[started["family"] == "plain", "depth"]
     ends = started[started["depth"].isin([plain.min(), plain.max()])]
@@ -128,7 +128,7 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
 
 
 def _not_started(cells: Sequence[Cell]) -> list[str]:
-    """A sentence for each reason for which networks did not start."""
+    """A sentence for each reason why networks did not start."""
     known = {"at chance": "Did not start (training loss at chance)", "diverged": "Diverged"}
     lines = []
     for why in sorted({reason for cell in cells for reason in cell.why_not.values()}):

@@ -17,9 +17,9 @@ from analysis.study import Study
 from resnet_study.store.folder import COMPLETE, METRICS, RunFolder
 from resnet_study.system.errors import StudyError, say
 
-# All columns but those of time, which are never the same twice.
+# The columns to compare: all but those of time, which differ each time.
 CURVE = [column for column in METRICS if column not in ("seconds", "images_per_second")]
-# What rounding depends on, beside versions.
+# What rounding depends on, beside the versions of libraries.
 MACHINE = ("device_name", "processor", "threads", "processes", "kernels", "compiler")
 
 
@@ -32,10 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.verify",
         description="Compares runs that were trained again with the record of them: bit for bit "
-        "on the same versions, processor and threads. Elsewhere their final training and test "
-        "errors have to lie where, by the recorded seeds, one more seed would end, at 95 % "
-        "confidence each: of honest runs, too, some will not. Trains nothing; `make verify` "
-        "does both.",
+        "on the same versions, processor and threads. On others, each final training and test "
+        "error must lie in the 95 % prediction interval of the recorded seeds; one correct value "
+        "in twenty does not. Trains nothing; `make verify` trains and compares.",
     )
     parser.add_argument("runs", type=Path, help="the runs trained again, such as runs/verify")
     parser.add_argument("record", type=Path, help="the record, such as runs/recorded/quick")
@@ -73,7 +72,7 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
     if data_of(again).get("fingerprint") != data_of(former).get("fingerprint"):
         return False, "was trained on other images than the record"
     texts = [RunFolder(part.place(run_id)).read_metrics() for part in (study, record)]
-    # As text: two numbers may differ in their last digit alone.
+    # Compared as text, so that a difference in the last digit counts.
     curves = [pd.read_csv(io.StringIO(text), dtype=str)[CURVE] for text in texts]
     if curves[0].equals(curves[1]):
         return True, f"bit for bit, {len(curves[0])} rows"
@@ -90,9 +89,9 @@ def _compared(run_id: str, study: Study, record: Study) -> Finding:
 
 
 def _circumstances(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What rounding depends on: versions, the machine, and those that a resumed run was on before.
+    """What rounding depends on: versions, machine, and the former machines of a resumed run.
 
-    Manifests of older versions lack some of it, which counts as a difference.
+    What the manifest of an older version lacks counts as different.
     """
     *former, own = [
         f"{part.get('processes', 1)} × {part.get('processor') or part.get('device_name')}"
@@ -117,7 +116,7 @@ def _first_difference(again: pd.DataFrame, former: pd.DataFrame) -> str:
 
 
 def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> Finding:
-    """Compares the end of a run with where one more seed of the recorded runs would end."""
+    """Compares final errors with the prediction interval of the recorded seeds."""
     runs = study.runs[study.runs["run_id"] == run_id]
     finals = final_errors(runs)
     if finals.empty:
@@ -131,7 +130,7 @@ def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> 
         found = f"{title} error {end[column]:.2f} %"
         bounds = interval(cell[column].dropna(), of_next=True)
         if bounds is None:
-            return False, f"{reason}; {found}, {len(cell)} recorded: no spread"
+            return False, f"{reason}; {found}, too few recorded seeds ({len(cell)})"
         agrees &= bounds[0] <= end[column] <= bounds[1]
         low, high = max(bounds[0], 0.0), min(bounds[1], 100.0)
         words.append(f"{found}, by {len(cell)} recorded seeds {low:.2f} to {high:.2f} %")

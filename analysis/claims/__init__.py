@@ -1,4 +1,4 @@
-"""The paper's ten claims: a module for each, found by itself, and their verdicts on cells."""
+"""The paper's ten claims, one module each; the registry finds the modules."""
 
 import importlib
 import pkgutil
@@ -9,7 +9,7 @@ from analysis.claims.rules import Claim
 
 
 def _registered() -> tuple[Claim, ...]:
-    """The claim of each module of this package that has one, by number and part."""
+    """The claims of this package's modules, by number and part."""
     names = [f"{__name__}.{found.name}" for found in pkgutil.iter_modules(__path__)]
     claims = [getattr(importlib.import_module(name), "CLAIM", None) for name in names]
     return tuple(sorted(filter(None, claims), key=lambda claim: (claim.number, claim.part)))

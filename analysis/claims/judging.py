@@ -45,7 +45,7 @@ class Verdict:
 
     @property
     def statement(self) -> str:
-        """The verdict with its reasons, in the words that are used everywhere."""
+        """The verdict with its reasons, as pages, tables and commands print it."""
         if (
             self.outcome
             and self.ruling == Ruling.SUPPORTED

@@ -1,4 +1,4 @@
-"""What the rules of all claims share: the form of a claim and its outcome, and conditions."""
+"""The form of a claim and of its outcome, and the conditions that the rules share."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from enum import StrEnum
 from analysis.cells import Cell, Cells
 from analysis.quantity import DEVIATIONS, Quantity
 
-# Shares of the paper's training: a little below, so that rounding never decides.
+# Shares of the paper's training, a little below a quarter and a half to allow for rounding.
 QUARTER, HALF = 0.24, 0.49
 SEEDS = 3  # that a contradiction needs
 MARGIN = 0.5  # points of error that count as no difference
@@ -20,7 +20,7 @@ NEEDS_HALF = "less than half of the paper's training"
 
 
 class Leaning(StrEnum):
-    """What the data say, before it is asked whether they are enough to contradict."""
+    """What the data speak for; whether they suffice to contradict is decided later."""
 
     FOR = "for"
     AGAINST = "against"
@@ -214,7 +214,7 @@ def bonferroni(count: int) -> float:
 
 
 def one_seed(distance: float) -> float:
-    """The spread of each of two measures that puts the bounds of one seed at this distance."""
+    """The spread of two measures whose difference, from one seed, has bounds this far away."""
     return distance / DEVIATIONS / math.sqrt(2)
 
 

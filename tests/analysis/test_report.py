@@ -207,7 +207,7 @@ def test_a_run_that_went_on_elsewhere_names_all_its_machines():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("{one} {two}", "output=null: is needed to compare"),
+        ("{one} {two}", "output=null: must be set to compare"),
         ("{one} {one} --output {out}", "is named twice"),
         ("{one} --each --output {out}", "each=True: must be given without --output"),
         ("{one} {one}/nowhere --output {out}", "is not there"),

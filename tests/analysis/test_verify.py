@@ -106,7 +106,7 @@ def test_a_run_that_was_elsewhere_before_is_not_of_the_same_machine(again, verif
         if run.name != RUN:
             shutil.rmtree(run)
     status, words = verify(record)
-    assert (status, "1 recorded: no spread" in words) == (1, True)
+    assert (status, "too few recorded seeds (1)" in words) == (1, True)
 
 
 def test_a_record_that_is_damaged_or_not_there_confirms_nothing(again, verify, folder, tmp_path):
