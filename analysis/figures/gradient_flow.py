@@ -39,9 +39,7 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
             part = part[part["value"] > 0]
             if part.empty:
                 axes.text(0.5, 0.5, "zero", transform=axes.transAxes, ha="center")
-            for depth, color in colors.items():
-                line = part[part["depth"] == depth].sort_values("position")
-                axes.plot(line["position"], line["value"], color=color, linewidth=1.3)
+            style.draw_depths(axes, part, colors, linewidth=1.3)
             axes.set_yscale("log")
     for axes, network in zip(grid[0], networks, strict=False):
         axes.set_title(network.title)

@@ -63,11 +63,9 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     figure, (panels,) = style.panels(2, 4.3, 3.9)
     for axes, order in zip(panels, ORDERS, strict=True):
         for network in networks:
-            look = LINES[network.shortcut]
-            for depth, color in colors.items():
-                part = table[(table["family"] == network.family) & (table["depth"] == depth)]
-                line = part[part["order"] == order].sort_values("position")
-                axes.plot(line["position"], line["value"], look, color=color, linewidth=1.2)
+            part = table[(table["family"] == network.family) & (table["order"] == order)]
+            look = {"linestyle": LINES[network.shortcut], "linewidth": 1.2}
+            style.draw_depths(axes, part, colors, **look)
         axes.set_title(f"layers {order}")
         axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
     panels[0].set_ylabel("standard deviation of responses")

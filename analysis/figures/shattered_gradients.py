@@ -25,10 +25,7 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
     figure, (panels,) = style.panels(len(networks), 2.5, 3.4, margin=1.3)
     for axes, network in zip(panels, networks, strict=False):
         axes.axhline(0, color="#444444", linewidth=0.8)
-        for depth, color in colors.items():
-            part = table[(table["family"] == network.family) & (table["depth"] == depth)]
-            line = part.sort_values("position")
-            axes.plot(line["position"], line["value"], color=color)
+        style.draw_depths(axes, table[table["family"] == network.family], colors)
         axes.set_title(network.title)
         axes.set_xlabel("lag")
     panels[0].set_ylabel("autocorrelation")

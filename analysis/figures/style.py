@@ -104,6 +104,13 @@ def depth_handles(colors: dict[int, Color]) -> list[Line2D]:
     return [sample(f"{depth} layers", color=color) for depth, color in colors.items()]
 
 
+def draw_depths(axes: Axes, table: pd.DataFrame, colors: dict[int, Color], **look: Any) -> None:
+    """Draws `value` against `position`, one line for each depth."""
+    for depth, color in colors.items():
+        line = table[table["depth"] == depth].sort_values("position")
+        axes.plot(line["position"], line["value"], color=color, **look)
+
+
 def sample(label: str, **look: Any) -> Line2D:
     """A legend's entry for lines of some look, which are dark grey where no colour is named."""
     return Line2D([], [], label=label, **{"color": "#444444"} | look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -28,36 +29,26 @@ def throughput(measurements: pd.DataFrame, about: str) -> Figure:
         A figure; numbers on the bars are images per second, whiskers the extremes of rounds.
     """
     networks = list(dict.fromkeys(measurements["network"]))
-    base = measurements[measurements["recipe"] == "conventional"].set_index("network")
-    ours = measurements[measurements["recipe"] != "conventional"]
+    conventional = measurements["recipe"] == "conventional"
+    base = measurements[conventional].set_index("network")["images_per_second"].reindex(networks)
+    ours = measurements[~conventional]
     rounds = len(measurements["rounds"].iloc[0])
-    names = list(dict.fromkeys(ours["recipe"] + ", " + ours["precision"]))
+    recipes = ours["recipe"] + ", " + ours["precision"]
+    names = list(dict.fromkeys(recipes))
     figure = Figure(figsize=(2 + 1.15 * len(networks), 3.9), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / max(len(names), 1)
     for place, name in enumerate(names):
-        part = ours[(ours["recipe"] + ", " + ours["precision"]) == name].set_index("network")
-        for group, network in enumerate(networks):
-            row = part.loc[network]
-            unit = float(base.loc[network, "images_per_second"])
-            x = group + (place - (len(names) - 1) / 2) * width
-            height = row["images_per_second"] / unit
-            lowest, highest = (extreme(row["rounds"]) / unit for extreme in (min, max))
-            axes.bar(x, height, 0.92 * width, color=COLORS.get(name, "#999999"),
-                     label=name if group == 0 else None)  # fmt: skip
-            axes.vlines(x, lowest, highest, color="#222222", linewidth=1)
-            axes.annotate(
-                f"{row['images_per_second']:,.0f}",
-                (x, max(height, highest)),
-                (0, 3),
-                va="bottom",
-                rotation=90,
-                **ABOVE,
-            )
+        part = ours[recipes == name].set_index("network").reindex(networks)
+        at = np.arange(len(networks)) + (place - (len(names) - 1) / 2) * width
+        heights = part["images_per_second"] / base
+        lowest, highest = (part["rounds"].map(extreme) / base for extreme in (min, max))
+        axes.bar(at, heights, 0.92 * width, color=COLORS.get(name, "#999999"), label=name)
+        axes.vlines(at, lowest, highest, color="#222222", linewidth=1)
+        for x, top, speed in zip(at, highest, part["images_per_second"], strict=True):
+            axes.annotate(f"{speed:,.0f}", (x, top), (0, 3), va="bottom", rotation=90, **ABOVE)
     axes.axhline(1, color="#444444", linewidth=1)
-    axes.set_xticks(
-        range(len(networks)), [f"{n}\n{base.loc[n, 'images_per_second']:,.0f}" for n in networks]
-    )
+    axes.set_xticks(range(len(networks)), [f"{n}\n{base[n]:,.0f}" for n in networks])
     axes.set_ylim(0, 1.18 * axes.get_ylim()[1])
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("speed over the conventional recipe")
