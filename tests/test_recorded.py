@@ -7,9 +7,9 @@ from importlib import metadata
 import pytest
 
 from analysis.networks import add_family
-from analysis.readme import RECORD, RECORDED, recorded
+from analysis.readme import RECORD, RECORDED, rates, recorded
 from analysis.report import tables_of
-from analysis.tables import markdown, rates
+from analysis.tables import markdown
 from analysis.verdict import verdict
 
 NAMES = sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark")
