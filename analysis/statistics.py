@@ -196,17 +196,6 @@ def study_difference(
     return pd.DataFrame(rows, columns=["family", "depth", *DIFFERENCE])
 
 
-def together(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rows until the first run of each network ends, where a mean over runs would bend.
-
-    Args:
-        runs: As from `load_runs`, or some of its columns.
-    """
-    runs = add_family(runs)
-    ends = runs.groupby("run_id")["iteration"].transform("max")
-    return runs[runs["iteration"] <= ends.groupby([runs["family"], runs["depth"]]).transform("min")]
-
-
 def ended(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that have ended for good: finished or diverged."""
     return runs[runs["state"].isin(["finished", "diverged"])]
