@@ -85,9 +85,12 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
         describe(bars, mark="bars", **facts)
         if finals["seed"].nunique() > 1:
             seeds = finals[finals["family"] == network.family]
-            dashes = style.SEEDS | {"color": color, "markersize": 6}
+            # As shapes with names, many marks would be most of the page.
+            many = len(seeds) > 100
+            dashes = style.SEEDS | {"color": color, "markersize": 6, "rasterized": many}
             (marks,) = axes.plot(seeds["depth"], seeds[error], transform=aside, **dashes)
-            describe(marks, name=list(seeds["run_id"]), x=list(seeds["depth"]), **facts)
+            named = {} if many else {"name": list(seeds["run_id"]), "x": list(seeds["depth"])}
+            describe(marks, **named, **facts)
     style.depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
 
