@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.manifest import COSTS, machine_of
 from analysis.networks import IDENTITY, network_of
-from analysis.protocol import protocols
+from analysis.protocol import flat, protocols
 from resnet_study.config import RunConfig
 
 
@@ -60,6 +60,11 @@ class Study:
         started = {run: str(manifest.get("started")) for run, manifest in self.manifests.items()}
         groups = protocols(self.configs, started)
         return {name: ids for name, ids in groups.items() if begun.intersection(ids)}
+
+    @cached_property
+    def settings(self) -> dict[str, dict[str, str]]:
+        """All settings of each readable run as dotted keys and text, by run id."""
+        return {run_id: flat(config.to_mapping()) for run_id, config in self.configs.items()}
 
     @cached_property
     def machines(self) -> dict[str, tuple[str, str]]:

@@ -46,7 +46,7 @@ def build_page(
         pictures: The figures for print as SVG, by name.
         links: Further reports, title to relative address.
     """
-    runs = study.runs
+    runs, shared = study.runs, shared_settings(study)
     return _render(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
@@ -57,8 +57,8 @@ def build_page(
         figures={section: _grouped(section, pictures) for section in ("answer", "figures")},
         pictures={name: _address(picture) for name, picture in pictures.items()},
         tables={name: _cells(table) for name, table in tables.items()},
-        shared=shared_settings(study),
-        runs=describe_runs(study),
+        shared=shared,
+        runs=describe_runs(study, shared),
         study=study,
         unfinished={run: state for run, state in study.states.items() if state != "finished"},
         absent=absent_cells(runs),

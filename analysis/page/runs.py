@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.networks import family_title
-from analysis.protocol import flat
 from analysis.statistics import final_errors
 from analysis.study import Study
 from resnet_study.store.folder import RunFolder
@@ -19,19 +18,24 @@ MOST_POINTS = 60
 
 def shared_settings(study: Study) -> dict[str, str]:
     """The settings in which all runs agree."""
-    each = [flat(config.to_mapping()).items() for config in study.configs.values()]
+    each = [own.items() for own in study.settings.values()]
     return dict(sorted(set.intersection(*map(set, each)))) if each else {}
 
 
-def describe_runs(study: Study) -> list[dict[str, Any]]:
-    """Each run in words and numbers, in the order of family, depth and seed."""
-    shared, machines = shared_settings(study), study.machines
+def describe_runs(study: Study, shared: dict[str, str]) -> list[dict[str, Any]]:
+    """Each run in words and numbers, in the order of family, depth and seed.
+
+    Args:
+        study: Runs of one protocol.
+        shared: As from `shared_settings`; the page shows them once.
+    """
+    machines = study.machines
     finals = final_errors(study.runs).set_index("run_id")
     curves = dict(list(study.runs.groupby("run_id", sort=False)))
     described = []
     for run_id, config in study.configs.items():
         manifest, curve = study.manifests[run_id], curves.get(run_id)
-        own = flat(config.to_mapping())
+        own = study.settings[run_id]
         final = finals.loc[run_id] if run_id in finals.index else None
         iterations = 0 if curve is None else int(curve["iteration"].max())
         host, device = machines[run_id]
