@@ -65,7 +65,7 @@ def figure6_curves() -> pd.DataFrame:
 
 
 def shared_iterations(runs: pd.DataFrame) -> int:
-    """Iterations in which all runs follow the paper's protocol; only there its errors compare."""
+    """Iterations in which all runs follow the paper's protocol; only there do errors compare."""
     return 0 if runs.empty else int(runs["paper_iterations"].min())
 
 

@@ -38,9 +38,8 @@ def paper_iterations(config: RunConfig) -> int:
     differing = set(_settings(config)) - _NEUTRAL
     if not differing:
         return paper.iterations
-    if differing - _LATER or not schedule.milestones:
-        return 0
-    return min(schedule.milestones[0], paper.milestones[0], schedule.iterations)
+    first = (*schedule.milestones, schedule.iterations)[0]
+    return 0 if differing - _LATER else min(first, paper.milestones[0], schedule.iterations)
 
 
 def _settings(config: RunConfig) -> dict[str, str]:

@@ -197,16 +197,19 @@ def _shown(name: str, batches: Iterator[Views], images: int) -> Iterator[Views]:
             progress.advance(task, len(labels))
 
 
-def record(weights: Weights, scores: dict[str, Scores]) -> None:
+def record(config: RunConfig, weights: Weights, scores: dict[str, Scores]) -> None:
     """Adds scores to the manifest of the run whose checkpoint was evaluated.
 
     Raises:
-        StudyError: It is no checkpoint of a finished run.
+        StudyError: It is no checkpoint of a finished run, or was evaluated with other statistics.
     """
     folder = RunFolder(weights.path.parent)
     finished = folder.completed()
     if weights.checkpoint is None or finished is None:
         raise ConfigError("weights", weights.path, "with --record, must be a finished run's")
+    given, own = config.schedule.eval_statistics, folder.read_config().schedule.eval_statistics
+    if given != own:
+        raise ConfigError("schedule.eval_statistics", given, f"must be {own} with --record")
     former = finished.manifest.get("evaluation") or {}
     found = {name: asdict(score) for name, score in scores.items()}
     folder.write_manifest(finished.manifest | {"evaluation": former | found})
@@ -220,6 +223,7 @@ def text(config: RunConfig, weights: Weights, network: StagedNet, scores: dict[s
         f"weights   {weights.path}",
         f"network   {model.family}, {model.depth} layers, {count_parameters(network):,} parameters",
         f"data      {config.data.title}, {images:,} images",
+        *["statistics of batch norm are recomputed"] * config.schedule.recomputes,
         "",
         f"{'view':<12}{'top-1 error (%)':>17}{'top-5 error (%)':>17}{'loss (nats)':>14}",
     ]
@@ -237,7 +241,7 @@ def _carry_out(composed: Any, path: Path, typed: set[str], flags: set[str]) -> N
         config = described(composed, weights, typed)
         network, scores = score(config, weights, "--record" in flags)
         if "--record" in flags:
-            record(weights, scores)
+            record(config, weights, scores)
     except StudyError as error:
         cli.fail(error)
     if "--json" in flags:

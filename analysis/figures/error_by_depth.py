@@ -14,6 +14,8 @@ from analysis.figures.pointer import describe, describe_axes
 from analysis.networks import networks_in
 from analysis.statistics import by_cell, final_errors, final_share
 
+# With more, marks of single seeds would hide one another, and be most of the page.
+MOST_SEEDS = 30
 TITLES = {
     "train_error": "final training error (%)",
     "clean_train_error": "final clean training error (%)",
@@ -48,7 +50,8 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
     axes.set_ylabel(TITLES[error])
     describe_axes(axes, x="depth")
     finished = runs[runs["state"] == "finished"]
-    seeds_shown = " Bars: 95 % intervals over seeds; dashes: each seed." if several else ""
+    dashes = "; dashes: each seed" * (runs["seed"].nunique() <= MOST_SEEDS)
+    seeds_shown = f" Bars: 95 % intervals over seeds{dashes}." if several else ""
     hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
     return style.explained(
         figure,
@@ -69,7 +72,7 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
         color = look["color"]
         aside = style.beside(axes, place - (len(networks) - 1) / 2)
         facts = {"family": network.title, "y": TITLES[error]}
-        line = cells[cells["family"] == network.family]
+        line = cells[cells["family"] == network.family].dropna(subset=["mean"])
         (means,) = axes.plot(
             line["depth"], line["mean"], markersize=5, label=network.title, transform=aside, **look
         )
@@ -83,14 +86,11 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
             line["depth"], line["low"], line["high"], color, linewidth=1, transform=aside
         )
         describe(bars, mark="bars", **facts)
-        if finals["seed"].nunique() > 1:
+        if 1 < finals["seed"].nunique() <= MOST_SEEDS:
             seeds = finals[finals["family"] == network.family]
-            # As shapes with names, many marks would be most of the page.
-            many = len(seeds) > 100
-            dashes = style.SEEDS | {"color": color, "markersize": 6, "rasterized": many}
+            dashes = style.SEEDS | {"color": color, "markersize": 6}
             (marks,) = axes.plot(seeds["depth"], seeds[error], transform=aside, **dashes)
-            named = {} if many else {"name": list(seeds["run_id"]), "x": list(seeds["depth"])}
-            describe(marks, **named, **facts)
+            describe(marks, name=list(seeds["run_id"]), x=list(seeds["depth"]), **facts)
     style.depth_axis(axes, finals)
     _set_limits(axes, cells, finals[error])
 
@@ -122,7 +122,7 @@ def _drawing(name: str, order: float, error: str, choice: str) -> Drawing:
         "Final error against depth",
         "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
         "degrades where its training error rises with depth; over-fitting would show in the gap. "
-        "Hollow points are networks that did not start.",
+        "Hollow points are networks that did not start. Point at a mark for its run or mean.",
         "answer",
         lambda runs: bool((runs["state"] == "finished").any()),
         choice=choice,

@@ -26,7 +26,7 @@ MOST_LINES = 10
 # Vertices of a figure. A browser draws and searches as many with ease.
 MOST_POINTS = 200_000
 # Of the paper's own curves.
-PUBLISHED: dict[str, Any] = {"alpha": 0.25, "linewidth": 3, "zorder": 1}
+PUBLISHED: dict[str, Any] = {"alpha": 0.4, "linewidth": 3, "zorder": 1}
 
 
 @style.print_style()
@@ -74,7 +74,7 @@ def learning_curves(runs: pd.DataFrame) -> Figure:
     named = ", ".join(f"{family_title(f)} at {depth} layers" for f, depth in sorted(stuck))
     grey = f" Grey: did not start (training loss at chance): {named}." * bool(stuck)
     several = runs["seed"].nunique() > 1
-    seeds = " Broad: mean over seeds; thin: each seed; band: one standard deviation." * several
+    seeds = " Thick: mean over seeds; thin: each seed; band: one standard deviation." * several
     return style.explained(
         figure,
         f"{style.provenance(runs)}{seeds}\n"
@@ -186,5 +186,6 @@ FIGURE = Drawing(
     "Learning curves",
     "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
     "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
-    "with a training loss at chance, are grey.",
+    "with a training loss at chance, are grey. Broad pale curves, where there are any, "
+    "are the paper's own. Point at a curve for its run and value.",
 )

@@ -21,7 +21,7 @@ def describe(artist: Artist, **facts: Any) -> None:
         facts: `family` and `depth`, by which the page switches the artist on and off; `name`, a
             run or a mean, without which nothing is shown under the pointer; `y`, the name of
             the value. One `name` per line of a collection; one `x` and `note` per vertex, `x`
-            where the artist stands beside its own place.
+            where the artist is drawn shifted aside.
     """
     given = {name: value for name, value in facts.items() if value is not None}
     artist.set_gid(urlencode(given, doseq=True, quote_via=quote))

@@ -62,6 +62,8 @@ RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.4,
+    # The page reads values from the vertices of curves.
+    "path.simplify": False,
     "svg.fonttype": "none",
     # Reproducible SVG: the same runs give the same file.
     "svg.hashsalt": "resnet_study",

@@ -112,7 +112,7 @@ class Session:
 
         Args:
             network: Built by this session; it is left as it is.
-            batches: This rank's mini-batches, of which the copy's statistics are.
+            batches: This rank's mini-batches, from which the copy's statistics are computed.
         """
         config = self.config
         if not config.schedule.recomputes:

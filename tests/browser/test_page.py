@@ -84,10 +84,10 @@ def visible(page, name):
     return picture(page, name).locator(f".panels > {curves}")
 
 
-def point_at(page, name, curve, vertex=-1):
-    """Moves the pointer onto a vertex of a curve; returns the lines of what is shown there."""
-    picture(page, name).scroll_into_view_if_needed()
-    x, y = (
+def place_of(page, name, curve, vertex=-1):
+    """Where on the screen a vertex of a curve is, scrolled into view."""
+    picture(page, name).locator(".panels > svg").first.scroll_into_view_if_needed()
+    return (
         visible(page, name)
         .nth(curve)
         .evaluate(
@@ -100,7 +100,11 @@ def point_at(page, name, curve, vertex=-1):
             vertex,
         )
     )
-    page.mouse.move(x, y)
+
+
+def point_at(page, name, curve):
+    """Moves the pointer onto the end of a curve; returns the lines of what is shown there."""
+    page.mouse.move(*place_of(page, name, curve))
     return picture(page, name).locator(".tip").inner_text().splitlines()
 
 
@@ -119,6 +123,16 @@ def test_every_figure_is_opened_and_a_curve_names_its_run_and_its_value(open_pag
     assert float(value) == pytest.approx(rows.loc[1000, column], abs=0.006)
     page.mouse.move(0, 0)
     assert picture(page, "learning_curves").locator(".tip").is_hidden()
+
+
+def test_a_tap_shows_a_value_until_the_next_tap_elsewhere(open_page):
+    page = open_page(viewport={"width": 360, "height": 800}, has_touch=True)
+    tip = picture(page, "learning_curves").locator(".tip")
+    page.touchscreen.tap(*place_of(page, "learning_curves", 0))
+    assert tip.is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.touchscreen.tap(5, 5)
+    assert tip.is_hidden()
 
 
 def test_an_error_is_chosen_and_a_mean_says_what_stands_behind_it(open_page):

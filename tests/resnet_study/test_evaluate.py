@@ -112,6 +112,9 @@ def test_a_runs_checkpoint_scores_what_its_manifest_says_and_views_are_added(
     ):
         assert refused.returncode == 2
         assert f"with --record, {said}" in refused.stderr
+    refused = evaluate(weights, *words, "schedule.eval_statistics=recomputed")
+    assert refused.returncode == 2
+    assert "eval_statistics=recomputed: must be running with --record" in refused.stderr
 
 
 @dataclass

@@ -70,6 +70,7 @@ function addNumbers(axes, panels) {
   if (!own || own.querySelector("text") || !first) return;
   const [shared, there] = [numbers(first), place(first)];
   const copy = shared.cloneNode(true);
+  copy.removeAttribute("id");
   for (const line of copy.querySelectorAll("[clip-path]")) line.remove();
   for (const node of copy.querySelectorAll("[id]")) node.removeAttribute("id");
   copy.setAttribute("transform", `translate(${here.x - there.x} 0)`);
@@ -131,10 +132,11 @@ function listen(panel, axes, facts, tip) {
   const curves = scale ? curvesIn(axes, facts) : [];
   if (!curves.length) return;
   const ring = document.createElementNS(SVG, "circle");
+  ring.setAttribute("class", "ring");
   ring.setAttribute("style", "fill: none; stroke: #444444; stroke-width: 1px");
   const clear = () => {
-    for (const near of panel.querySelectorAll(".near")) near.classList.remove("near");
-    ring.remove();
+    for (const near of tip.parentElement.querySelectorAll(".near")) near.classList.remove("near");
+    for (const other of tip.parentElement.querySelectorAll(".ring")) other.remove();
     tip.hidden = true;
   };
   const point = (event) => {
@@ -157,10 +159,11 @@ function listen(panel, axes, facts, tip) {
   };
   panel.addEventListener("pointermove", point);
   panel.addEventListener("pointerdown", point);
-  panel.addEventListener("pointerleave", clear);
+  panel.addEventListener("pointerleave", (event) => event.pointerType === "touch" || clear());
+  document.addEventListener("pointerdown", (event) => tip.parentElement.contains(event.target) || clear());
 }
 
-// Families and depths that there are several of, each with what it shows and hides.
+// The families and depths to switch, where there are several.
 function switches(facts) {
   const found = new Map();
   for (const [field, title] of [["family", (name) => name], ["depth", (depth) => `${depth} layers`]]) {
@@ -211,7 +214,7 @@ function openPicture(image, off, update) {
   const legend = parts.find((part) => kindOf(part) === "legend");
   const rows = new Set(drawn.map((axes) => axes.firstElementChild.getBBox().y));
   if (rows.size > 1 && !drawn.every((axes) => facts.has(axes))) {
-    // What its rows have in common is said at its margins alone.
+    // Labels shared by several rows stand only at the margins, so it stays an image.
     opened.replaceWith(image);
     return () => {};
   }
@@ -220,7 +223,7 @@ function openPicture(image, off, update) {
     axes.firstElementChild.querySelector("path").style.fill = "none"; // the page's own ground
   }
   const boxes = drawn.map(boxOf);
-  const grid = element("div", { className: "panels" });
+  const grid = element("div", { className: "panels", role: "group", ariaLabel: image.alt });
   const widest = Math.max(...boxes.map((box) => box.width));
   grid.style.setProperty("--least", `${widest * LEAST}px`);
   grid.style.setProperty("--most", `${widest * MOST}px`);
@@ -229,7 +232,7 @@ function openPicture(image, off, update) {
   drawn.forEach((axes, at) => {
     const panel = framed(boxes[at], 3, axes);
     panel.setAttribute("role", "img");
-    panel.setAttribute("aria-label", image.alt);
+    panel.setAttribute("aria-label", [...axes.children].findLast((part) => kindOf(part) === "text")?.textContent.trim() || image.alt);
     grid.append(panel);
     listen(panel, axes, facts, tip);
   });

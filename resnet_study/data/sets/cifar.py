@@ -100,7 +100,7 @@ def _unpack(archive: Any, packed: Path | None, folder: Path) -> None:
     from torchvision.datasets.utils import download_and_extract_archive
 
     fresh, inner = folder / f".{archive.base_folder}.new", folder / archive.base_folder
-    # What a process left that was killed here.
+    # Left by a process that was killed while unpacking.
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         download_and_extract_archive(
