@@ -38,5 +38,5 @@ def build_network(
     for module in network.modules():
         if isinstance(module, ConvBN):
             module.fused = fused
-    initialize(network, config.init, seed)
+    initialize(network, config.init, seed, config.head_std)
     return network

@@ -38,6 +38,8 @@ OTHERWISE = [
     {"seed": 1},
     {"precision": "bf16"},
     {"model": ModelConfig(init="xavier")},
+    {"model": ModelConfig(head_std=0.01)},
+    {"schedule": ScheduleConfig(eval_statistics="recomputed")},
     {"data": DataConfig(augment=AugmentConfig(flip=False))},
     {"schedule": ScheduleConfig(warmup=WarmupConfig(iterations=7))},
     {"schedule": ScheduleConfig(weight_decay=0.0)},
