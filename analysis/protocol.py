@@ -9,10 +9,11 @@ from resnet_study.config import RunConfig
 _NETWORK = (
     "kind", "shortcut", "depth", "layers_per_block", "init", "norm", "bottleneck_stride"
 )  # fmt: skip
-# Settings that change no step of the training, or only its rounding.
+# Settings that change no step of the training or only its rounding, and the head's initial
+# weights, which the paper leaves open.
 _NEUTRAL = {
-    "precision", "schedule.log_every", "schedule.eval_every", "schedule.eval_train_images",
-    "schedule.eval_statistics",
+    "precision", "model.head_std", "schedule.log_every", "schedule.eval_every",
+    "schedule.eval_train_images", "schedule.eval_statistics",
 }  # fmt: skip
 # Settings of a schedule that act from the first fall of the rate on.
 _LATER = {"schedule.name", "schedule.iterations", "schedule.milestones", "schedule.gamma"}

@@ -37,7 +37,7 @@ PAGES = [
 ]
 PART = re.compile(r"<!-- (\w+)(?: ([\w-]+))?: ([^>]+) -->\n(\n?)((?:(?!<!--).+\n)*)")
 # How a part of each kind begins; anything else below a mark was written by hand.
-TABLES = ("overview", "figure6", "statistics", "rates", "benchmark", "verdicts", "rules")
+TABLES = ("overview", "figure6", "statistics", "trials", "rates", "benchmark", "verdicts", "rules")
 BEGINNING = {"answer": "**", "claim": "- ", **dict.fromkeys(TABLES, "|")}
 RECORD = re.compile(r"^\| \[(\w+)\]\(recorded/\w+/report/results.md\) \| `(.*?)` \|.*$", re.M)
 
@@ -81,6 +81,8 @@ def _made(kind: str, label: str, words: str) -> str:
             return text_as_markdown(_beside_the_paper(names))
         case "statistics":
             return text_as_markdown(_statistics(*names))
+        case "trials":
+            return text_as_markdown(_trials(*names), left=2)
         case "rates":
             return text_as_markdown(rates(recorded(*names)))
         case "benchmark":
@@ -197,6 +199,16 @@ def _statistics(name: str) -> pd.DataFrame:
     text.columns = [f"{network}, {kind}" for kind, network in order]
     text.insert(0, "iteration", [f"{iteration:,}" for iteration in text.index])
     return text
+
+
+def _trials(name: str) -> pd.DataFrame:
+    """Training errors at some iterations, by change and network; both seeds in one cell."""
+    found = pd.read_csv(RECORDED / name / "initialization_trials.csv")
+    keys = ["change", "network"]
+    columns = [column for column in map(str, found) if column.isdigit()]
+    shown = found[columns].map("{:.1f}".format).where(found[columns].notna(), "–")
+    table = shown.groupby([found[key] for key in keys], sort=False).agg(" and ".join)
+    return table.rename(columns=lambda at: f"{int(at):,}").reset_index()
 
 
 def _answer(name: str) -> str:

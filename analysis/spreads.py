@@ -16,15 +16,18 @@ PAPER = {"train_error": 0.1, "clean_train_error": 0.1, "test_error": 0.25, "gap"
 # For all others: a share of the error, but at least so many points.
 LEAST, SHARE = 1.5, 0.1
 
+# Settings that leave the differences between seeds as they are.
+ASIDE = ("precision", "model.head_std", "schedule.eval_statistics")
+
 
 def conditions(settings: str, data: str) -> str:
-    """Schedule, data and width of a run: its settings without the precision.
+    """Schedule, data and width of a run: its settings without those in `ASIDE`.
 
     Args:
         settings: As in the column of `load_runs`.
         data: The same.
     """
-    words = [word for word in settings.split(" ") if not word.startswith("precision=")]
+    words = [word for word in settings.split(" ") if word.partition("=")[0] not in ASIDE]
     return " ".join([data, *filter(None, words)])
 
 

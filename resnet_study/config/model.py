@@ -21,8 +21,7 @@ class ModelConfig:
         width: Filters of the first stage.
         layers_per_block: Number of convolutions that a shortcut spans; must divide 2n. Always 2
             in ImageNet's family, whose blocks are given.
-        init: "he", with variances by fan-in, "he_fan_out", which the paper leaves open for
-            convolutions, or "xavier".
+        init: "he" or "xavier".
         head_std: Standard deviation of the head's initial weights; null: as `init` says.
         norm: "batch", or "none" for the control without batch norm.
         architecture: The family, such as "cifar" (He et al. 2015, §4.2).
@@ -36,7 +35,7 @@ class ModelConfig:
     shortcut: str | None = setting("A", str, choices=SHORTCUTS, optional=True)
     width: int = setting(16, int, minimum=1, maximum=4096)
     layers_per_block: int = setting(2, int, minimum=1)
-    init: str = setting("he", str, choices=("he", "he_fan_out", "xavier"))
+    init: str = setting("he", str, choices=("he", "xavier"))
     head_std: float | None = setting(None, float, minimum=0, exclusive=True, optional=True)
     norm: str = setting("batch", str, choices=("batch", "none"))
     architecture: str = setting("cifar", str, choices=tuple(ARCHITECTURES))

@@ -14,11 +14,10 @@ def _generator(seed: int, layer: str) -> torch.Generator:
 
 
 def _draw(weight: torch.Tensor, scheme: str, generator: torch.Generator) -> None:
-    if scheme == "xavier":
+    if scheme == "he":
+        nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu", generator=generator)
+    else:
         nn.init.xavier_normal_(weight, generator=generator)
-        return
-    fan_out = scheme == "he_fan_out" and weight.ndim == 4
-    nn.init.kaiming_normal_(weight, 0, "fan_out" if fan_out else "fan_in", "relu", generator)
 
 
 @torch.no_grad()
@@ -31,14 +30,13 @@ def initialize(network: nn.Module, scheme: str, seed: int, head_std: float | Non
     layer by layer, whatever the shortcut option, and their comparison is paired.
 
     "he" is the normal distribution of He et al. 2015b ("Delving deep into rectifiers"),
-    with variance 2/fan_in (fan mode "fan_in"), for convolutions and the head alike;
-    "he_fan_out" has 2/fan_out for convolutions, as FAIR's own code for these networks.
+    with variance 2/fan_in (fan mode "fan_in"), for convolutions and the head alike.
     "xavier" is Glorot's normal distribution, with variance 2/(fan_in + fan_out). Batch
     norm starts at scale 1 and offset 0; the head's bias at 0.
 
     Args:
         network: A network on the CPU; weights are drawn there for every device.
-        scheme: "he", "he_fan_out" or "xavier".
+        scheme: "he" or "xavier".
         seed: The run's seed.
         head_std: Standard deviation of the head's weights; None for that of the scheme.
     """

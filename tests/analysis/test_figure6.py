@@ -24,6 +24,7 @@ QUARTER = {"name": "quarter", "iterations": 16_000, "milestones": [8_000, 12_000
         ({"precision": "bf16", "seed": 3, "model": {"depth": 56}}, 64_000),
         ({"schedule": {"log_every": 50, "eval_every": 100, "eval_train_images": None}}, 64_000),
         ({"schedule": QUARTER, "precision": "bf16"}, 8_000),
+        ({"schedule": {"eval_statistics": "recomputed"}, "model": {"head_std": 0.01}}, 64_000),
         ({"schedule": {"iterations": 100_000, "milestones": [50_000]}}, 32_000),
         ({"schedule": QUARTER | {"learning_rate": 0.05}}, 0),
         ({"schedule": QUARTER | {"batch_size": 64}}, 0),
