@@ -5,11 +5,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import samples
+from tests.damage import given, st
 
 
 def test_intervals_hold_the_true_mean_and_the_next_value_as_often_as_they_say():
