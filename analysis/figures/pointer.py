@@ -23,8 +23,7 @@ def describe(artist: Artist, **facts: Any) -> None:
             the value. One `name` per line of a collection; one `x` and `note` per vertex, `x`
             where the artist is drawn shifted aside.
     """
-    given = {name: value for name, value in facts.items() if value is not None}
-    artist.set_gid(urlencode(given, doseq=True, quote_via=quote))
+    artist.set_gid(urlencode(facts, doseq=True, quote_via=quote))
 
 
 def describe_axes(axes: Axes, **facts: Any) -> None:

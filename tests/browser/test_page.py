@@ -84,22 +84,15 @@ def visible(page, name):
     return picture(page, name).locator(f".panels > {curves}")
 
 
-def place_of(page, name, curve, vertex=-1):
-    """Where on the screen a vertex of a curve is, scrolled into view."""
+def place_of(page, name, curve):
+    """Where on the screen the last vertex of a curve is, scrolled into view."""
     picture(page, name).locator(".panels > svg").first.scroll_into_view_if_needed()
-    return (
-        visible(page, name)
-        .nth(curve)
-        .evaluate(
-            """(path, vertex) => {
-        const numbers = path.getAttribute("d").match(/-?[\\d.]+/g).map(Number);
-        const [x, y] = numbers.slice(2 * vertex, 2 * vertex + 2 || undefined);
+    find = """path => {
+        const [x, y] = path.getAttribute("d").match(/-?[\\d.]+/g).map(Number).slice(-2);
         const place = new DOMPoint(x, y).matrixTransform(path.getScreenCTM());
         return [place.x, place.y];
-        }""",
-            vertex,
-        )
-    )
+    }"""
+    return visible(page, name).nth(curve).evaluate(find)
 
 
 def point_at(page, name, curve):
