@@ -75,7 +75,7 @@ def _train(session: Session, journal: Journal, reporter: Reporter, stop: StopReq
     trainer = Trainer(session)
     if saved := journal.last_checkpoint():
         trainer.resume(saved)
-    start = None if saved else put_start(config, trainer.network)
+    start = None if saved else put_start(trainer)
     journal.begin(trainer, saved, start)
     reporter.start(config, trainer.reported)
     with closing(train(trainer, stop)) as events:

@@ -93,7 +93,7 @@ class RunConfig:
             schedule = replace(self.schedule, eval_statistics="running")
             object.__setattr__(self, "schedule", schedule)
         if self.start.depth is not None and self.schedule.recomputes:
-            allowed = "must be running with start.depth: with other statistics no layer is identity"
+            allowed = "must be running with start.depth, so that added layers are exact identities"
             raise ConfigError("schedule.eval_statistics", "recomputed", allowed)
         if self.probes.at and max(self.probes.at) > self.schedule.iterations:
             allowed = f"must be at most schedule.iterations={self.schedule.iterations}"

@@ -118,12 +118,17 @@ class Block(nn.Module):
         return last.activated(out, None if self.shortcut is None else self.shortcut(x))
 
     @torch.no_grad()
-    def become_identity(self) -> None:
-        """Makes the block pass inputs that are not negative, in evaluation mode; see `deepen`."""
+    def become_identity(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Makes the block pass inputs that are not negative; see `deepen`.
+
+        Args:
+            mean: Of each channel of its input, `(in_channels,)`.
+            variance: Likewise.
+        """
         layers = cast(list[ConvBN], list(self.layers))
         if self.shortcut is None:
             for layer in layers:
-                _pass(layer.conv, layer.bn)
+                _pass(layer.conv, layer.bn, mean, variance)
             return
         last = layers[-1]
         if isinstance(last.bn, nn.BatchNorm2d):
@@ -132,16 +137,22 @@ class Block(nn.Module):
         else:
             last.conv.weight.zero_()
         if isinstance(self.shortcut, ProjectionShortcut):
-            _pass(*self.shortcut)
+            _pass(self.shortcut[0], self.shortcut[1], mean, variance)
 
 
-def _pass(conv: nn.Module, norm: nn.Module) -> None:
-    """Makes a convolution and what follows it pass their input, in evaluation mode."""
+def _pass(conv: nn.Module, norm: nn.Module, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    """Makes a convolution and what follows it pass an input with these statistics."""
     assert isinstance(conv, nn.Conv2d)
     nn.init.dirac_(conv.weight)
     if conv.bias is not None:
         conv.bias.zero_()
     if isinstance(norm, nn.BatchNorm2d):
-        norm.reset_running_stats()
-        norm.bias.zero_()
-        norm.weight.fill_((1 + norm.eps) ** 0.5)
+        norm.load_state_dict(
+            {
+                "running_mean": mean,
+                "running_var": variance,
+                "bias": mean,
+                "weight": (variance + norm.eps).sqrt(),
+            },
+            strict=False,
+        )

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from resnet_study.config import RunConfig
-from resnet_study.models import build_network
 from resnet_study.models.deepen import deepen
-from resnet_study.models.staged import StagedNet
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError
 from resnet_study.training.checkpoint import read
+from resnet_study.training.trainer import Trainer
 
 
 def start_folder(config: RunConfig) -> RunFolder | None:
@@ -58,12 +57,11 @@ def _source(config: RunConfig) -> tuple[RunFolder, RunConfig]:
     raise ConfigError(field, value, f"{folder.path} {why}")
 
 
-def put_start(config: RunConfig, network: StagedNet) -> dict[str, Any] | None:
-    """Puts the weights that a run starts from into its network.
+def put_start(trainer: Trainer) -> dict[str, Any] | None:
+    """Puts the weights that a run starts from into its network; all processes call this together.
 
     Args:
-        config: The run.
-        network: With initial weights, on any device; changed in place.
+        trainer: Has a network with initial weights, which is changed in place.
 
     Returns:
         For the manifest, the run that they are from and its iterations; None where the run
@@ -73,6 +71,8 @@ def put_start(config: RunConfig, network: StagedNet) -> dict[str, Any] | None:
         ConfigError: The weights are not there, or do not fit.
         CheckpointError: Their file is damaged.
     """
+    session, network = trainer.session, trainer.network
+    config = session.config
     if start_folder(config) is None:
         return None
     folder, source = _source(config)
@@ -81,9 +81,9 @@ def put_start(config: RunConfig, network: StagedNet) -> dict[str, Any] | None:
         if source.model.depth == config.model.depth:
             network.load_state_dict(saved.network)
         else:
-            shallow = build_network(source.model, network.head.out_features)
+            shallow = session.build(in_parts=True, depth=source.model.depth)
             shallow.load_state_dict(saved.network)
-            deepen(shallow, network)
+            deepen(shallow, network, session.augmented(trainer.batches()), session.world.average)
     except (RuntimeError, ValueError) as error:
         short = str(error).strip().splitlines()[-1].strip()
         raise ConfigError("start", folder.path, f"its weights do not fit ({short})") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -86,16 +86,17 @@ class Session:
         # Only torch's kernels normalise in parts.
         return "torch" if self.in_parts else kernels_for(self.device, self.config.kernels)
 
-    def build(self, in_parts: bool = False) -> StagedNet:
-        """Builds the network with its initial weights, on the device.
+    def build(self, in_parts: bool = False, depth: int | None = None) -> StagedNet:
+        """Builds the network with its initial weights, on the device, in training mode.
 
         Args:
             in_parts: Whether batch norm is replaced by one that sees parts, where the config
                 says so.
+            depth: Another depth than the run's.
         """
         config = self.config
         network = build_network(
-            config.model,
+            replace(config.model, depth=depth or config.model.depth),
             self.data.classes,
             config.seed,
             config.activation_checkpointing,
@@ -119,12 +120,16 @@ class Session:
             return network
         copy = self.build(in_parts=True)
         copy.load_state_dict(network.state_dict())
-        recompute_statistics(copy, self._augmented(batches), config.precision)
+        recompute_statistics(copy, self.augmented(batches), config.precision)
         self.world.average_statistics(copy, config.batch_norm_parts)
         return copy
 
-    def _augmented(self, batches: Generator[Tensors]) -> Iterator[torch.Tensor]:
-        """Images of whole mini-batches, 10,000 over all ranks, or an epoch's if that has fewer."""
+    def augmented(self, batches: Generator[Tensors]) -> Iterator[torch.Tensor]:
+        """Images of whole mini-batches, 10,000 over all ranks, or an epoch's if that has fewer.
+
+        Args:
+            batches: This rank's mini-batches, which are closed afterwards.
+        """
         source = self.data.batches
         images = min(STATISTICS_IMAGES, source.images)
         with closing(batches):

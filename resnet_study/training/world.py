@@ -195,6 +195,10 @@ class World:
         dist.all_reduce(result)
         return result
 
+    def average(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean of a tensor over all processes; the argument is left as it is."""
+        return self.total(tensor) / self.size
+
     def union(self, texts: Iterable[str]) -> list[str]:
         """The texts of all processes, sorted, without repetitions."""
         if self.size == 1:

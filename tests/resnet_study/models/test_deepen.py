@@ -44,22 +44,36 @@ def test_outputs_are_equal_in_evaluation_mode(settings: dict, shallow: int, deep
     one, other = uneven(shallow, **settings).eval(), network(deep, **settings).eval()
     with torch.no_grad():
         before, expected = other(IMAGES), one(IMAGES)
-        deepen(one, other)
+        deepen(one.train(), other, [IMAGES])
         found = other(IMAGES)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(before, expected, rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize(("kind", "same"), [("plain", False), ("residual", True)])
-def test_in_training_mode_a_plain_sibling_is_another_function(kind, same):
-    """What the docstring says of the construction's limits."""
-    shallow, deep = uneven(8, kind=kind), network(20, kind=kind)
-    deepen(shallow, deep)
-    assert torch.allclose(deep(IMAGES), shallow(IMAGES), rtol=1e-3, atol=1e-3) == same
+@pytest.mark.parametrize("settings", [PLAIN, {"shortcut": "C"}])
+def test_in_training_mode_the_sibling_differs_by_the_noise_of_a_mini_batch(settings):
+    """Other mini-batches of the same images than those that were measured."""
+    shallow, deep = (network(depth, **settings) for depth in (8, 110))
+    *measured, seen = torch.randn(9, 256, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        deepen(shallow, deep, measured)
+        expected, found = shallow(seen), deep(seen)
+    assert (found - expected).std() < 0.1 * expected.std()
+
+
+def test_what_is_measured_is_averaged_over_the_processes():
+    """Here the others' share is such that the means are doubled."""
+    shallow, deep = network(8, **PLAIN), network(14, **PLAIN)
+    deepen(shallow, deep, [IMAGES], lambda tensor: 2 * tensor)
+    alone = network(14, **PLAIN)
+    deepen(network(8, **PLAIN), alone, [IMAGES])
+    added, expected = (net.stages[1][1].layers[0].bn for net in (deep, alone))
+    for name in ("running_mean", "running_var", "bias"):
+        torch.testing.assert_close(getattr(added, name), 2 * getattr(expected, name))
 
 
 def test_networks_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="is not deeper"):
-        deepen(network(8), network(8))
+        deepen(network(8), network(8), [])
     with pytest.raises(ValueError, match="no place in the deeper one"):
-        deepen(network(8, shortcut="C"), network(14, shortcut="A"))
+        deepen(network(8, shortcut="C"), network(14, shortcut="A"), [])

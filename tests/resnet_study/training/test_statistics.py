@@ -91,7 +91,7 @@ def test_an_evaluation_takes_ten_thousand_images_or_an_epoch(tiny, monkeypatch):
     session.prepare()
     for images, expected in ((10_000, 12), (64, 4), (8, 1)):
         monkeypatch.setattr("resnet_study.training.session.STATISTICS_IMAGES", images)
-        batches = list(session._augmented(session.data.batches.starting_at(5)))
+        batches = list(session.augmented(session.data.batches.starting_at(5)))
         assert [len(batch) for batch in batches] == [16] * expected
     (first,) = batches
     drawn = session.data.batches.draws(5)
