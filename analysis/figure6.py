@@ -23,9 +23,9 @@ def beside_figure6(runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per run, error and point of the paper: `family, depth, seed, run_id, error`
-        ("training" or "test"), `iteration`, `ours` (percent, the mean of our rows within 500
-        iterations, in the same phase of the rate), `paper` and `difference` (points). A point
-        at the cut of the paper's axis, 20 %, is none.
+        ("training" or "test"), `phase` (how often the rate has fallen), `iteration`, `ours`
+        (percent, the mean of our rows within 500 iterations, in the same phase), `paper` and
+        `difference` (points). A point at the cut of the paper's axis, 20 %, is none.
     """
     shared = shared_iterations(runs)
     ours = add_family(runs[runs["iteration"] <= shared])
@@ -36,7 +36,7 @@ def beside_figure6(runs: pd.DataFrame) -> pd.DataFrame:
         for (family, depth), rows in ours.groupby(["family", "depth"])
         for error in NAMED
     ]
-    columns = ["family", "depth", "seed", "run_id", "error", "iteration", "ours", "paper"]
+    columns = ["family", "depth", "seed", "run_id", "error", "phase", "iteration", "ours", "paper"]
     table = pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
     return table.assign(difference=table["ours"] - table["paper"])
 
@@ -57,24 +57,27 @@ def _of_network(rows: pd.DataFrame, paper: pd.DataFrame, error: str) -> pd.DataF
         var_name="iteration", value_name="ours", ignore_index=False
     )
     named = table.dropna().reset_index().assign(error=NAMED[error])
-    return named.assign(paper=named["iteration"].map(points[error]))
+    paper_too = points[[error, "phase"]].rename(columns={error: "paper"})
+    return named.join(paper_too, on="iteration")
 
 
 def mean_differences(beside: pd.DataFrame) -> pd.DataFrame:
-    """How far each run lies from the paper, from its point at 4,000 iterations on.
+    """How far each run lies from the paper while the rate is the same.
 
     Args:
         beside: As from `beside_figure6`.
 
     Returns:
-        `family, depth, seed, error, points` (how many), `last` (the iteration of the last),
-        `difference` (their mean, in points of error) and `farthest` (the largest difference
-        either way).
+        A row per run, error and phase of the rate: `family, depth, seed, error, phase, points`
+        (how many, from the paper's point at 4,000 iterations on), `first` and `last` (their
+        iterations), `difference` (their mean, in points of error) and `farthest` (the largest
+        difference either way).
     """
     late = beside[beside["iteration"] >= FIRST]
-    groups = late.groupby(["family", "depth", "seed", "error"], as_index=False)
+    groups = late.groupby(["family", "depth", "seed", "error", "phase"], as_index=False)
     return groups.agg(
         points=("iteration", "size"),
+        first=("iteration", "min"),
         last=("iteration", "max"),
         difference=("difference", "mean"),
         farthest=("difference", lambda values: values.loc[values.abs().idxmax()]),

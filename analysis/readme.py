@@ -159,19 +159,21 @@ def _speeds(name: str) -> str:
 
 
 def _beside_the_paper(names: list[str]) -> pd.DataFrame:
-    """Mean differences from the paper's Figure 6, a row per run."""
+    """Mean differences from the paper's Figure 6, a row per run and phase of the rate."""
     tables = []
     for name in names:
         means = mean_differences(beside_figure6(recorded(name).runs))
         means["family"] += " " + means["depth"].astype(str)
         means["difference"] = means["difference"].map("{:+.1f}".format)
-        keys = ["family", "seed", "last"]
+        phases = means.groupby(["family", "seed", "phase"])
+        first, last = phases["first"].transform("min"), phases["last"].transform("max")
+        means["span"] = first.map("{:,}".format) + " to " + last.map("{:,}".format)
+        keys = ["family", "seed", "phase", "span"]
         wide = means.pivot_table("difference", keys, "error", aggfunc="first").reset_index()
         tables.append(wide.assign(record=name))
     table = pd.concat(tables)
-    table["last"] = table["last"].map("{:,}".format)
     table["family"] = table["family"].map(family_title)
-    names_of = {"record": "record", "family": "network", "seed": "seed", "last": "up to iteration"}
+    names_of = {"record": "record", "family": "network", "seed": "seed", "span": "iterations"}
     return table[[*names_of, *NAMED.values()]].rename(columns=names_of).astype(str)
 
 

@@ -166,7 +166,8 @@ def tables_of(study: Study) -> dict[str, Titled]:
             "Mean difference from the paper’s Figure 6",
             mean_differences(beside),
             "Our error minus the paper’s at its own points, from 4,000 iterations on and as far as "
-            "the run follows its protocol. Ours is the mean of 500 iterations on each side.",
+            "the run follows its protocol, in each phase of the rate. Ours is the mean of 500 "
+            "iterations on each side.",
         )
         tables["figure6_points"] = Titled(
             "The paper’s Figure 6, point by point",

@@ -25,6 +25,7 @@ TITLES = {
     "shallow": "from depth",
     "deep": "to depth",
     "points": "points of the paper",
+    "first": "from iteration",
     "last": "up to iteration",
     "n": "seeds",
     "our_error": "error (%)",

@@ -63,7 +63,6 @@ def test_records_name_no_folder_of_the_machine_that_made_them():
     assert not [f for f, text in texts.items() if re.search(r"[\"' ](/|~|[A-Z]:\\)", text)]
 
 
-@pytest.mark.skipif("short_rate" not in NAMES, reason="not recorded on CIFAR-10 yet")
 def test_the_rate_of_the_short_schedule_is_the_one_with_the_lowest_held_out_error(
     composed,
 ):

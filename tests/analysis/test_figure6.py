@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figure6 import beside_figure6
+from analysis.figure6 import beside_figure6, mean_differences
 from analysis.load import read_study
 from analysis.paper import figure6_curves
 from analysis.protocol import paper_iterations
@@ -13,6 +13,8 @@ from resnet_study.config import RunConfig
 from resnet_study.store.folder import RunFolder
 from tests.analysis.made import study
 from tests.conftest import CHECKOUT
+
+RECORDED = CHECKOUT / "runs" / "recorded"
 
 QUARTER = {"name": "quarter", "iterations": 16_000, "milestones": [8_000, 12_000]}
 
@@ -77,8 +79,8 @@ def test_errors_are_compared_at_the_papers_points_within_the_shared_phase():
 
 
 def test_no_number_of_other_data_or_schedules_stands_beside_the_papers():
-    recorded = CHECKOUT / "runs" / "recorded"
-    for file in sorted(recorded.glob("*/*/config.yaml")):
+
+    for file in sorted(RECORDED.glob("*/*/config.yaml")):
         config = RunFolder(file.parent).read_config()
         if paper_iterations(config):
             assert config.canonical().get("data") is None, file
@@ -87,7 +89,17 @@ def test_no_number_of_other_data_or_schedules_stands_beside_the_papers():
         ("quarter", True, False),
         ("figure6", True, True),
     ):
-        found = read_study(recorded / name)
+        found = read_study(RECORDED / name)
         assert beside_figure6(found.runs).empty != beside
         columns = tables_of(found)["results"].frame.columns
         assert any(column.startswith("paper_") for column in columns) == whole
+
+
+def test_means_are_taken_apart_for_each_rate():
+    means = mean_differences(beside_figure6(read_study(RECORDED / "figure6").runs))
+    plain = means[(means["family"] == "plain") & (means["error"] == "test")]
+    assert plain["phase"].to_list() == [0, 1, 2]
+    assert (plain["first"] >= [3_900, 32_000, 48_000]).all()
+    assert (plain["last"] < [32_000, 48_000, 64_000]).all()
+    # High while the rate is, for batch norm's running statistics; below the paper after it fell.
+    assert (plain["difference"] > 0).to_list() == [True, False, False]
