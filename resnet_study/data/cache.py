@@ -6,12 +6,12 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from resnet_study.data.images import ImageSet
 from resnet_study.system.errors import warn
 from resnet_study.system.files import remove_temporaries, storage, writing
+from resnet_study.system.locks import locked
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -48,11 +48,7 @@ def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
     found = _read(path, warning=False)
     if found is not None:
         return found
-    with storage("data.cache", path.parent, "cannot be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire()
-    try:
+    with locked(path.with_suffix(".lock"), "data.cache"):
         if (found := _read(path)) is not None:
             return found
         # Not within `storage`: an error of `build` is not the cache's.
@@ -62,8 +58,6 @@ def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
             with writing(path) as stream:
                 np.savez(stream, **arrays)  # type: ignore[arg-type]
         return arrays
-    finally:
-        lock.release()
 
 
 def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:

@@ -1,7 +1,5 @@
 """Run folders: locks, manifests, rows."""
 
-import errno
-import fcntl
 from contextlib import suppress
 
 import pytest
@@ -53,12 +51,3 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert path.read_text() == "new"
     with pytest.raises(StorageError, match=r"file=\S*file/inner: cannot be written"):
         write_text(path / "inner", "")
-
-
-def test_a_file_system_without_locks_is_named(monkeypatch, folder):
-    def flock(*_):
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(StorageError, match=r"has no locks between processes \(flock\)"):
-        folder.lock(lambda: False).__enter__()
