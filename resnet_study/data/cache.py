@@ -45,8 +45,7 @@ def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
         StorageError: The cache folder cannot be written.
     """
     # First without the lock: reading is the usual case, and several may read at once.
-    found = _read(path, warning=False)
-    if found is not None:
+    if (found := _read(path, warning=False)) is not None:
         return found
     with locked(path.with_suffix(".lock"), "data.cache"):
         if (found := _read(path)) is not None:

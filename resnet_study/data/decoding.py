@@ -21,7 +21,6 @@ SCALES = (224, 256, 384, 480, 640)
 def quiet() -> None:
     """Silences Pillow's warnings of odd metadata and large images; unreadable files are named."""
     warnings.filterwarnings("ignore", module=r"PIL\b")
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_rgb(path: str, upright: bool = True, short: int | None = None) -> Image.Image:

@@ -181,8 +181,7 @@ def decode(listing: Listing, resolution: int | None) -> ImageSet:
 
     # Decoding releases the interpreter, so threads share the work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(fill, range(len(paths))):
-            pass
+        list(pool.map(fill, range(len(paths))))
     tested = len(train)
     return ImageSet(images[:tested], train.labels, images[tested:], test.labels, listing.classes)
 
@@ -192,7 +191,7 @@ def _decode(path: str, resolution: int | None) -> NDArray[np.uint8]:
     try:
         picture = read_rgb(path)
     except Exception as error:
-        allowed = f"cannot be read ({why(error)}); use a folder without it"
+        allowed = f"cannot be read ({why(error)}); repair or remove it"
         raise DataError("image", path, allowed) from error
     if resolution is not None:
         side = min(picture.size)

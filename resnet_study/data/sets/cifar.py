@@ -41,15 +41,14 @@ def _load(config: DataConfig) -> ImageSet:
 def _folders(config: DataConfig, archive: Any) -> list[Path]:
     """Where the files may lie, the configured folder first.
 
-    The last is the cache, where an archive from a read-only folder is unpacked.
+    The last is the cache, where files go if nothing can be written to their own folder.
     """
     import torch
 
     root = Path(config.root or "data").expanduser()
     given = root.parent if root.name in (archive.base_folder, archive.filename) else root
     home = Path(torch.hub.get_dir()).parent
-    usual = Path("data"), home, home / "datasets", Path(config.cache)
-    return list(dict.fromkeys((given, *usual)))
+    return [given, Path("data"), home, home / "datasets", Path(config.cache)]
 
 
 def _whole(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any] | None:
@@ -78,11 +77,10 @@ def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
         packed = next(archives, None)
         if not packed and (found := _broken(archive, folders[:1])):
             raise DataError("data.root", *found)
-        folder = packed or folders[0]
-        try:
-            check_writable(folder)
-        except StorageError:
-            folder = folders[-1]
+        folder = folders[-1]
+        with suppress(StorageError):
+            check_writable(packed or folders[0])
+            folder = packed or folders[0]
         with locked(folder / f".{archive.base_folder}.lock", "folder"):
             # Another process may have unpacked it in the meantime.
             if not _whole(archive, [folder]):
@@ -92,8 +90,8 @@ def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
         advice = "use a folder with it or a connection to fetch it"
         if found := _broken(archive, folders):
             advice = f"{found[0]} {found[1]}"
-        problem = f"is not there, {archive.base_folder} is not whole, and the download failed"
-        problem = "cannot be unpacked" if packed else problem
+        missing = "or all of its files are not there, and the download failed"
+        problem = "cannot be unpacked" if packed else missing
         why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         allowed = f"{archive.filename} {problem} ({why}); {advice}"
         raise DataError("data.root", folders[0], allowed) from error
@@ -130,10 +128,8 @@ def _broken(archive: Any, folders: Sequence[Path]) -> tuple[Path, str] | None:
     from resnet_study.system.files import reason
 
     meta = archive.meta["filename"], archive.meta["md5"]
-    files = [
-        (f"{archive.base_folder}/{n}", md5)
-        for n, md5 in (*archive.train_list, *archive.test_list, meta)
-    ]
+    listed = (*archive.train_list, *archive.test_list, meta)
+    files = [(f"{archive.base_folder}/{name}", md5) for name, md5 in listed]
     for folder in folders:
         for name, md5 in ((archive.filename, archive.tgz_md5), *files):
             path = folder / name

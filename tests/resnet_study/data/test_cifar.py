@@ -20,7 +20,7 @@ from resnet_study.system import locks
 from resnet_study.system.errors import DataError
 
 UNPACKED, PACKED = "cifar-10-batches-py", "cifar-10-python.tar.gz"
-NOWHERE = rf"{PACKED} is not there, {UNPACKED} is not whole, and the download failed \(.+\);"
+NOWHERE = rf"{PACKED} or all of its files are not there, and the download failed \(.+\);"
 
 
 def md5(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -67,6 +68,12 @@ def test_a_folder_in_memory_is_decoded_as_a_streamed_one(folder, load):
     assert np.array_equal(images[2], np.rot90(before, -1).transpose(2, 0, 1))
 
 
+def test_odd_images_are_read_without_a_word_of_pillows(folder, load, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with warnings.catch_warnings():
+        assert len(load(folder).train_images) == 12
+
+
 def test_the_cache_serves_the_second_time_and_notices_changes(folder, load, monkeypatch):
     first = load(folder)
     with monkeypatch.context() as patch:
@@ -99,11 +106,11 @@ def test_images_of_many_sizes_need_a_resolution(tmp_path, load):
         (lambda root: [f.unlink() for f in root.glob("test/dog/*")], "test/dog: holds no images"),
         (
             lambda root: os.truncate(root / "train/cat/0003.png", 60),
-            r"^image=\S+/0003.png: cannot be read \(.+\); use a folder without it$",
+            r"^image=\S+/0003.png: cannot be read \(.+\); repair or remove it$",
         ),
         (
             lambda root: (root / "train/cat/0007.png").symlink_to(root / "nowhere"),
-            r"^image=\S+/0007.png: cannot be read \(no such file or directory\); use a folder",
+            r"^image=\S+/0007.png: cannot be read \(no such file or directory\); repair or",
         ),
         (
             lambda root: (root / "train/cat/again").symlink_to(root / "train"),
