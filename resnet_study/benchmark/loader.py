@@ -41,7 +41,7 @@ REFERENCES: dict[str, list[Any]] = {
         transforms.RandomCrop(224),
     ],
 }
-OTHER_STEPS = [
+STEPS = [
     transforms.RandomHorizontalFlip(),
     transforms.PILToTensor(),
     transforms.ConvertImageDtype(torch.float32),
@@ -66,12 +66,15 @@ def sources(
         "stream": {"normalization": "torchvision", "statistics_images": 200},
     }
     config = RunConfig.from_mapping({"data": data, "schedule": {"batch_size": batch_size}})
-    batches = StreamedFolder(config.data).prepare(config, device, workers).batches
+    folder = StreamedFolder(config.data)
+    batches = folder.prepare(config, device, workers).batches
     found: dict[str, Source] = {
         OURS: lambda: (batches.assemble(*drawn) for drawn in batches.starting_at(0))
     }
     for name, crop in REFERENCES.items():
-        files = ImageFolder(str(root / "train"), transforms.Compose([*crop, *OTHER_STEPS]))
+        # torchvision's own list has what is hidden, and a class of nothing else is an error.
+        files = ImageFolder(root / "train", transforms.Compose([*crop, *STEPS]), allow_empty=True)
+        files.samples = [(folder.train.path(i), int(y)) for i, y in enumerate(folder.train.labels)]
         sampler = RandomSampler(files, replacement=True, num_samples=10**7)
         loader = DataLoader(
             files,

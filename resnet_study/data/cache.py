@@ -6,12 +6,12 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from resnet_study.data.images import ImageSet
 from resnet_study.system.errors import warn
 from resnet_study.system.files import remove_temporaries, storage, writing
+from resnet_study.system.locks import locked
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -45,14 +45,9 @@ def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
         StorageError: The cache folder cannot be written.
     """
     # First without the lock: reading is the usual case, and several may read at once.
-    found = _read(path, warning=False)
-    if found is not None:
+    if (found := _read(path, warning=False)) is not None:
         return found
-    with storage("data.cache", path.parent, "cannot be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire()
-    try:
+    with locked(path.with_suffix(".lock"), "data.cache"):
         if (found := _read(path)) is not None:
             return found
         # Not within `storage`: an error of `build` is not the cache's.
@@ -62,8 +57,6 @@ def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
             with writing(path) as stream:
                 np.savez(stream, **arrays)  # type: ignore[arg-type]
         return arrays
-    finally:
-        lock.release()
 
 
 def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:

@@ -21,10 +21,9 @@ SCALES = (224, 256, 384, 480, 640)
 def quiet() -> None:
     """Silences Pillow's warnings of odd metadata and large images; unreadable files are named."""
     warnings.filterwarnings("ignore", module=r"PIL\b")
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def read_rgb(path: str, upright: bool, short: int | None = None) -> Image.Image:
+def read_rgb(path: str, upright: bool = True, short: int | None = None) -> Image.Image:
     """Reads an image file as RGB.
 
     Grey images and palettes are converted, 16-bit levels are reduced to 8, and transparent
@@ -66,6 +65,14 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", shown.size, "white")
         return Image.alpha_composite(ground, shown).convert("RGB")
     return image.convert("RGB")
+
+
+def why(error: Exception) -> str:
+    """A decoder's reason in a few words, without the path, which is told beside it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = " ".join(str(error).split()).split(" '")[0].split(" <_io")[0]
+    return text[:80] or type(error).__name__
 
 
 def resized(size: tuple[int, int], short: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_study.data.decoding import read_rgb
+from resnet_study.data.decoding import quiet, read_rgb, why
 from resnet_study.data.images import ImageSet, reduce_area
 from resnet_study.system.errors import DataError
 from resnet_study.system.files import reason
@@ -72,7 +73,7 @@ class Listing(NamedTuple):
 
 
 def list_folder(root: Path, second: str, train: bool = True) -> Listing:
-    """Lists an image folder: classes and files are sorted, hidden class folders left out.
+    """Lists an image folder: classes and files are sorted, and what is hidden is left out.
 
     Args:
         root: Folder with `train/` and a second part, each with the same class folders. Images
@@ -107,14 +108,14 @@ def _list_part(root: Path, part: str, layout: str) -> tuple[tuple[str, ...], Fil
     folder = root / part
     try:
         with os.scandir(folder) as entries:
-            classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+            classes = _shown(entry.name for entry in entries if entry.is_dir())
         by_class = [_images(os.path.join(folder, name)) for name in classes]  # noqa: PTH118
     except OSError as error:
         allowed = f"cannot be read ({reason(error)}); {layout}"
         raise DataError("data.root", error.filename, allowed) from error
     for name, paths in zip(classes, by_class, strict=True):
         if not paths:
-            raise DataError("data.root", folder / name, "holds no images")
+            raise DataError("data.root", folder / name, "holds no images; add some, or remove it")
     # All paths begin with the root. A million slices are faster than a million relative paths.
     start = len(str(folder)) - len(part)
     names = [os.fsencode(path[start:]) for paths in by_class for path in paths]
@@ -128,12 +129,20 @@ def _images(folder: str) -> list[str]:
     def fail(error: OSError) -> None:
         raise error
 
-    return [
-        os.path.join(at, name)  # noqa: PTH118 - of a million files
-        for at, _, names in sorted(os.walk(folder, onerror=fail, followlinks=True))
-        for name in sorted(names)
-        if name.lower().endswith(SUFFIXES)
-    ]
+    found = []
+    for at, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = _shown(folders)
+        for path in (Path(at, name) for name in folders):
+            if Path(at).resolve().is_relative_to(path.resolve()):
+                raise DataError("data.root", path, "links to a folder above it; remove it")
+        images = (name for name in _shown(names) if name.lower().endswith(SUFFIXES))
+        found.append((at, [os.path.join(at, name) for name in images]))  # noqa: PTH118 - as above
+    return [path for _, paths in sorted(found) for path in paths]
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    """Sorted names without hidden ones, such as `.ipynb_checkpoints` and the `._` of macOS."""
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def signature(listing: Listing) -> str:
@@ -157,6 +166,7 @@ def decode(listing: Listing, resolution: int | None) -> ImageSet:
     Raises:
         DataError: An image cannot be decoded or has another size than the others.
     """
+    quiet()
     train, test = listing.train, listing.test
     paths = [files.path(index) for files in (train, test) for index in range(len(files))]
     images = np.empty((len(paths), *_decode(paths[0], resolution).shape), dtype=np.uint8)
@@ -171,8 +181,7 @@ def decode(listing: Listing, resolution: int | None) -> ImageSet:
 
     # Decoding releases the interpreter, so threads share the work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(fill, range(len(paths))):
-            pass
+        list(pool.map(fill, range(len(paths))))
     tested = len(train)
     return ImageSet(images[:tested], train.labels, images[tested:], test.labels, listing.classes)
 
@@ -180,9 +189,10 @@ def decode(listing: Listing, resolution: int | None) -> ImageSet:
 def _decode(path: str, resolution: int | None) -> NDArray[np.uint8]:
     """One image as uint8 `(3, H, W)`."""
     try:
-        picture = read_rgb(path, upright=False)
+        picture = read_rgb(path)
     except Exception as error:
-        raise DataError("data.root", path, "cannot be read as an image") from error
+        allowed = f"cannot be read ({why(error)}); repair or remove it"
+        raise DataError("image", path, allowed) from error
     if resolution is not None:
         side = min(picture.size)
         if side < resolution:

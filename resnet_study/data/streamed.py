@@ -85,10 +85,7 @@ class StreamedFolder:
             if name in self.skipped:
                 continue
             if self.config.stream.unreadable == "stop":
-                allowed = (
-                    f"cannot be read ({why}); set data.stream.unreadable=skip, or use a folder "
-                    "without it"
-                )
+                allowed = f"cannot be read ({why}); repair it, or set data.stream.unreadable=skip"
                 raise ImageError("image", path, allowed)
             self.skipped.append(name)
             self.skipped.sort()

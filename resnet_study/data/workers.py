@@ -175,20 +175,12 @@ class _Images(Dataset[Any]):
             try:
                 views = self.cut(path, *draws)
             except Exception as error:  # noqa: BLE001 - a damaged file can raise almost anything
-                failures.append((path, _why(error)))
+                failures.append((path, decoding.why(error)))
                 continue
             # Copied, since torch takes no array that is mirrored in place.
             copies = [torch.from_numpy(view.copy()) for view in views]
             return copies, int(self.files.labels[index]), failures
         return [], -1, failures
-
-
-def _why(error: Exception) -> str:
-    """A decoder's reason in a few words, without the path, which is told beside it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    text = " ".join(str(error).split()).split(" '/")[0].split(" <_io")[0]
-    return text[:80] or type(error).__name__
 
 
 def _collate(items: list[tuple[list[torch.Tensor], int, list[Failure]]]) -> tuple[Any, ...]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from resnet_study.config import RunConfig
 from resnet_study.system.errors import StorageError
-from resnet_study.system.files import reason, remove_temporaries, storage, write_text
+from resnet_study.system.files import remove_temporaries, storage, write_text
+from resnet_study.system.locks import locked
 
 # Both load plain values only; the one in C, where installed, is seven times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -63,14 +61,6 @@ class RunRecord:
         return str(self.manifest["state"])
 
 
-def _file_lock(path: Path) -> FileLock:
-    # A lock that is only a file's existence would outlive a killed process. Older versions of
-    # filelock have no such fallback.
-    if "fallback_to_soft" in signature(FileLock).parameters:
-        return FileLock(path, fallback_to_soft=False)
-    return FileLock(path)
-
-
 class RunFolder:
     """One run's folder, `<runs_dir>/<experiment>/<run id>`.
 
@@ -94,44 +84,14 @@ class RunFolder:
         """The folder of a run."""
         return cls(Path(config.runs_dir) / config.experiment_name / config.run_id)
 
-    @contextmanager
-    def lock(self, wait: Callable[[], bool]) -> Iterator[bool]:
-        """Locks the run, so that no two processes train it at the same time.
-
-        The lock is the operating system's (flock), so it ends with the process that holds it,
-        in whatever way that ends. A shared file system must refuse a flock that one host holds
-        to all others until its process or host is gone. NFS does (unless mounted with nolock or
-        local_lock), and so do Lustre mounted with flock, GPFS, CephFS, and BeeGFS with global
-        locks. Where flock is missing, nothing is trained.
+    def lock(self, wait: Callable[[], bool]) -> AbstractContextManager[bool]:
+        """Locks the run, so that no two processes train it at the same time; see `locked`.
 
         Args:
             wait: Called each second while another process holds the lock; whether to go on
                 waiting.
-
-        Yields:
-            Whether this process holds the lock.
-
-        Raises:
-            StorageError: The folder cannot be written.
         """
-        lock, seconds = _file_lock(self.path / ".lock"), 0
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            while not lock.is_locked and (seconds == 0 or wait()):
-                with suppress(Timeout):
-                    lock.acquire(timeout=seconds)
-                seconds = 1
-        except (OSError, NotImplementedError) as error:
-            # Older versions of filelock raise the second where there is no flock.
-            if isinstance(error, NotImplementedError) or error.errno == errno.ENOSYS:
-                allowed = "its file system has no locks between processes (flock); use one that has"
-            else:
-                allowed = f"cannot be written ({reason(error)})"
-            raise StorageError("runs_dir", self.path, allowed) from error
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
+        return locked(self.path / ".lock", "runs_dir", wait)
 
     def held(self) -> bool:
         """Whether a process trains the run at this moment."""

@@ -84,7 +84,8 @@ def sync_folder(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file as UTF-8, whole or not at all."""
     with writing(path) as stream:
-        stream.write(text.encode())
+        # Names of files may be in another encoding.
+        stream.write(text.encode(errors="backslashreplace"))
 
 
 def check_writable(folder: Path, field: str = "runs_dir") -> None:

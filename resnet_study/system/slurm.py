@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from resnet_study.system.errors import StorageError
 from resnet_study.system.files import write_text
+from resnet_study.system.locks import locked
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -95,7 +94,7 @@ class Submitted:
 
     def add(self, jobs: Mapping[str, str]) -> None:
         """Adds jobs; they replace earlier jobs of the same runs."""
-        with FileLock(self.path.with_suffix(".lock")):
+        with locked(self.path.with_suffix(".lock"), "runs_dir"):
             write_text(self.path, json.dumps(self.read() | dict(jobs), indent=0) + "\n")
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha1
 
 import pytest
 
@@ -37,18 +38,39 @@ def test_a_difference_is_named(tiny, tmp_path):
     assert first_difference(one, two).startswith("a row was None and is {'iteration': '15'")
 
 
-@pytest.mark.slow
+# What people set for all their repositories.
+ATTRIBUTES = (
+    "*.csv text eol=crlf working-tree-encoding=UTF-16LE-BOM\n*.json filter=loud\n*.yaml ident"
+)
+
+
 @needs_git
-def test_a_checkout_with_other_ends_of_lines_has_the_same_bytes(tmp_path):
-    """As `git clone -c core.autocrlf=true` writes them."""
-    subprocess.run(
-        "git ls-files -z runs/recorded tests analysis/data |"
-        f" git -c core.autocrlf=true checkout-index -z --stdin --prefix={tmp_path}/",
-        cwd=CHECKOUT, check=True, shell=True,
-    )  # fmt: skip
-    files = [path for path in tmp_path.rglob("*") if path.suffix in (".csv", ".json", ".yaml")]
-    assert len(files) > 500
-    assert not [path for path in files if b"\r" in path.read_bytes()]
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["core.autocrlf=true", "core.safecrlf=true"],
+        ["core.eol=crlf"],
+        ["core.attributesFile={}/attributes", "filter.loud.smudge=tr a-z A-Z"],
+    ],
+)
+def test_no_setting_of_git_changes_a_record(settings, tmp_path):
+    """As `git clone -c core.autocrlf=true` writes it."""
+    (tmp_path / "attributes").write_text(ATTRIBUTES)
+    options = [word for setting in settings for word in ("-c", setting.format(tmp_path))]
+
+    def git(*words: str) -> str:
+        command = ["git", *options, *words]
+        return subprocess.run(
+            command, cwd=CHECKOUT, check=True, capture_output=True, text=True
+        ).stdout
+
+    places = ("runs/recorded/identity", "tests/fixtures/mechanism", "analysis/data")
+    listed = [line.split() for line in git("ls-files", "--stage", *places).splitlines()]
+    assert len(listed) > 50
+    git("checkout-index", f"--prefix={tmp_path}/", *(words[-1] for words in listed))
+    for _, expected, _, name in listed:
+        written = (tmp_path / name).read_bytes()
+        assert sha1(b"blob %d\0" % len(written) + written).hexdigest() == expected, name
 
 
 @pytest.mark.slow

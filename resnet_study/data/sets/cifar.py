@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_study.data.source import Source, in_memory
-from resnet_study.system.errors import DataError
+from resnet_study.system.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from resnet_study.config import DataConfig
@@ -42,15 +41,14 @@ def _load(config: DataConfig) -> ImageSet:
 def _folders(config: DataConfig, archive: Any) -> list[Path]:
     """Where the files may lie, the configured folder first.
 
-    The last is the cache, where an archive from a read-only folder is unpacked.
+    The last is the cache, where files go if nothing can be written to their own folder.
     """
     import torch
 
     root = Path(config.root or "data").expanduser()
-    given = root.parent if root.name == archive.base_folder else root
+    given = root.parent if root.name in (archive.base_folder, archive.filename) else root
     home = Path(torch.hub.get_dir()).parent
-    usual = Path("data"), home, home / "datasets", Path(config.cache)
-    return list(dict.fromkeys((given, *usual)))
+    return [given, Path("data"), home, home / "datasets", Path(config.cache)]
 
 
 def _whole(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any] | None:
@@ -63,30 +61,40 @@ def _whole(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any] | None:
 
 
 def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
-    """Training and test images from the archive, which is downloaded unless a folder holds it."""
-    from filelock import FileLock
+    """Training and test images from the archive, which is downloaded unless a folder holds it.
+
+    They are unpacked where the archive lies, or belongs, and in the cache if nothing can be
+    written there.
+    """
     from torchvision.datasets.utils import check_integrity
 
-    packed, folder = None, folders[0]
+    from resnet_study.system.files import check_writable
+    from resnet_study.system.locks import locked
+
+    packed = None
     try:
         archives = (f for f in folders if check_integrity(f / archive.filename, archive.tgz_md5))
-        if packed := next(archives, None):
-            folder = packed if os.access(packed, os.W_OK) else folders[-1]
-        else:
-            _refuse_broken(archive, folders[:1])
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{archive.base_folder}.lock"):
+        packed = next(archives, None)
+        if not packed and (found := _broken(archive, folders[:1])):
+            raise DataError("data.root", *found)
+        folder = folders[-1]
+        with suppress(StorageError):
+            check_writable(packed or folders[0])
+            folder = packed or folders[0]
+        with locked(folder / f".{archive.base_folder}.lock", "folder"):
             # Another process may have unpacked it in the meantime.
             if not _whole(archive, [folder]):
                 _unpack(archive, packed, folder)
         return archive(folder, train=True), archive(folder, train=False)
-    except (OSError, RuntimeError, EOFError, HTTPException) as error:
-        _refuse_broken(archive, folders)
-        problem = "cannot be unpacked" if packed else "is not there and cannot be downloaded"
-        why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    except (OSError, RuntimeError, EOFError, HTTPException, StorageError) as error:
         advice = "use a folder with it or a connection to fetch it"
+        if found := _broken(archive, folders):
+            advice = f"{found[0]} {found[1]}"
+        missing = "or all of its files are not there, and the download failed"
+        problem = "cannot be unpacked" if packed else missing
+        why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         allowed = f"{archive.filename} {problem} ({why}); {advice}"
-        raise DataError("data.root", folder, allowed) from error
+        raise DataError("data.root", folders[0], allowed) from error
 
 
 def _unpack(archive: Any, packed: Path | None, folder: Path) -> None:
@@ -113,29 +121,29 @@ def _unpack(archive: Any, packed: Path | None, folder: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _refuse_broken(archive: Any, folders: Sequence[Path]) -> None:
-    """Names the first file whose checksum is not the official one.
-
-    Raises:
-        DataError: There is one.
-        StorageError: A file cannot be read.
-    """
+def _broken(archive: Any, folders: Sequence[Path]) -> tuple[Path, str] | None:
+    """The first file that is unreadable or has another checksum than it should, and what to do."""
     from torchvision.datasets.utils import check_integrity
 
-    from resnet_study.system.files import storage
+    from resnet_study.system.files import reason
 
     meta = archive.meta["filename"], archive.meta["md5"]
-    files = [
-        (f"{archive.base_folder}/{n}", md5)
-        for n, md5 in (*archive.train_list, *archive.test_list, meta)
-    ]
+    listed = (*archive.train_list, *archive.test_list, meta)
+    files = [(f"{archive.base_folder}/{name}", md5) for name, md5 in listed]
     for folder in folders:
         for name, md5 in ((archive.filename, archive.tgz_md5), *files):
             path = folder / name
-            with storage("data.root", path, "cannot be read"):
-                if check_integrity(path) and not check_integrity(path, md5):
+            try:
+                # torchvision takes a file in a closed folder for one that is not there.
+                path.stat()
+                if not check_integrity(path, md5):
                     advice = "copy it anew, or delete it to have it downloaded again"
-                    raise DataError("data.root", path, f"is broken: its MD5 is not {md5}; {advice}")
+                    return path, f"is broken: its MD5 is not {md5}; {advice}"
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                return path, f"cannot be read ({reason(error)}); use a folder whose files can be"
+    return None
 
 
 SOURCES = tuple(

@@ -21,8 +21,8 @@ def _load(config: DataConfig) -> ImageSet:
 
     listing, resolution = list_folder(Path(config.root or ""), "test"), config.resolution
     reduced = "" if resolution is None else f"-{resolution}"
-    # Version 2 decodes transparent and 16-bit images as streamed folders do.
-    path = Path(config.cache) / f"folder-v2-{signature(listing)}{reduced}.npz"
+    # Version 3 decodes transparent, 16-bit and turned images as streamed folders do.
+    path = Path(config.cache) / f"folder-v3-{signature(listing)}{reduced}.npz"
     return cached(path, lambda: decode(listing, resolution))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,7 +199,10 @@ def test_the_reader_is_measured_beside_torchvisions(varied, cli):
 
 
 def test_all_sources_give_the_same_kind_of_batch(varied, tmp_path):
-    found = loader.sources(varied, 8, 0, torch.device("cpu"), str(tmp_path))
+    root = shutil.copytree(varied, tmp_path / "photos")
+    for part in ("train", "val"):
+        (root / part / ".ipynb_checkpoints").mkdir()
+    found = loader.sources(root, 8, 0, torch.device("cpu"), str(tmp_path))
     for start in found.values():
         images, labels = next(start())
         assert (images.shape, labels.shape) == ((8, 3, 224, 224), (8,))

@@ -10,16 +10,17 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import filelock
 import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
 from resnet_study.config import DataConfig, RunConfig
 from resnet_study.data import open_dataset
-from resnet_study.system.errors import DataError, StorageError
+from resnet_study.system import locks
+from resnet_study.system.errors import DataError
 
 UNPACKED, PACKED = "cifar-10-batches-py", "cifar-10-python.tar.gz"
+NOWHERE = rf"{PACKED} or all of its files are not there, and the download failed \(.+\);"
 
 
 def md5(path: Path) -> str:
@@ -109,6 +110,7 @@ def test_an_archive_is_unpacked_once(archive):
     [
         ("given", "given"),
         ("given", f"given/{UNPACKED}"),
+        ("given", f"given/{PACKED}"),
         ("~/given", "~/given"),
         ("data", "elsewhere"),
         ("../torch", "data"),
@@ -121,12 +123,24 @@ def test_whole_files_are_found_and_read_without_a_lock(folder, root, archive, mo
     monkeypatch.setenv("HOME", str(Path("home").absolute()))
     put(archive, Path(folder).expanduser(), UNPACKED)
     before = kept(Path("..").resolve())
-    monkeypatch.setattr(filelock, "FileLock", lambda *_: pytest.fail("locked"))
+    monkeypatch.setattr(locks, "locked", lambda *_: pytest.fail("locked"))
     config = DataConfig(name="cifar10", root=root)
     assert open_dataset(config).fingerprint() == load(archive.parent).fingerprint()
     assert kept(Path("..").resolve()) == before
     assert not [*Path("..").rglob("*.lock")]
     assert RunConfig(data=config).run_id == RunConfig().run_id
+
+
+@pytest.mark.parametrize("root", ["read_only", "read_only/new", "file"])
+def test_what_the_root_cannot_take_is_downloaded_into_the_cache(root, served, monkeypatch):
+    Path("read_only").mkdir()
+    Path("file").touch()
+    monkeypatch.setattr(os, "access", lambda path, _: "read_only" not in str(path))
+    images = load(root)
+    served.unlink()
+    assert load(root).fingerprint() == images.fingerprint()
+    assert kept(Path("read_only")) == []
+    assert Path("data/cache", UNPACKED).is_dir()
 
 
 def test_an_archive_in_a_read_only_folder_is_unpacked_into_the_cache(archive, monkeypatch):
@@ -144,31 +158,54 @@ def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("name", [PACKED, f"{UNPACKED}/data_batch_3", f"{UNPACKED}/batches.meta"])
-@pytest.mark.parametrize("folder", ["data", "../torch"])
-def test_a_broken_file_is_named_and_nothing_is_left_behind(name, folder, archive, cli):
-    put(archive, folder, name.partition("/")[0])
-    cut(Path(folder, name))
-    before = kept(Path(folder))
-    path = Path(folder, name) if folder == "data" else Path("..").resolve() / "torch" / name
+BROKEN = [PACKED, f"{UNPACKED}/data_batch_3", f"{UNPACKED}/batches.meta"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_named_and_nothing_is_left_behind(name, archive, cli):
+    put(archive, "data", name.partition("/")[0])
+    cut(Path("data", name))
+    before = kept(Path("data"))
     ended = cli("data=cifar10", "data.root=data", "schedule.batch_size=10", "data.train_images=50")
-    said = f"error: data.root={path}: is broken: its MD5 is not "
+    said = f"error: data.root=data/{name}: is broken: its MD5 is not "
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith(said)
     assert ended.stderr.endswith("copy it anew, or delete it to have it downloaded again\n")
     assert "Traceback" not in ended.stderr
-    assert kept(Path(folder)) == before
+    assert kept(Path("data")) == before
     assert not [*Path("..").rglob("*.new")]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("root", ["elsewhere", "file"])
+def test_a_broken_file_elsewhere_is_named_beside_the_root(name, root, archive):
+    put(archive, "../torch", name.partition("/")[0])
+    cut(Path("../torch", name))
+    Path("file").touch()
+    words = (
+        rf"^data.root={root}: {NOWHERE} "
+        rf"\S+/torch/{name} is broken: its MD5 is not \w+; copy it anew, or delete it to have"
+    )
+    with pytest.raises(DataError, match=words):
+        load(root)
+
+
+def refused(path: Path, **_: object) -> os.stat_result:
+    if path.name == PACKED:
+        raise PermissionError(13, "Permission denied")
+    return os.stat(path)  # noqa: PTH116 - what is replaced
 
 
 def test_a_file_that_cannot_be_read_is_named(archive, monkeypatch):
     put(archive, "data", PACKED)
-
-    def refused(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("torchvision.datasets.utils.check_md5", refused)
-    with pytest.raises(StorageError, match=rf"data/{PACKED}: cannot be read \(Permission denied"):
+    words = rf"^data.root=data.*/{PACKED}:? cannot be read \(Permission denied\); use a folder"
+    monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda path, _: refused(path))
+    with pytest.raises(DataError, match=words):
+        load()
+    # In a folder that may not be searched, nothing is there for torchvision.
+    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda *_: False)
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(DataError, match=words):
         load()
 
 
@@ -199,7 +236,7 @@ def test_what_is_nowhere_is_downloaded(archive, served):
 def test_what_cannot_be_fetched_is_one_line(harm, served):
     harm(served)
     words = (
-        rf"data.root=data: {PACKED} is not there and cannot be downloaded \(.+\); "
+        rf"data.root=data: {NOWHERE} "
         "use a folder with it or a connection to fetch it$"
     )
     with pytest.raises(DataError, match=words):

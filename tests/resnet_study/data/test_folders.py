@@ -39,9 +39,10 @@ def test_a_folder_is_listed_as_torchvision_does(photos):
         file.rename(nested / file.name.upper())
     (photos / "train/disc/notes.txt").touch()
     expected = ImageFolder(str(photos / "train"))
-    # Hidden folders are no classes, though torchvision takes them for some.
-    for part in ("train", "val"):
-        shutil.copytree(photos / "val/disc", photos / part / ".thumbnails")
+    # What is hidden is no class and no image, though torchvision takes it for some.
+    for folder in ("train", "train/disc", "val", "val/disc"):
+        shutil.copytree(photos / "val/ring", photos / folder / ".ipynb_checkpoints")
+    (photos / "train/disc/._00000.jpg").write_bytes(b"\0\5\x16\7")
     listing = list_folder(photos, "test")
     assert list(listing.classes) == expected.classes
     assert [listing.train.path(i) for i in range(60)] == [path for path, _ in expected.samples]
@@ -54,6 +55,12 @@ def test_the_folder_may_be_the_current_one(photos, cache, monkeypatch):
     folder = StreamedFolder(replace(config(photos, cache), root=".", label="photos"))
     assert folder.fingerprint() == expected.fingerprint()
     assert Path(folder.train.path(0)).is_file()
+
+
+def test_a_folder_may_lie_in_a_hidden_one(varied, cache, tmp_path):
+    hidden = Path(shutil.copytree(varied, tmp_path / ".cache/.photos"))
+    expected = StreamedFolder(config(varied, cache)).fingerprint()
+    assert StreamedFolder(config(hidden, cache)).fingerprint() == expected
 
 
 def test_a_fingerprint_changes_with_any_file(varied, cache, photos):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from resnet_study.config import DataConfig
 from resnet_study.data import open_dataset
 from resnet_study.system.errors import DataError
+from tests.pictures import ORIENTATION
 
 RNG = np.random.default_rng(0)
 
@@ -56,9 +58,20 @@ def test_a_folder_in_memory_is_decoded_as_a_streamed_one(folder, load):
     Image.fromarray(clear).save(folder / "train/cat/0000.png")
     deep = np.full((8, 8), 0x80FF, np.uint16)
     Image.fromarray(deep).save(folder / "train/cat/0001.png")
+    (exif := Image.Exif())[ORIENTATION] = 6
+    Image.open(folder / "train/cat/0002.png").save(folder / "train/cat/0002.png", exif=exif)
+    before = np.asarray(Image.open(folder / "train/cat/0002.png"))
     images = load(folder).train_images
     # What is transparent lies on white; of 16 bits the upper eight are kept.
     assert (images[0].min(), images[1].min(), images[1].max()) == (255, 0x80, 0x80)
+    # EXIF orientation 6: the first row is what was on the right.
+    assert np.array_equal(images[2], np.rot90(before, -1).transpose(2, 0, 1))
+
+
+def test_odd_images_are_read_without_a_word_of_pillows(folder, load, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with warnings.catch_warnings():
+        assert len(load(folder).train_images) == 12
 
 
 def test_the_cache_serves_the_second_time_and_notices_changes(folder, load, monkeypatch):
@@ -91,7 +104,18 @@ def test_images_of_many_sizes_need_a_resolution(tmp_path, load):
         (lambda root: [*map(shutil.rmtree, root.glob("*/dog"))], "photos: has 1 class folders"),
         (lambda root: shutil.rmtree(root / "test/dog"), "only one of them has dog"),
         (lambda root: [f.unlink() for f in root.glob("test/dog/*")], "test/dog: holds no images"),
-        (lambda root: os.truncate(root / "train/cat/0003.png", 60), "0003.png: cannot be read"),
+        (
+            lambda root: os.truncate(root / "train/cat/0003.png", 60),
+            r"^image=\S+/0003.png: cannot be read \(.+\); repair or remove it$",
+        ),
+        (
+            lambda root: (root / "train/cat/0007.png").symlink_to(root / "nowhere"),
+            r"^image=\S+/0007.png: cannot be read \(no such file or directory\); repair or",
+        ),
+        (
+            lambda root: (root / "train/cat/again").symlink_to(root / "train"),
+            r"^data.root=\S+/train/cat/again: links to a folder above it; remove it$",
+        ),
     ],
 )
 def test_a_folder_with_a_fault_is_named(harm, words, folder, load, tmp_path):
