@@ -31,10 +31,7 @@ from resnet_study.system.files import write_text
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDED = CHECKOUT / "runs" / "recorded"
-PAGES = [
-    CHECKOUT / name
-    for name in ("README.md", "runs/README.md", "docs/verdicts.md", "docs/fidelity.md")
-]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "runs/README.md", *sorted(CHECKOUT.glob("docs/*.md"))]
 PART = re.compile(r"<!-- (\w+)(?: ([\w-]+))?: ([^>]+) -->\n(\n?)((?:(?!<!--).+\n)*)")
 # How a part of each kind begins; anything else below a mark was written by hand.
 TABLES = ("overview", "figure6", "statistics", "trials", "rates", "benchmark", "verdicts", "rules")

@@ -46,7 +46,7 @@ class RunRecord:
 
     Attributes:
         folder: The run's folder.
-        manifest: State, versions, device, times, counts; see the README.
+        manifest: State, versions, device, times, counts; see docs/files.md.
     """
 
     folder: Path

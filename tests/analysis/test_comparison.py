@@ -81,7 +81,7 @@ def test_runs_of_one_protocol_must_have_seen_the_same_images(folder):
 def test_the_documented_command_merges_whole_run_folders(better, taken, left, tmp_path):
     """The better copy is taken wherever it lies, and nothing of the other comes with it."""
     (command,) = re.findall(
-        r"```\n(mkdir .*?)```", (CHECKOUT / "README.md").read_text("utf-8"), flags=re.DOTALL
+        r"```\n(mkdir .*?)```", (CHECKOUT / "docs/clusters.md").read_text("utf-8"), flags=re.DOTALL
     )
     (tmp_path / "runs").mkdir()
     for host, seed in (("hostA", 0), ("hostB", 1)):
