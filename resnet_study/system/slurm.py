@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from resnet_study.system.command import output_of
 from resnet_study.system.errors import StorageError
 from resnet_study.system.files import write_text
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 def ask(*command: str) -> str | None:
     """Returns what a command of Slurm prints; None where it fails."""
     with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        return done.stdout.strip()
+        return output_of(*command).strip()
     return None
 
 
