@@ -27,7 +27,14 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_study.config import RunConfig
 from resnet_study.jobs import run_job
 from resnet_study.system.command import command
-from resnet_study.system.errors import ConfigError, ImageError, StudyError, StudyWarning, say
+from resnet_study.system.errors import (
+    ConfigError,
+    ImageError,
+    ShortageError,
+    StudyError,
+    StudyWarning,
+    say,
+)
 from resnet_study.system.interruption import Interrupted, NotDone
 from resnet_study.training.world import World
 
@@ -75,7 +82,7 @@ def _fastest_precision(device: str) -> str:
 
 def fail(error: StudyError) -> NoReturn:
     """Ends the process with the error in one line and status 2."""
-    if World.here().first or isinstance(error, ImageError):
+    if World.here().first or isinstance(error, ImageError | ShortageError):
         say(f"error: {error}")
     else:
         # Torchrun ends all processes as soon as one has failed; rank 0 must have printed by then.

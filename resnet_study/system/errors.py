@@ -39,6 +39,10 @@ class ImageError(DataError):
     """An image cannot be read; of several processes, only the one that read it knows."""
 
 
+class ShortageError(ConfigError):
+    """There is too little memory; of several processes, only the one that met it knows."""
+
+
 class DeviceError(StudyError):
     """The requested device does not exist."""
 
