@@ -11,18 +11,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-# `!python` in a notebook inherits the notebook's backend, without which this Python may be: the
-# import of matplotlib would then fail. Writing files needs no backend.
-os.environ["MPLBACKEND"] = "agg"
-
 from analysis.load import names_of, read_studies
 from analysis.report import write_comparison, write_report
 from analysis.statistics import FINAL_SHARE, set_final_share
 from analysis.study import Study
 from analysis.verdict import summary
-from resnet_study.system.errors import StudyError, reader_has_left, say
+from resnet_study.system.command import command
+from resnet_study.system.errors import StudyError, say
+from resnet_study.system.files import expanded
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     """Writes reports of experiments and prints the verdicts; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -31,11 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
         "several experiments. Trains nothing.",
     )
     parser.add_argument(
-        "runs", type=Path, nargs="+", help="an experiment's folder, such as runs/quick"
+        "runs", type=expanded, nargs="+", help="an experiment's folder, such as runs/quick"
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=expanded,
         help="folder for the report (default: RUNS/report; required to compare experiments)",
     )
     parser.add_argument(
@@ -52,25 +51,18 @@ def main(arguments: list[str] | None = None) -> int:
         f"(default {FINAL_SHARE})",
     )
     options = parser.parse_args(arguments)
-    try:
-        if not 0 < options.final <= 1:
-            raise StudyError("final", options.final, "must be a share above 0, at most 1")
-        if options.each:
-            if options.output:
-                raise StudyError("each", True, "must be given without --output")
-            names_of(options.runs)
-            return _each(options.runs, options.final)
-        if options.output is None and len(options.runs) > 1:
-            raise StudyError("output", None, "must be set to compare experiments; use --output DIR")
-        studies = read_studies(options.runs)
-        studies = [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
-        _report(studies, options.output or options.runs[0] / "report")
-        sys.stdout.flush()
-    except StudyError as error:
-        say(f"error: {error}")
-        return 2
-    except BrokenPipeError:
-        reader_has_left()
+    if not 0 < options.final <= 1:
+        raise StudyError("final", options.final, "must be a share above 0, at most 1")
+    if options.each:
+        if options.output:
+            raise StudyError("each", True, "must be given without --output")
+        names_of(options.runs)
+        return _each(options.runs, options.final)
+    if options.output is None and len(options.runs) > 1:
+        raise StudyError("output", None, "must be set to compare experiments; use --output DIR")
+    studies = read_studies(options.runs)
+    studies = [replace(s, runs=set_final_share(s.runs, options.final)) for s in studies]
+    _report(studies, options.output or options.runs[0] / "report")
     return 0
 
 

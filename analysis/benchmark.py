@@ -2,40 +2,34 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-# `!python` in a notebook inherits the notebook's backend, without which this Python may be: the
-# import of matplotlib would then fail. Writing files needs no backend.
-os.environ["MPLBACKEND"] = "agg"
-
 from analysis.figures.files import rendered, write_pictures
 from analysis.figures.throughput import throughput
 from analysis.tables import text_as_markdown
-from resnet_study.system.errors import StorageError, StudyError, say
-from resnet_study.system.files import reason, write_text
+from resnet_study.system.command import command
+from resnet_study.system.errors import StorageError
+from resnet_study.system.files import expanded, reason, write_text
 
 FILE = "benchmark.json"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Draws the figure of a benchmark next to its file; returns the exit status."""
+@command
+def main(arguments: list[str] | None = None) -> None:
+    """Draws the figure of a benchmark next to its file."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.benchmark",
         description="Draws figures and a table of what python -m resnet_study.benchmark measured.",
     )
-    parser.add_argument("folder", type=Path, help=f"the folder of {FILE}, such as runs/benchmark")
+    parser.add_argument(
+        "folder", type=expanded, help=f"the folder of {FILE}, such as runs/benchmark"
+    )
     options = parser.parse_args(arguments)
-    try:
-        print(*draw(options.folder), sep="\n")
-    except StudyError as error:
-        say(f"error: {error}")
-        return 2
-    return 0
+    print(*draw(options.folder), sep="\n")
 
 
 def draw(folder: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 import argparse
 import io
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from analysis.samples import interval
 from analysis.statistics import NAMED, final_errors
 from analysis.study import Study
 from resnet_study.store.folder import COMPLETE, METRICS, RunFolder
-from resnet_study.system.errors import StudyError, say
+from resnet_study.system.command import command
+from resnet_study.system.errors import StudyError
+from resnet_study.system.files import expanded
 
 # The columns to compare: all but those of time, which differ each time.
 CURVE = [column for column in METRICS if column not in ("seconds", "images_per_second")]
@@ -27,6 +28,7 @@ MACHINE = ("device_name", "processor", "threads", "processes", "kernels", "compi
 Finding = tuple[bool, str]
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     """Compares runs with their record; returns 0 where all agree, 1 where one does not."""
     parser = argparse.ArgumentParser(
@@ -36,17 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
         "error must lie in the 95 % prediction interval of the recorded seeds; one correct value "
         "in twenty does not. Trains nothing; `make verify` trains and compares.",
     )
-    parser.add_argument("runs", type=Path, help="the runs trained again, such as runs/verify")
-    parser.add_argument("record", type=Path, help="the record, such as runs/recorded/quick")
+    parser.add_argument("runs", type=expanded, help="the runs trained again, such as runs/verify")
+    parser.add_argument("record", type=expanded, help="the record, such as runs/recorded/quick")
     options = parser.parse_args(arguments)
-    try:
-        if options.runs.resolve() == options.record.resolve():
-            raise StudyError("runs", options.runs, "is the record itself; name another folder")
-        record, study = read_study(options.record), read_study(options.runs)
-        findings = {run_id: _compared(run_id, study, record) for run_id in study.configs}
-    except StudyError as error:
-        say(f"error: {error}")
-        return 2
+    if options.runs.resolve() == options.record.resolve():
+        raise StudyError("runs", options.runs, "is the record itself; name another folder")
+    record, study = read_study(options.record), read_study(options.runs)
+    findings = {run_id: _compared(run_id, study, record) for run_id in study.configs}
     for run_id, problem in study.damaged.items():
         findings[run_id] = (False, f"cannot be read: {problem}")
     for run_id, (agrees, text) in findings.items():

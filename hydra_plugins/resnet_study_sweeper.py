@@ -6,6 +6,7 @@ turns lists of overrides into runs; `resnet_study/sweep.py` decides what to do w
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from omegaconf import OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.resnet_study_compose import Composer
-from resnet_study.cli import error_of, fail, register, to_run_config
+from resnet_study.cli import error_of, register, to_run_config
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import RunFolder
 from resnet_study.sweep import execute, folder_of, hand_down, runs_per_gpu, workers_and_threads
@@ -42,19 +43,15 @@ class StudySweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the sweep and ends the process with its exit status."""
-        try:
-            if (size := World.here().size) > 1:
-                rule = "must start one run; a sweep uses a launcher"
-                raise ConfigError("torchrun", f"{size} processes", rule)
-            configs = self._configs(arguments)
-            self.runs = len({*map(folder_of, configs)})
-            # Launchers make this folder, which is only known now.
-            with read_write(self.config.hydra.sweep):
-                self.config.hydra.sweep.dir = str(folder_of(configs[0]).parent)
-            status = execute(configs, self._launch, self._elsewhere)
-        except StudyError as error:
-            fail(error)
-        if status:
+        if (size := World.here().size) > 1:
+            rule = "must start one run; a sweep uses a launcher"
+            raise ConfigError("torchrun", f"{size} processes", rule)
+        configs = self._configs(arguments)
+        self.runs = len({*map(folder_of, configs)})
+        # Launchers make this folder, which is only known now.
+        with read_write(self.config.hydra.sweep):
+            self.config.hydra.sweep.dir = str(folder_of(configs[0]).parent)
+        if status := execute(configs, self._launch, self._elsewhere):
             raise SystemExit(status)
 
     def _configs(self, arguments: list[str]) -> list[RunConfig]:
@@ -76,6 +73,10 @@ class StudySweeper(BasicSweeper):
         for combination in self._combinations(arguments):
             composed = composer.compose(combination)
             if "hydra" in composed:  # For settings that refer to `${hydra:…}`.
+                with read_write(composed.hydra):
+                    composed.hydra.job.num = len(configs)
+                    # As of a run alone, whose `hydra.run.dir` is here.
+                    composed.hydra.runtime.output_dir = composed.hydra.runtime.cwd
                 HydraConfig.instance().set_config(composed)
             if self._elsewhere and composed.precision == "auto":
                 raise ConfigError("precision", "auto", "must be fp32 or bf16: other machines train")
@@ -90,6 +91,14 @@ class StudySweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         words = [*self._parse_config(), *arguments]
         overrides = parser.parse_overrides(words)
+        named = Counter(o.key_or_group for o in parser.parse_overrides(arguments))
+        for o in overrides:
+            experiment = o.key_or_group == "experiment"
+            twice = named[o.key_or_group] > 1 and (experiment or o.is_sweep_override())
+            if twice or (experiment and isinstance(o.value(), list)):
+                # Hydra would take the last one alone.
+                rule = f"must be given once, without brackets: {o.key_or_group}=A,B"
+                raise ConfigError(o.key_or_group, o.get_value_string(), rule)
         swept = [o for o in overrides if o.key_or_group == "experiment" and o.is_sweep_override()]
         for name in swept[-1].sweep_string_iterator() if swept else ():
             choice = f"experiment={name}"

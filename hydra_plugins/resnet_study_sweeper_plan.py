@@ -8,11 +8,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hydra_plugins.resnet_study_sweeper import SETTINGS, StudySweeper
-from resnet_study.cli import fail, register
+from resnet_study.cli import register
 from resnet_study.plan.place import place_of
 from resnet_study.plan.plan import make_plan
 from resnet_study.plan.text import as_json, as_text
-from resnet_study.system.errors import StudyError
 
 
 class PlanSweeper(StudySweeper):
@@ -55,13 +54,9 @@ class PlanSweeper(StudySweeper):
         """Prints the plan."""
         launcher = self.config.hydra.launcher
         name = str(self.config.hydra.runtime.choices["hydra/launcher"])
-        try:
-            configs = self._configs(arguments)
-            place = place_of(name, launcher, configs)
-            plan = make_plan(configs, place, self.benchmark)
-            print(as_json(plan) if self.as_json else as_text(plan), flush=True)
-        except StudyError as error:
-            fail(error)
+        configs = self._configs(arguments)
+        plan = make_plan(configs, place_of(name, launcher, configs), self.benchmark)
+        print(as_json(plan) if self.as_json else as_text(plan))
 
 
 _OWN = {"_target_": f"{__name__}.PlanSweeper", "benchmark": None, "as_json": False}

@@ -1,5 +1,6 @@
 """Command line: from Hydra's config to a run, and to exit statuses. Hydra ends here."""
 
+import difflib
 import functools
 import io
 import os
@@ -18,19 +19,20 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException, HydraException
+from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_study.config import RunConfig
 from resnet_study.jobs import run_job
+from resnet_study.system.command import command
 from resnet_study.system.errors import (
     ConfigError,
     ImageError,
+    ShortageError,
     StudyError,
     StudyWarning,
-    reader_has_left,
     say,
 )
 from resnet_study.system.interruption import Interrupted, NotDone
@@ -80,7 +82,7 @@ def _fastest_precision(device: str) -> str:
 
 def fail(error: StudyError) -> NoReturn:
     """Ends the process with the error in one line and status 2."""
-    if World.here().first or isinstance(error, ImageError):
+    if World.here().first or isinstance(error, ImageError | ShortageError):
         say(f"error: {error}")
     else:
         # Torchrun ends all processes as soon as one has failed; rank 0 must have printed by then.
@@ -175,6 +177,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
     say(f"warning: {kind}{' '.join(str(message).split())}")
 
 
+@command
 def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     """Entry point; reads the command line.
 
@@ -184,8 +187,9 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     if not CONF.is_dir():
         told = "is not there; install resnet_study from its checkout: pip install -e ."
         fail(StudyError("conf", CONF, told))
-    # The short form, as in `python -m resnet_study.plan`.
-    sys.argv[1:] = [re.sub("^launcher=", "hydra/launcher=", word) for word in sys.argv[1:]]
+    # The short form, as in `python -m resnet_study.plan`. A shell expands no `~` after a `=`.
+    words = [re.sub("^launcher=", "hydra/launcher=", word) for word in sys.argv[1:]]
+    sys.argv[1:] = [re.sub("(?<=[=,])~(?=/)", lambda _: str(Path.home()), word) for word in words]
     # Hydra 1.4 has only one behaviour, and warns where one is named.
     base = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
     application = hydra.main(config_path=str(CONF), config_name="config", **base)(carry_out)
@@ -203,12 +207,8 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
         raise SystemExit(128 + (number or signal.SIGINT)) from None
     except StudyError as error:
         fail(error)
-    except BrokenPipeError:
-        reader_has_left()
-    except (HydraException, CompactHydraException) as error:
-        _reject(error)
     except Exception as error:
-        if _is_ours(error):
+        if isinstance(error, BrokenPipeError) or _is_ours(error):
             raise
         _reject(error)
     finally:
@@ -220,10 +220,26 @@ def _reject(error: Exception) -> NoReturn:
     if "hydra/launcher/study_slurm" in str(error):
         # The optional extra provides that file.
         fail(StudyError("hydra/launcher", "slurm", "needs the extra: pip install -e '.[slurm]'"))
+    if told := _in_one_line(error):
+        fail(told)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     for part in filter(None, (error, cause)):
         say(str(part))
     raise SystemExit(1)
+
+
+def _in_one_line(error: Exception) -> StudyError | None:
+    """What is wrong with a word that was typed; None where it is something else."""
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        advice = f"put a text in quotes: '{key}=\"{value}\"'" if value else "must be KEY=VALUE"
+        return StudyError(key, value, f"cannot be read; {advice}")
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        near = difflib.get_close_matches(name, error.options, 1)
+        rule = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(error.options)}"
+        return StudyError(group, name, rule)
+    return None
 
 
 def _is_ours(error: Exception) -> bool:

@@ -39,7 +39,9 @@ from resnet_study.models.architectures import ARCHITECTURES
 from resnet_study.models.counting import count_parameters
 from resnet_study.models.staged import StagedNet
 from resnet_study.store.folder import RunFolder
-from resnet_study.system.errors import ConfigError, StudyError, reader_has_left, warn
+from resnet_study.system.command import command
+from resnet_study.system.errors import ConfigError, StudyError, warn
+from resnet_study.system.files import expanded
 from resnet_study.training.evaluation import Scores
 from resnet_study.training.session import Session
 from resnet_study.training.weights import Weights, read_weights
@@ -60,7 +62,7 @@ def rewrite(arguments: Sequence[str]) -> tuple[Path, list[str]]:
     flags = {"--json", "--record"}
     rest = [word for word in arguments if not word.startswith("weights=") and word not in flags]
     # Experiments are sweeps, whose data and views may be named all the same.
-    return Path(named[0]), [*rest, "hydra.mode=RUN"]
+    return expanded(named[0]), [*rest, "hydra.mode=RUN"]
 
 
 def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
@@ -97,7 +99,11 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
     settings = ("precision", "seed")
     top = {name: trained[name] for name in settings if name in trained and name not in typed}
     data = trained.get("data", {})
-    if config.data.name == data.get("name", DataConfig.name):
+    name = data.get("name", DataConfig.name)
+    if config.data.name != name and typed.isdisjoint({"data", "data.name"}):
+        allowed = f"{weights.path} was trained on {name}; name the data, as in data={name}"
+        raise ConfigError("data", config.data.name, allowed)
+    if config.data.name == name:
         top["data"] = _as_trained(config.data, data, "data.", typed | {"data.label"})
     schedule = _as_trained(config.schedule, trained.get("schedule", {}), "schedule.", typed)
     return replace(config, model=own, schedule=schedule, **top)
@@ -129,7 +135,7 @@ def load_network(folder: str | Path) -> StagedNet:
     Raises:
         StudyError: The folder holds no run, or no checkpoint.
     """
-    run = RunFolder(Path(folder))
+    run = RunFolder(expanded(folder))
     model = run.read_config().model
     if not run.checkpoint_file.exists():
         missing = "holds no checkpoint.pt; records are kept without, so train the run again"
@@ -230,7 +236,7 @@ def text(config: RunConfig, weights: Weights, network: StagedNet, scores: dict[s
     for name, found in scores.items():
         top5 = "–" if found.top5_error is None else f"{found.top5_error:.2f}"
         lines.append(f"{name:<12}{found.error:>17.2f}{top5:>17}{found.loss:>14.4f}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _carry_out(composed: Any, path: Path, typed: set[str], flags: set[str]) -> None:
@@ -247,27 +253,21 @@ def _carry_out(composed: Any, path: Path, typed: set[str], flags: set[str]) -> N
     if "--json" in flags:
         print(json.dumps({name: asdict(found) for name, found in scores.items()}, indent=2))
     else:
-        print(text(config, weights, network, scores), end="")
+        print(text(config, weights, network, scores))
 
 
-def main() -> None:
+@command
+def main() -> int:
     """Entry point; reads the command line."""
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
         print(__doc__, end="")
-        return
+        return 0
     flags = {word for word in arguments if word.startswith("--")}
     typed = {word.partition("=")[0].lstrip("+~") for word in arguments}
-    try:
-        path, sys.argv[1:] = rewrite(arguments)
-    except ConfigError as error:
-        cli.fail(error)
-    try:
-        cli.main(functools.partial(_carry_out, path=path, typed=typed, flags=flags))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        reader_has_left()
+    path, sys.argv[1:] = rewrite(arguments)
+    return cli.main(functools.partial(_carry_out, path=path, typed=typed, flags=flags))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

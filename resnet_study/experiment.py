@@ -63,7 +63,7 @@ def run(
                     raise request.interrupted(0, config.schedule.iterations)
                 if record := world.from_rank0(folder.completed):
                     return record
-                with open_journal(folder, session) as journal:
+                with open_journal(folder, session) as journal, session.enough_memory():
                     _train(session, journal, reporter, request)
                 return RunRecord(folder.path, journal.manifest)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -88,8 +89,10 @@ class RunReporter(Reporter):
             say(f"  iteration {row.iteration} of {self.total}: {errors}, {rate}")
 
     def close(self) -> None:
-        if self.progress is not None:
-            self.progress.stop()
+        # The terminal may have been closed.
+        with suppress(OSError):
+            if self.progress is not None:
+                self.progress.stop()
 
 
 def duration(seconds: float) -> str:

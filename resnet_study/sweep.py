@@ -265,10 +265,11 @@ def _summarise(runs: Sequence[RunConfig], failures: dict[Path, str]) -> int:
             failed += 1
             if state == "running":
                 # A launcher that knows more prints it in the next line.
-                state = "not finished" if message else "not finished, its worker died"
+                died = "not finished, its worker died, perhaps for want of memory"
+                state = "not finished" if message else died
         say(f"{state}: {folder.path}")
         for line in message.strip().splitlines()[-2:]:
             say(f"  {line}")
     if failed:
-        say(f"{failed} of {len(runs)} runs are not finished; the same command goes on with them")
+        say(f"{failed} of {len(runs)} runs are not finished; the same command tries them again")
     return 1 if failed else 0

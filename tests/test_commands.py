@@ -1,5 +1,6 @@
 """The command line, as a user types it; wrong ones are in test_wrong_input.py."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -106,10 +107,70 @@ def test_what_trains_nothing_loads_no_torch(words, heavy, said, command, tmp_pat
     assert not {"torch", "torchvision", heavy} & loaded
 
 
+RECORDS = "runs/recorded/quick"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]])
-def test_a_reader_that_has_seen_enough_is_no_error(words):
-    line, pipe = [sys.executable, "-m", "resnet_study", *words], subprocess.PIPE
-    with subprocess.Popen(line, cwd=CHECKOUT, stdout=pipe, stderr=pipe) as process:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "resnet_study --help",
+        "resnet_study --cfg job",
+        "resnet_study.plan --help",
+        "resnet_study.plan experiment=quick",
+        f"analysis.verify {RECORDS} runs/recorded/span",
+        "analysis --help",
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(words, unbuffered):
+    line, pipe = [sys.executable, "-m", *words.split()], subprocess.PIPE
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(line, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=pipe) as process:
         process.stdout.close()
         assert not process.stderr.read()
+    assert process.returncode in (0, 1)
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_no_error_where_nobody_reads(typed):
+    line = [sys.executable, "-m", "resnet_study", *typed("model.depth=8")]
+    done = subprocess.run(
+        ["sh", "-c", '"$@" | head -0', "sh", *line],
+        cwd=CHECKOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert "iteration 12 of 12" in done.stderr
+    assert "rror" not in done.stderr.replace("error ", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "2>&1 | head -0"])
+def test_a_sweep_trains_without_streams(closed, typed, tmp_path):
+    line = [sys.executable, "-m", "resnet_study", *typed("-m", "model.depth=8", "seed=0,1")]
+    subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *line], cwd=CHECKOUT, check=True)
+    assert set(states(tmp_path / "runs" / "default").values()) == {"finished"}
+
+
+@pytest.mark.slow
+def test_a_report_is_the_same_whatever_surrounds_it(tmp_path):
+    """A notebook's backend, a matplotlibrc that cannot be read, ASCII, and nobody's home."""
+    alone = ["unshare", "--user", "--map-user=54321"]
+    if subprocess.run([*alone, "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        alone = []
+    (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nfont.family: \xff\n")
+    left_out = () if not alone else ("HOME", "USER", "LOGNAME", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out} | {
+        "MPLBACKEND": "module://no_such_backend",
+        "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
+        "PYTHONIOENCODING": "ascii",
+    }
+    for name, before, variables in (("usual", [], None), ("strange", alone, environment)):
+        line = [sys.executable, "-m", "analysis", RECORDS, "--output", str(tmp_path / name)]
+        done = subprocess.run(
+            [*before, *line], cwd=CHECKOUT, env=variables, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    files = sorted((tmp_path / "usual").iterdir())
+    assert len(files) > 30
+    for file in files:
+        assert (tmp_path / "strange" / file.name).read_bytes() == file.read_bytes(), file.name

@@ -18,7 +18,7 @@ from resnet_study.system.interruption import Interrupted, StopRequest
 from resnet_study.training import checkpoint as checkpoints
 from tests.comparison import Stop, assert_same_end, curve, in_child, interrupted_at
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 
 @pytest.mark.slow
@@ -95,6 +95,15 @@ def test_a_signal_saves_the_state_and_the_run_goes_on(number, config, undisturbe
     assert [signal.getsignal(number) for number in STOPS] == handlers
     assert [entry["iteration"] for entry in record.manifest["resumed"]] == [17]
     assert_same_end(record.folder, undisturbed)
+
+
+def test_a_closed_terminal_stops_no_run_that_nohup_started(config, monkeypatch):
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(config(every=1000), Stop(17, signal.SIGHUP)).state == "finished"
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 def test_a_stop_right_after_a_checkpoint_keeps_the_one_before(config):

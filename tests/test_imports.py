@@ -32,7 +32,7 @@ TABLES = {
     "training.schedule": ("training/__init__.py", "training/schedule.py"),
 }
 # What the analysis may use, and what therefore needs no torch.
-LIGHT = {"config", "system.errors", "system.files", "store.folder"}
+LIGHT = {"config", "system.command", "system.errors", "system.files", "store.folder"}
 
 
 def imports(package: str) -> Iterator[tuple[Path, str]]:

@@ -31,6 +31,7 @@ def empty_folders(folder) -> list[str]:
         ('experiment_name="a_${now:%H-%M-%S-%f}"', r"runs/a_[\d-]+"),
         ('data.label="${now:%f}"', "runs/default"),
         ('runs_dir="${hydra:runtime.cwd}/r"', "r/default"),
+        ('runs_dir="${hydra:runtime.output_dir}/r"', "r/default"),
         (
             'experiment_name="${hydra:job.name}_${hydra:runtime.choices.schedule}"',
             r"runs/\w+_quick",
@@ -41,6 +42,8 @@ def empty_folders(folder) -> list[str]:
         ('+hydra.job.env_set.NOW=me experiment_name="of_${oc.env:NOW}"', "runs/of_me"),
         ('experiment_name="${oc.env:NOBODY_HAS_SET,nobody}"', "runs/nobody"),
         ("hydra.output_subdir=.hydra", "runs/default"),
+        # Bash leaves it as it is after a `=`.
+        ("runs_dir=~/r", "r/default"),
     ],
 )
 def test_what_is_interpolated_is_resolved_once_and_in_one_place(
@@ -48,6 +51,7 @@ def test_what_is_interpolated_is_resolved_once_and_in_one_place(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WHO", "me")
+    monkeypatch.setenv("HOME", str(tmp_path))
     usual = [w for w in ("data.cache=cache", "runs_dir=runs") if w.partition("=")[0] not in setting]
     words = ["model.depth=8", *setting.split(), *usual]
     done = cli("-m", *words, "seed=0,1")
@@ -61,6 +65,27 @@ def test_what_is_interpolated_is_resolved_once_and_in_one_place(
     if "now" not in setting:
         assert cli(*words).returncode == 0
         assert runs_below(tmp_path) == {folder: runs}
+
+
+def test_each_run_has_its_number(runs_of):
+    found = runs_of("-m", "seed=4,5", "experiment_name=j${hydra:job.num}")
+    assert {(c.seed, c.experiment_name) for c in found} == {(4, "j0"), (5, "j1")}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("seed=0,1 seed=2", "seed=0,1"),
+        ("seed=2 seed=range(3)", "seed=range(3)"),
+        ("experiment=quick experiment=identity", "experiment=quick"),
+        ("experiment=[quick,identity]", "experiment=[quick,identity]"),
+    ],
+)
+def test_no_list_is_replaced_in_silence(words, told, cli, tmp_path):
+    done = cli("-m", *words.split(), f"runs_dir={tmp_path}/runs", tiny=False)
+    name = told.partition("=")[0]
+    rule = f"must be given once, without brackets: {name}=A,B"
+    assert (done.returncode, done.stderr) == (2, f"error: {told}: {rule}\n")
 
 
 def test_each_combination_sees_its_own_choices(runs_of):

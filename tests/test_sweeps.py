@@ -69,7 +69,7 @@ def test_a_failing_run_leaves_the_others_alone(cli, tmp_path):
     done = cli(*sweep)
     assert done.returncode == 1
     assert f"failed: {broken}" in done.stderr
-    assert "1 of 2 runs are not finished; the same command goes on with them" in done.stderr
+    assert "1 of 2 runs are not finished; the same command tries them again" in done.stderr
     assert "CheckpointError" in done.stderr
     assert "CheckpointError" in (broken / "failure.txt").read_text()
     (broken / "checkpoint.new").rmdir()

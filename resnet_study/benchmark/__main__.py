@@ -27,8 +27,9 @@ from resnet_study.benchmark.trials import DELAY, summary, trials_of
 from resnet_study.models.kernels import kernels_for
 from resnet_study.sweep import RUNS_PER_GPU
 from resnet_study.system import machine
-from resnet_study.system.errors import ConfigError, StudyError, say
-from resnet_study.system.files import check_writable, write_text
+from resnet_study.system.command import command
+from resnet_study.system.errors import ConfigError, say
+from resnet_study.system.files import check_writable, expanded, write_text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,11 +44,12 @@ def _parser() -> argparse.ArgumentParser:
                         "at most 8 on a GPU)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each trial (default: 4)")
-    parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), metavar="DIR",
+    parser.add_argument("--output", type=expanded, default=Path("runs/benchmark"), metavar="DIR",
                         help="folder of the results (default: runs/benchmark)")  # fmt: skip
     return parser
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     options = _parser().parse_args(arguments)
@@ -55,9 +57,6 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _benchmark(options)
-    except StudyError as error:
-        say(f"error: {error}")
-        return 2
     except (BrokenExecutor, torch.OutOfMemoryError) as error:
         words = str(error).splitlines()[0]
         say(f"error: a measuring process ended: {words}; use fewer --workers")

@@ -103,13 +103,13 @@ class DataConfig:
     """
 
     name: str = setting("cifar10", str, choices=tuple(SOURCES))
-    root: str | None = setting(None, str, optional=True, identity=False)
+    root: str | None = setting(None, str, optional=True, identity=False, path=True)
     label: str | None = setting(None, str, optional=True, maximum=80)
     resolution: int | None = setting(None, int, minimum=4, maximum=4096, optional=True)
     train_images: int | None = setting(None, int, minimum=1, optional=True)
     validation_images: int = setting(0, int, minimum=0)
     classes: int | None = setting(None, int, minimum=2, optional=True)
-    cache: str = setting("data/cache", str, identity=False)
+    cache: str = setting("data/cache", str, identity=False, path=True)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
 

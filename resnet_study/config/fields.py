@@ -1,6 +1,7 @@
 """Fields of config dataclasses with rules, and what users are told when one is broken."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, cast
@@ -21,6 +22,7 @@ class Rule:
         choices: The accepted strings, if they are few.
         many: Whether the value is a sequence of such values.
         identity: Whether the value is part of what identifies a run.
+        path: Whether a leading `~` stands for the user's home.
     """
 
     type: type
@@ -31,6 +33,7 @@ class Rule:
     choices: tuple[str, ...] = ()
     many: bool = False
     identity: bool = True
+    path: bool = False
 
     def describe(self) -> str:
         """The rule in words, for an error message, such as "must be a number above 0"."""
@@ -64,8 +67,12 @@ class Rule:
         canonical = float(value) if self.type is float and type(value) is int else value
         if type(canonical) is not self.type or not self._allows(canonical):
             # Described here alone: a sweep of thousands of runs checks many values.
-            raise ConfigError(name, value, self.describe())
-        return canonical
+            allowed = self.describe()
+            if self.type is str and not self.choices and isinstance(value, int | float):
+                allowed += f"; put it in quotes: '{name}=\"{value}\"'"
+            raise ConfigError(name, value, allowed)
+        # As text, for `Path` would make the folder `./~` one that is expanded the next time.
+        return os.path.expanduser(str(canonical)) if self.path else canonical  # noqa: PTH111
 
     def _allows(self, value: Any) -> bool:
         """Whether a value of the right type is in range."""

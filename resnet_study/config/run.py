@@ -66,13 +66,14 @@ class RunConfig:
     kernels: str = setting("auto", str, choices=("auto", "torch"), identity=False)
     threads: int | None = setting(None, int, minimum=1, maximum=4096, optional=True, identity=False)
     logger: str = setting("none", str, choices=("none", "tensorboard"), identity=False)
-    runs_dir: str = setting("runs", str, identity=False)
+    runs_dir: str = setting("runs", str, identity=False, path=True)
     experiment_name: str = setting("default", str, maximum=200, identity=False)
 
     def __post_init__(self) -> None:
         check(self)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise ConfigError("device", self.device, "must be auto, cpu, cuda, or cuda:1 and so on")
+            allowed = "must be auto, cpu, cuda, or cuda:1 and so on; on a Mac, use device=cpu"
+            raise ConfigError("device", self.device, allowed)
         if self.schedule.batch_size % self.batch_norm_parts:
             allowed = f"must be a divisor of schedule.batch_size={self.schedule.batch_size}"
             raise ConfigError("batch_norm_parts", self.batch_norm_parts, allowed)

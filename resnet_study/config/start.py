@@ -20,7 +20,7 @@ class StartConfig:
     """
 
     depth: int | None = setting(None, int, minimum=8, maximum=10_000, optional=True)
-    run: str | None = setting(None, str, optional=True)
+    run: str | None = setting(None, str, optional=True, path=True)
 
     def __post_init__(self) -> None:
         check(self, "start.")

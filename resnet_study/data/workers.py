@@ -85,11 +85,12 @@ class Workers:
             # A generator of its own: the global one must not move.
             generator=torch.Generator(),
         )
-        # The thread that pins takes the device that is current now.
-        with torch.cuda.device(self.device) if on_gpu else nullcontext():
-            iterator = _begun(loader)
+        iterator = None
         readable = unreadable = 0
         try:
+            # The thread that pins takes the device that is current now.
+            with torch.cuda.device(self.device) if on_gpu else nullcontext():
+                iterator = _begun(loader)
             for views, labels, missing, failures in iterator:
                 self.folder.skip(failures)
                 readable, unreadable = readable + len(labels), unreadable + missing
@@ -98,11 +99,14 @@ class Workers:
                 if len(labels):
                     moved = [view.to(self.device, non_blocking=True) for view in views]
                     yield moved, labels.to(self.device, non_blocking=True)
-        except (RuntimeError, ConnectionError, EOFError) as error:
-            # The latter two come from half a batch.
+        except (RuntimeError, OSError, EOFError) as error:
+            # The latter two come from half a batch, and where no process can be started.
             if isinstance(error, RuntimeError) and "exited unexpectedly" not in str(error):
                 raise
-            allowed = "a process that decodes was killed, perhaps for want of memory; use fewer"
+            allowed = (
+                "a process that decodes was killed or cannot start, perhaps for want of memory"
+            )
+            allowed += " memory; use fewer, or 0"
             raise DataError("data.stream.workers", self.count, allowed) from error
         finally:
             # Not when the iterator is collected: a traceback may hold it until the process ends.
@@ -125,7 +129,7 @@ class Workers:
         except OSError:
             return
         needed = self.count * (PREFETCHED + 1) * images * self.folder.config.stream.crop**2 * 3
-        free = place.f_bavail * place.f_frsize
+        free = place.f_bavail * place.f_frsize * os.access(SHARED_MEMORY, os.W_OK)
         if needed > free:
             allowed = (
                 f"they need {needed / 1e6:,.0f} MB of shared memory, and {SHARED_MEMORY} has "
@@ -201,7 +205,7 @@ def _begin(_: int) -> None:
     workers sends it, and waits for them. SIGTERM from elsewhere has come to the run as well.
     """
     decoding.quiet()
-    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     if not hasattr(signal, "sigwaitinfo"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))

@@ -8,12 +8,14 @@ import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from resnet_study.system.command import output_of
 from resnet_study.system.errors import warn
 from resnet_study.system.processor import processor_model
 
@@ -36,10 +38,10 @@ def load() -> ctypes.CDLL | None:
     They are kept in the user's cache folder, one file per source, compiler and processor.
     Where a compiler is there but makes none, a warning says why.
     """
-    compiler = _compiler()
-    if compiler is None:
-        return None
     try:
+        compiler = _compiler()
+        if compiler is None:
+            return None
         path = _compiled(compiler)
         try:
             return _bound(path)
@@ -47,7 +49,7 @@ def load() -> ctypes.CDLL | None:
             # The file is damaged, perhaps because the disk was full; compile it again.
             path.unlink()
             return _bound(_compiled(compiler))
-    except (OSError, AttributeError, RuntimeError, subprocess.SubprocessError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever hinders them, torch's do the same
         words = getattr(error, "stderr", None) or str(error) or type(error).__name__
         warn(
             f"the kernels cannot be compiled ({words.strip().splitlines()[-1]}); torch's are slower"
@@ -68,19 +70,24 @@ def kernels_for(device: torch.device, setting: str) -> str:
 
 def compiler_version() -> str | None:
     """The compiler by its own name and version, such as "g++ 12.2.0"; None without one."""
-    compiler = _compiler()
-    if compiler is None:
-        return None
-    with suppress(OSError, subprocess.SubprocessError):
-        return next(iter(_output([*compiler, "--version"]).splitlines()), "").strip() or None
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        if compiler := _compiler():
+            return output_of(*compiler, "--version").partition("\n")[0].strip() or None
     return None
 
 
 def _compiler() -> list[str] | None:
-    """The command of the C++ compiler: $CXX, or the first of `_COMPILERS` that is installed."""
+    """The command of the C++ compiler: $CXX, or the first of `_COMPILERS` that is installed.
+
+    On macOS it is $CXX alone, as Apple's compiler has no OpenMP.
+
+    Raises:
+        ValueError: $CXX has a quote that is not closed.
+    """
     command = shlex.split(os.environ.get("CXX", ""))
-    command = command or [next(filter(shutil.which, _COMPILERS), "")]
-    return command if shutil.which(command[0]) else None
+    if not command and sys.platform != "darwin":
+        command = [next(filter(shutil.which, _COMPILERS), "")]
+    return command if command and shutil.which(command[0]) else None
 
 
 def _bound(path: Path) -> ctypes.CDLL:
@@ -105,7 +112,7 @@ def _compiled(compiler: list[str]) -> Path:
     if platform.machine() in ("x86_64", "AMD64"):
         # Compilers hold back from the widest registers, which pays only for other code.
         flags.append("-mprefer-vector-width=512")
-    version = _output([*compiler, "--version"])
+    version = output_of(*compiler, "--version")
     identity = "\n".join([SOURCE.read_text(), version, *compiler, *flags, processor_model()])
     name = f"kernels-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -114,12 +121,7 @@ def _compiled(compiler: list[str]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             fresh = Path(folder) / name
-            _output([*compiler, *flags, "-o", str(fresh), str(SOURCE)])
+            output_of(*compiler, *flags, "-o", str(fresh), str(SOURCE), seconds=120)
             # Other processes may compile it at the same time; the last replaces an identical file.
             fresh.replace(path)
     return path
-
-
-def _output(command: list[str]) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    return done.stdout

@@ -19,6 +19,7 @@ import sys
 from typing import Any, NoReturn
 
 from resnet_study import cli as command_line
+from resnet_study.system.command import command
 
 
 def rewrite(arguments: list[str]) -> list[str]:
@@ -37,6 +38,7 @@ def _quoted(benchmark: re.Match[str]) -> str:
     return "hydra.sweeper.benchmark='{}'".format(benchmark[1].replace("'", r"\'"))
 
 
+@command
 def main() -> None:
     """Entry point; reads the command line."""
     if {"-h", "--help"} & set(sys.argv):

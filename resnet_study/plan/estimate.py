@@ -17,7 +17,7 @@ from resnet_study.data import size_of
 from resnet_study.plan.place import Place
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import StorageError
-from resnet_study.system.files import storage
+from resnet_study.system.files import expanded, storage
 
 OWN = Path("runs/benchmark/benchmark.json")
 RECORDED = Path(__file__).resolve().parents[2] / "runs/recorded/benchmark/benchmark.json"
@@ -74,7 +74,7 @@ def choose_benchmark(given: str | None, place: Place) -> Path:
     here = {"device_name": place.device_name, "cores": place.cores}
     if given is None and OWN.is_file() and here.items() <= read_benchmark(OWN)[0].items():
         return OWN
-    return Path(given or RECORDED)
+    return expanded(given or RECORDED)
 
 
 def from_finished_runs(config: RunConfig, place: Place) -> Estimate | None:

@@ -14,7 +14,7 @@ import yaml
 
 from resnet_study.config import RunConfig
 from resnet_study.system.errors import StorageError
-from resnet_study.system.files import remove_temporaries, storage, write_text
+from resnet_study.system.files import reason, remove_temporaries, storage, write_text
 from resnet_study.system.locks import locked
 
 # Both load plain values only; the one in C, where installed, is seven times as fast.
@@ -117,9 +117,8 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            raise StorageError(
-                "manifest", self.manifest_file, f"cannot be read ({error})"
-            ) from error
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            raise StorageError("manifest", self.manifest_file, f"cannot be read ({why})") from error
         if not isinstance(manifest, dict) or manifest.get("state") not in STATES:
             raise StorageError("manifest", self.manifest_file, "has no state that is known")
         return manifest
@@ -153,7 +152,7 @@ class RunFolder:
         try:
             values = yaml.load(self.config_file.read_text(encoding="utf-8"), YAML_LOADER)  # noqa: S506
         except (OSError, ValueError, yaml.YAMLError) as error:
-            short = str(error).splitlines()[0]
+            short = reason(error) if isinstance(error, OSError) else str(error).splitlines()[0]
             raise StorageError("config", self.config_file, f"cannot be read ({short})") from error
         return RunConfig.from_mapping(values)
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from contextlib import suppress
 
 
 class StudyError(Exception):
@@ -38,6 +39,10 @@ class ImageError(DataError):
     """An image cannot be read; of several processes, only the one that read it knows."""
 
 
+class ShortageError(ConfigError):
+    """There is too little memory; of several processes, only the one that met it knows."""
+
+
 class DeviceError(StudyError):
     """The requested device does not exist."""
 
@@ -61,7 +66,9 @@ def warn(text: str) -> None:
 
 def say(text: str) -> None:
     """Prints a line for the user that is not part of a command's output."""
-    print(text, file=sys.stderr, flush=True)
+    # Work goes on without its terminal, and without a reader of its log.
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def reader_has_left() -> None:

@@ -15,6 +15,11 @@ def reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with the user's home in place of a leading `~`."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - leaves the name of an unknown user
+
+
 @contextmanager
 def storage(field: str, path: Path, problem: str) -> Iterator[None]:
     """Turns an error of the operating system into one line for the user.

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import ClassVar
 
-# SIGUSR2 is what submitit and Slurm send before they take a machine away.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+# SIGUSR2 is what submitit and Slurm send before they take a machine away, SIGHUP what a terminal
+# sends that is closed.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -82,7 +83,9 @@ class StopRequest:
         StopRequest.active = self
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                self._former[number] = signal.signal(number, self._handle)
+                # With nohup a run goes on without its terminal.
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._former[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,6 +16,7 @@ import joblib
 import torch
 
 from resnet_study.system import processor
+from resnet_study.system.command import output_of
 from resnet_study.system.errors import DeviceError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -144,16 +145,12 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Returns the checkout's commit, with "+changes" where files differ; None without git."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(CHECKOUT), *arguments]
-        return subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=10
-        ).stdout.strip()
-
+    # Named, lest git finds another repository: one around an unpacked archive, or a hook's.
+    folders = f"--git-dir={CHECKOUT / '.git'}", f"--work-tree={CHECKOUT}"
+    git = ("git", "--no-optional-locks", *folders)
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+        changed = output_of(*git, "status", "--porcelain", "--untracked-files=no")
+        return output_of(*git, "rev-parse", "HEAD").strip() + ("+changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
 

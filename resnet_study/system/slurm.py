@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_study.system.command import output_of
 from resnet_study.system.errors import StorageError
 from resnet_study.system.files import write_text
 from resnet_study.system.locks import locked
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 def ask(*command: str) -> str | None:
     """Returns what a command of Slurm prints; None where it fails."""
     with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        return done.stdout.strip()
+        return output_of(*command).strip()
     return None
 
 

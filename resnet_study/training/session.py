@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,9 +21,13 @@ from resnet_study.models.kernels import compiler_version, kernels_for
 from resnet_study.models.parts import normalise_in_parts
 from resnet_study.models.staged import StagedNet
 from resnet_study.system import machine
+from resnet_study.system.errors import ShortageError
 from resnet_study.training.evaluation import Batch, Scores, evaluate, recompute_statistics
 from resnet_study.training.step import Tensors
 from resnet_study.training.world import World
+
+# In what torch says where there is too little memory.
+_LACK = "(?i)allocate memory|out of memory|not enough memory|bad_alloc|alloc_failed"
 
 
 @dataclass
@@ -69,6 +74,23 @@ class Session:
         self.threads = machine.set_up(self.config.threads, self.world.local_size, self.device)
         machine.reset_peak_memory(self.device)
         self.data = self.dataset.prepare(self.config, self.device, self.threads)
+
+    @contextmanager
+    def enough_memory(self) -> Iterator[None]:
+        """Turns a lack of memory while a network trains, here or on a GPU, into one line.
+
+        Raises:
+            ShortageError: A mini-batch does not fit.
+        """
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not re.search(_LACK, str(error)):
+                raise
+            allowed = "needs too much memory; use activation_checkpointing=true, a smaller one, or "
+            allowed += "fewer workers of a sweep (hydra.launcher.n_jobs)"
+            size = self.config.schedule.batch_size
+            raise ShortageError("schedule.batch_size", size, allowed) from error
 
     @cached_property
     def fingerprint(self) -> str:

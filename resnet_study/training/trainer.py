@@ -133,12 +133,20 @@ class Trainer:
         return self.session.evaluated(self.network, self._stop_checked(self.batches(), stop))
 
     def _stop_checked(self, batches: Generator[T], stop: StopRequest) -> Generator[T]:
-        """Checks for a stop request between batches, where no other process takes part."""
+        """Checks for a stop request between batches; several processes agree on it.
+
+        So one that has no batch left keeps answering until no other has.
+        """
         with closing(batches):
-            for batch in batches:
-                if self.world.size == 1 and stop.requested:
+            while True:
+                batch = next(batches, None)
+                stopped, left = self.world.any_of(stop.requested, batch is not None)
+                if stopped:
                     raise stop.interrupted(self.state.iteration, self.schedule.iterations)
-                yield batch
+                if batch is not None:
+                    yield batch
+                elif not left:
+                    return
 
     def average_statistics(self) -> None:
         """Averages batch norm's running statistics over the processes, which all call this."""

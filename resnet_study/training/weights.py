@@ -13,7 +13,9 @@ from resnet_study.system.files import storage
 from resnet_study.training.checkpoint import Checkpoint, is_checkpoint, read
 
 # Keys under which training scripts keep a network's weights.
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "model_ema")
+# What stands beside the weights of averaged networks.
+_COUNTERS = ("n_averaged",)
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Reads a run's checkpoint, or a state dict as `torch.save` writes it.
 
-    A state dict may lie beside an optimiser's state, and may be that of a network trained in
-    `DataParallel`.
+    A state dict may lie beside an optimiser's state, and may be that of a network in a wrapper,
+    such as `DataParallel` or a compiled module.
 
     Raises:
         StudyError: The file is missing, damaged, or holds something else.
@@ -91,11 +93,16 @@ def read_weights(path: Path) -> Weights:
 
 
 def _tensors(content: Any) -> dict[str, torch.Tensor] | None:
+    """The one state dict in what a file holds, without what a wrapper puts before all its names."""
     if not isinstance(content, Mapping):
         return None
     for name in _WRAPPERS:
         if isinstance(content.get(name), Mapping):
             return _tensors(content[name])
-    if not content or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    tensors = {str(name): value for name, value in content.items() if name not in _COUNTERS}
+    if not tensors or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         return None
-    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+    # "module." of DataParallel, "_orig_mod." of torch.compile, the attribute of a Lightning module.
+    while len(firsts := {name[: name.find(".") + 1] for name in tensors}) == 1 and any(firsts):
+        tensors = {name.removeprefix(min(firsts)): tensor for name, tensor in tensors.items()}
+    return tensors

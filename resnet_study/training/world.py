@@ -179,11 +179,15 @@ class World:
         """
         if self.size == 1:
             return here
-        if iteration % _ASK_EVERY:
-            return False
+        return not iteration % _ASK_EVERY and self.any_of(here)[0]
+
+    def any_of(self, *here: bool) -> list[bool]:
+        """For each of these, whether it is true in any process; all processes ask together."""
+        if self.size == 1:
+            return list(here)
         import torch
 
-        return bool(self.total(torch.tensor(int(here))))
+        return [count > 0 for count in self.total(torch.tensor(here, dtype=torch.int)).tolist()]
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum of a tensor over all processes; the argument is left as it is."""

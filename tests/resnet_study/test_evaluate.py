@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from resnet_study.evaluate import load_network
 from resnet_study.experiment import run
 from resnet_study.system.errors import ConfigError, StudyError
 from resnet_study.training import checkpoint as checkpoints
+from resnet_study.training.weights import read_weights
 from tests.resnet_study.conftest import SMALL
 
 
@@ -179,5 +181,48 @@ def test_a_notebook_gets_the_network_of_a_run(tiny):
     (record.folder / "checkpoint.pt").unlink()
     with pytest.raises(StudyError, match=r"holds no checkpoint\.pt; records are kept without"):
         load_network(str(record.folder))
-    with pytest.raises(StudyError, match="cannot be read"):
+    told = r"config=nowhere/config.yaml: cannot be read \(No such file or directory\)"
+    with pytest.raises(StudyError, match=f"^{told}$"):
         load_network("nowhere")
+
+
+def test_the_data_are_named_where_they_are_not_the_usual_ones(tiny, cli, cache, tmp_path):
+    record = run(tiny())
+    saved = checkpoints.read(record.folder / "checkpoint.pt")
+    trained = replace(saved, config=saved.config | {"data": {"name": "cifar100"}}, data="others")
+    checkpoints.write(tmp_path / "other.pt", trained)
+    words = (f"weights={tmp_path / 'other.pt'}", f"data.cache={cache}", "data.resolution=8")
+    done = cli(*words, module="resnet_study.evaluate")
+    told = f"{tmp_path / 'other.pt'} was trained on cifar100; name the data, as in data=cifar100"
+    assert (done.returncode, done.stderr) == (2, f"error: data=shapes: {told}\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = cli(*words, "data=shapes", module="resnet_study.evaluate")
+    assert done.returncode == 0
+    assert "was trained on other images than embedded shapes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda weights: {f"module.{name}": t for name, t in weights.items()},
+        lambda weights: {f"_orig_mod.{name}": t for name, t in weights.items()},
+        lambda weights: {f"module._orig_mod.{name}": t for name, t in weights.items()},
+        lambda weights: {"net": weights, "acc": 91.5, "epoch": 3},
+        lambda weights: {"net": {f"module.{name}": t for name, t in weights.items()}},
+        lambda weights: {"state_dict": {f"model.{name}": t for name, t in weights.items()}},
+        lambda weights: (
+            {"n_averaged": torch.tensor(2)} | {f"module.{name}": t for name, t in weights.items()}
+        ),
+    ],
+)
+def test_weights_are_found_in_what_training_scripts_wrap_around_them(wrap, network, tmp_path):
+    weights = network.state_dict()
+    torch.save(wrap(weights), tmp_path / "file.pt")
+    assert read_weights(tmp_path / "file.pt").tensors.keys() == weights.keys()
+
+
+def test_a_file_of_one_tensor_has_no_wrapper(tmp_path):
+    for name in ("weight", "a.b.weight"):
+        torch.save({name: torch.ones(2)}, tmp_path / "file.pt")
+        assert list(read_weights(tmp_path / "file.pt").tensors) == ["weight"]

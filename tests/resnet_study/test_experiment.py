@@ -8,12 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import torch
 
 from resnet_study import experiment
 from resnet_study.experiment import run
 from resnet_study.progress import Reporter
 from resnet_study.store.folder import METRICS, RunFolder
+from resnet_study.system.errors import ShortageError
 from resnet_study.system.interruption import Interrupted
+from resnet_study.training.step import Step
 from tests.comparison import TIMES, curve
 
 
@@ -92,3 +95,28 @@ def test_a_run_that_another_trains_is_waited_for_until_it_ends_or_a_stop_is_aske
             run(config, reporter)
         reporter.waiting = end
         assert run(config, reporter).manifest == finished.manifest
+
+
+@pytest.mark.parametrize(
+    ("error", "lack"),
+    [
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            True,
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_and_a_defect_is_not(error, lack, tiny, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Step, "_iterate", fail)
+    config, rule = tiny(), r"^schedule.batch_size=16: needs too much memory; use activation_ch"
+    with pytest.raises(ShortageError if lack else type(error), match=rule if lack else "shapes"):
+        run(config)
+    monkeypatch.undo()
+    assert run(config).state == "finished"

@@ -45,7 +45,7 @@ def _folders(config: DataConfig, archive: Any) -> list[Path]:
     """
     import torch
 
-    root = Path(config.root or "data").expanduser()
+    root = Path(config.root or "data")
     given = root.parent if root.name in (archive.base_folder, archive.filename) else root
     home = Path(torch.hub.get_dir()).parent
     return [given, Path("data"), home, home / "datasets", Path(config.cache)]

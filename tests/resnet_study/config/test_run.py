@@ -8,6 +8,7 @@ from resnet_study.config import (
     ModelConfig,
     RunConfig,
     ScheduleConfig,
+    StartConfig,
     WarmupConfig,
 )
 
@@ -28,6 +29,17 @@ def test_ids_of_known_runs_do_not_change():
         "seed": 1,
     }
     assert quick.run_id == "plain-056-w8-shapes-r16-s1-e0f470"
+
+
+def test_a_leading_tilde_is_the_users_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    data, start = DataConfig(root="~/data", cache="~/c"), StartConfig(run="~/a/b")
+    config = RunConfig(runs_dir="~/runs", data=data, start=start)
+    paths = config.runs_dir, config.data.root, config.data.cache, config.start.run
+    assert paths == ("/home/me/runs", "/home/me/data", "/home/me/c", "/home/me/a/b")
+    assert RunConfig(runs_dir="./~", data=DataConfig(root="a~")).runs_dir == "./~"
+    # There is no such user, so this is a folder's name.
+    assert RunConfig(runs_dir="~nobody-has-this/x").runs_dir == "~nobody-has-this/x"
 
 
 ELSEWHERE = [

@@ -1,5 +1,6 @@
 """Streamed folders: what is drawn, decoded, measured, and named where it is damaged."""
 
+import errno
 import shutil
 import signal
 import time
@@ -211,3 +212,18 @@ def test_batches_that_do_not_fit_shared_memory_are_refused(varied, cache, monkey
     free(4)
     with pytest.raises(ConfigError, match=r"has 4; use fewer, or 0"):
         opened(varied, cache, 4)
+    # Plenty, but none that may be written.
+    free(1000)
+    monkeypatch.setattr(workers.os, "access", lambda *_: False)
+    with pytest.raises(ConfigError, match=r"has 0; use fewer, or 0"):
+        opened(varied, cache, 4)
+    assert opened(varied, cache, 0)
+
+
+def test_a_process_that_cannot_be_started_is_one_line(varied, cache, monkeypatch):
+    def refused(_):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(workers, "_begun", refused)
+    with pytest.raises(DataError, match=r"data.stream.workers=1: .* cannot start, perhaps for wa"):
+        next(opened(varied, cache, 1).batches.starting_at(0))

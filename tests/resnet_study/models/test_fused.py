@@ -1,5 +1,6 @@
 """The fused kernels: torch's results, in fewer passes; and torch's own where there are none."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,9 +154,9 @@ def test_without_a_compiler_there_are_none(home, monkeypatch):
     assert not home.exists()
 
 
-@pytest.mark.parametrize("compiler", ["false", "true", None])
+@pytest.mark.parametrize("compiler", ["false", "true", "g++ '", None])
 def test_kernels_that_cannot_be_made_are_told(compiler, home, monkeypatch):
-    """By a compiler that fails, by one that makes none, and where they cannot be kept."""
+    """By a compiler that fails, that makes none, or is misspelt, and where they cannot be kept."""
     if compiler:
         monkeypatch.setenv("CXX", compiler)
     else:
@@ -163,3 +164,12 @@ def test_kernels_that_cannot_be_made_are_told(compiler, home, monkeypatch):
     with pytest.warns(StudyWarning, match="the kernels cannot be compiled"):
         assert kernels.load.__wrapped__() is None
     assert not list(home.glob("*"))
+
+
+def test_on_macos_the_compiler_is_one_that_the_user_names(monkeypatch):
+    """Apple's has no OpenMP, and a warning in each run would help nobody."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delenv("CXX", raising=False)
+    assert kernels.load.__wrapped__() is None
+    monkeypatch.setenv("CXX", "sh -c")
+    assert kernels._compiler() == ["sh", "-c"]

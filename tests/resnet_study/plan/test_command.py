@@ -74,7 +74,7 @@ def test_plugins_may_be_imported_before_hydra_finds_them():
         ("benchmark=nowhere.json", "error: benchmark=nowhere.json: cannot be read"),
         ("hydra.launcher.n_jobs=0", "error: hydra.launcher.n_jobs=0: must be 1 or more"),
         ("device=cuda:99", "error: device=cuda:99: "),
-        ("launcher=nothing", "In 'hydra/config': Could not find 'hydra/launcher/nothing'"),
+        ("launcher=nothing", "error: hydra/launcher=nothing: must be one of basic, joblib, local"),
     ],
 )
 def test_what_is_wrong_is_said(plan, word, line):

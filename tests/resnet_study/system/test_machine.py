@@ -1,6 +1,7 @@
 """What is found out about a machine, whatever it is."""
 
 import multiprocessing
+import os
 import platform
 import re
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from resnet_study.config import ModelConfig, RunConfig
 from resnet_study.experiment import run
 from resnet_study.models import kernels
 from resnet_study.system import machine, processor
+from resnet_study.system.command import output_of
 from resnet_study.system.errors import ConfigError, DeviceError
 
 CPU = torch.device("cpu")
@@ -106,6 +108,29 @@ def test_a_processor_is_told_by_its_numbers_and_its_instructions(tmp_path, monke
     )
     assert models[0] == models[1] != models[2]
     assert ", implementer 0x41, part 0xd40, instructions " in models[3]
+
+
+def test_a_commit_is_the_checkouts_own_and_is_only_read(tmp_path, monkeypatch):
+    def git(*words):
+        me = ("-c", "user.name=a", "-c", "user.email=a@b")
+        output_of("git", *me, "-C", str(tmp_path), *words)
+
+    git("init", "--quiet")
+    (file := tmp_path / "file").write_text("text")
+    git("add", "file")
+    git("commit", "--quiet", "--message", "first")
+    monkeypatch.setattr(machine, "CHECKOUT", tmp_path)
+    # As in a hook of another repository.
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    os.utime(file, (1, 1))
+    index = (tmp_path / ".git" / "index").read_bytes()
+    assert re.fullmatch("[0-9a-f]{40}", machine.git_commit())
+    file.write_text("other text")
+    assert machine.git_commit().endswith("+changes")
+    assert (tmp_path / ".git" / "index").read_bytes() == index
+    # An archive that was unpacked within a repository has no commit.
+    monkeypatch.setattr(machine, "CHECKOUT", tmp_path / "archive")
+    assert machine.git_commit() is None
 
 
 def test_a_manifest_names_processor_and_compiler(monkeypatch):

@@ -19,9 +19,9 @@ from resnet_study.models import build_network
 from resnet_study.models.parts import normalise_in_parts
 from resnet_study.store.folder import RunFolder
 from resnet_study.system.errors import ConfigError, StorageError
-from resnet_study.system.interruption import Interrupted
+from resnet_study.system.interruption import Interrupted, StopRequest
 from resnet_study.training.world import World
-from tests.comparison import CHECKOUT, Stop, curve, forkserver
+from tests.comparison import CHECKOUT, Stop, assert_same_end, curve, forkserver
 from tests.conftest import TINY
 
 
@@ -125,6 +125,41 @@ def test_a_run_goes_on_in_another_number_of_processes(shared, tmp_path):
     hosts = [machine["hosts"] for machine in manifest["former_machines"]]
     assert hosts == [[socket.gethostname()]] * 2
     assert_same_to_rounding(alone.folder, folder.path)
+
+
+class StopWithinEvaluation(StopRequest):
+    """Comes in rank 1 alone, the fourth time that it is asked for after some iteration."""
+
+    def __init__(self) -> None:
+        super().__init__(worker=True)
+        self.asked = 0
+
+    @property
+    def requested(self) -> bool:
+        self.asked += World.here().rank
+        # Iterations 1 to 20 ask once each; the others are asked within the evaluation after 20.
+        if self.asked > 22:
+            self.signal_number = signal.SIGTERM
+        return self.signal_number is not None
+
+
+def stopped_within(config) -> None:
+    with pytest.raises(Interrupted) as caught:
+        run(config, stop=StopWithinEvaluation())
+    assert caught.value.iteration == 20
+    # Before the row of that evaluation.
+    assert World.here().rank or "\n20," not in RunFolder.of(config).metrics_file.read_text()
+
+
+@pytest.mark.slow
+def test_a_stop_within_an_evaluation_is_everyones(shared, tmp_path):
+    """One process has two chunks of images, the other one."""
+    whole = shared(runs_dir=str(tmp_path / "whole"))
+    in_processes(2, run, whole)
+    config = shared(every=1000)
+    in_processes(2, stopped_within, config)
+    in_processes(2, run, config)
+    assert_same_end(RunFolder.of(config).path, RunFolder.of(whole).path)
 
 
 @pytest.mark.slow
