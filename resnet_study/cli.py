@@ -184,6 +184,7 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     Args:
         carry_out: What to do with the config of a run that is not part of a sweep.
     """
+    show_warnings()
     if not CONF.is_dir():
         told = "is not there; install resnet_study from its checkout: pip install -e ."
         fail(StudyError("conf", CONF, told))

@@ -241,7 +241,6 @@ def text(config: RunConfig, weights: Weights, network: StagedNet, scores: dict[s
 
 def _carry_out(composed: Any, path: Path, typed: set[str], flags: set[str]) -> None:
     """Evaluates the weights in a file as the composed config says, and prints the scores."""
-    cli.show_warnings()
     try:
         weights = read_weights(path)
         config = described(composed, weights, typed)

@@ -87,7 +87,7 @@ class Session:
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not re.search(_LACK, str(error)):
                 raise
-            allowed = "needs too much memory; use activation_checkpointing=true, a smaller one, or "
+            allowed = "needs too much memory; use a smaller one, activation_checkpointing=true, or "
             allowed += "fewer workers of a sweep (hydra.launcher.n_jobs)"
             size = self.config.schedule.batch_size
             raise ShortageError("schedule.batch_size", size, allowed) from error
