@@ -35,13 +35,13 @@ class WandbLog:
 
         # Seeds of the same network are a group, whose mean and range W&B draws.
         cell = replace(config, seed=0).run_id.replace("-s0-", "-")
-        compared = {"family": config.model.family, "depth": config.model.depth}
+        network = {"family": config.model.family, "depth": config.model.depth}
         with _reported("run wandb login, or set WANDB_MODE=offline"):
             self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "resnet_study"),
                 name=config.run_id,
                 group=f"{config.experiment_name}-{cell}".replace("/", "-"),
-                config=config.to_mapping() | compared,
+                config=config.to_mapping() | network,
                 id=manifest.get("wandb_id"),
                 resume="allow",
                 # W&B's active run, as a notebook may have one, stays active.
@@ -70,12 +70,10 @@ class WandbLog:
 
 @contextmanager
 def _reported(advice: str) -> Iterator[None]:
-    """Reports W&B's errors in one line: its own, unfit settings, a process of its that died."""
-    import wandb
-
+    """Reports in one line what W&B raises, which is also what its own process does as it dies."""
     try:
         yield
-    except (wandb.Error, OSError, ValueError) as error:
+    except Exception as error:
         raise ConfigError("logger", "wandb", f"W&B stopped ({error}); {advice}") from error
 
 
@@ -86,7 +84,7 @@ def _last_iteration(folder: Path, wandb_id: str) -> int:
     followed by a protocol buffer's tag, the length of a number, and the number as text.
     """
     last = 0
-    for file in folder.glob(f"wandb/*/run-{wandb_id}.wandb"):
+    for file in folder.glob(f"wandb/*-{wandb_id}/run-{wandb_id}.wandb"):
         content = file.read_bytes()
         blocks = (content[at + 7 : at + 32_768] for at in range(0, len(content), 32_768))
         for length, text in re.findall(rb"(?s)_step\x82\x01(.)([0-9]+)", b"".join(blocks)):
