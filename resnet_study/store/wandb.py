@@ -37,7 +37,7 @@ class WandbLog:
         cell = replace(config, seed=0).run_id.replace("-s0-", "-")
         network = {"family": config.model.family, "depth": config.model.depth}
         with _reported("run wandb login, or set WANDB_MODE=offline"):
-            self._run = wandb.init(
+            self._run = run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "resnet_study"),
                 name=config.run_id,
                 group=f"{config.experiment_name}-{cell}".replace("/", "-"),
@@ -49,9 +49,9 @@ class WandbLog:
                 dir=folder,
                 settings=wandb.Settings(console="off", quiet=True),
             )
-            self._run.define_metric("*", step_metric="iteration")
-        manifest["wandb_id"] = run_id = self._run.id
-        self._sent = _last_iteration(folder, run_id) if self._run.offline else self._run.step - 1
+            run.define_metric("*", step_metric="iteration")
+            self._sent = _last_iteration(folder, run.id) if run.offline else run.step - 1
+        manifest["wandb_id"] = run.id
 
     def append(self, row: Row) -> None:
         """Sends a row, unless W&B has it."""

@@ -154,6 +154,18 @@ def test_what_stops_wandb_is_one_line(tiny, server):
         run(tiny(logger="wandb"))
 
 
+def test_a_row_on_the_border_of_two_blocks_is_found(tmp_path):
+    """W&B's files have a header of 7 bytes there, in the middle of what they record."""
+    file = tmp_path / "wandb/offline-run-1-id/run-id.wandb"
+    file.parent.mkdir(parents=True)
+    record = b"\x12\x05_step\x82\x01\x03370"
+    for before in range(len(record) + 1):
+        # What follows may look like another digit.
+        blocks = bytes(32_768 - before) + record[:before], b"5555555" + record[before:] + b"5"
+        file.write_bytes(b"".join(blocks))
+        assert _last_iteration(tmp_path, "id") == 370, before
+
+
 # From here on with the package itself, offline.
 
 
