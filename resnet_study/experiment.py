@@ -9,9 +9,9 @@ from resnet_study.progress import Reporter
 from resnet_study.store.finished import check_finished
 from resnet_study.store.folder import RunFolder, RunRecord
 from resnet_study.store.journal import Journal, open_journal
+from resnet_study.store.loggers import check_loggers
 from resnet_study.store.space import check_space
 from resnet_study.store.start import check_start, put_start
-from resnet_study.store.tensorboard import check_logger
 from resnet_study.system.errors import ConfigError, ImageError
 from resnet_study.system.files import check_writable
 from resnet_study.system.interruption import Interrupted, StopRequest
@@ -113,7 +113,7 @@ def prepare(config: RunConfig, world: World) -> Session:
     Raises:
         StudyError: It cannot, for want of a device, a package, data or a place to write.
     """
-    check_logger(config.logger)
+    check_loggers(config)
     check_start(config)
     check_writable(Path(config.runs_dir))
     session = Session.open(config, world)

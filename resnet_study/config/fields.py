@@ -21,6 +21,7 @@ class Rule:
         exclusive: Whether `minimum` itself is excluded.
         choices: The accepted strings, if they are few.
         many: Whether the value is a sequence of such values.
+        alone: Whether the value is one such value or a sequence of them.
         identity: Whether the value is part of what identifies a run.
         path: Whether a leading `~` stands for the user's home.
     """
@@ -32,6 +33,7 @@ class Rule:
     exclusive: bool = False
     choices: tuple[str, ...] = ()
     many: bool = False
+    alone: bool = False
     identity: bool = True
     path: bool = False
 
@@ -51,13 +53,14 @@ class Rule:
             if self.maximum is not None:
                 text += f"{' and' if self.minimum is not None else ' of'} at most {self.maximum}"
         text = f"a list, each entry {text}" if self.many else text
+        text += ", or a list of them" if self.alone else ""
         return f"must be {text}{', or null' if self.optional else ''}"
 
     def accept(self, name: str, value: object) -> object:
         """Returns the value in its canonical type, or raises `ConfigError`."""
         if value is None and self.optional:
             return None
-        if self.many:
+        if self.many or (self.alone and not isinstance(value, str)):
             if isinstance(value, str) or not isinstance(value, Iterable):
                 raise ConfigError(name, value, self.describe())
             return tuple(self._accept_one(name, entry) for entry in value)

@@ -47,7 +47,8 @@ class RunConfig:
         kernels: "auto" fuses batch norm, addition and ReLU on a CPU with a C++ compiler;
             "torch" uses torch's own kernels. They differ in rounding.
         threads: CPU threads of one run; null uses all cores.
-        logger: "none", or "tensorboard" for event files beside metrics.csv.
+        logger: Where metrics are shown besides metrics.csv: "none", "tensorboard", "wandb", or a
+            list of them.
         runs_dir: Where experiments are kept.
         experiment_name: Folder of this run's experiment in `runs_dir`.
     """
@@ -65,7 +66,9 @@ class RunConfig:
     device: str = setting("auto", str, identity=False)
     kernels: str = setting("auto", str, choices=("auto", "torch"), identity=False)
     threads: int | None = setting(None, int, minimum=1, maximum=4096, optional=True, identity=False)
-    logger: str = setting("none", str, choices=("none", "tensorboard"), identity=False)
+    logger: str | tuple[str, ...] = setting(
+        "none", str, choices=("none", "tensorboard", "wandb"), alone=True, identity=False
+    )
     runs_dir: str = setting("runs", str, identity=False, path=True)
     experiment_name: str = setting("default", str, maximum=200, identity=False)
 
@@ -114,6 +117,12 @@ class RunConfig:
         """
         config: RunConfig = from_mapping(cls, values)
         return config
+
+    @property
+    def loggers(self) -> tuple[str, ...]:
+        """The chosen loggers, each once; without "none", which chooses none."""
+        chosen = (self.logger,) if isinstance(self.logger, str) else self.logger
+        return tuple(name for name in dict.fromkeys(chosen) if name != "none")
 
     def shallower(self) -> RunConfig | None:
         """The run whose weights `start.depth` asks for; None where it is null."""

@@ -1,4 +1,4 @@
-"""All that a run writes: manifest, metrics, probes, checkpoints, TensorBoard's events."""
+"""All that a run writes: manifest, metrics, probes, checkpoints, and what loggers show."""
 
 import time
 import traceback
@@ -14,9 +14,9 @@ import torch
 from resnet_study.config import RunConfig
 from resnet_study.models.counting import count_multiply_adds, count_parameters
 from resnet_study.probes import measures
-from resnet_study.store.folder import RunFolder
+from resnet_study.store.folder import COMPLETE, RunFolder
+from resnet_study.store.loggers import Logger, open_loggers
 from resnet_study.store.tables import MetricsTable, ProbesTable
-from resnet_study.store.tensorboard import EventLog
 from resnet_study.system import machine
 from resnet_study.system.errors import ConfigError, StorageError
 from resnet_study.system.files import write_text
@@ -26,7 +26,7 @@ from resnet_study.training.session import Session
 from resnet_study.training.trainer import Trainer
 
 # What a manifest keeps of the part of a run before this start.
-_KEPT = ("start", "probe_seconds", "unreadable_images")
+_KEPT = ("start", "probe_seconds", "unreadable_images", "wandb_id")
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Journal:
     manifest: dict[str, Any]
     metrics: MetricsTable = field(init=False)
     probes: ProbesTable = field(init=False)
-    events: EventLog = field(init=False)
+    loggers: list[Logger] = field(init=False, default_factory=list)
     saved: tuple[int, int] | None = None
 
     @property
@@ -116,18 +116,23 @@ class Journal:
             self.manifest["seconds"] = trainer.state.seconds
             self.manifest["waiting_seconds"] = trainer.state.waited
             check_probes(self.session.config, self.folder, self.probes, trainer.reported)
-        self.events = EventLog(self.session.config.logger, self.folder.path, self.metrics.text)
+        for logger in open_loggers(self.session.config, self.folder.path, self.manifest):
+            self.loggers.append(logger)
+            for row in self.metrics.rows():
+                logger.append(row)
         self.folder.write_manifest(self.manifest)
 
     def row(self, row: Row) -> None:
-        """Appends a row to metrics.csv and to TensorBoard's events.
+        """Appends a row to metrics.csv and shows it in the chosen loggers.
 
         Raises:
             StorageError: metrics.csv cannot be written, or was removed or changed.
+            ConfigError: A logger stopped.
         """
         if not self.silent:
             self.metrics.append(row)
-            self.events.append(row)
+            for logger in self.loggers:
+                logger.append(row)
 
     def save(self, trainer: Trainer) -> None:
         """Writes a checkpoint and the manifest.
@@ -178,9 +183,9 @@ class Journal:
         self.manifest["peak_memory_bytes"] = max(self.manifest.get("peak_memory_bytes", 0), peak)
 
     def close(self) -> None:
-        """Closes TensorBoard's file."""
-        if hasattr(self, "events"):
-            self.events.close()
+        """Ends the loggers."""
+        for logger in self.loggers:
+            logger.close(self.manifest["state"] in COMPLETE)
 
 
 @contextmanager

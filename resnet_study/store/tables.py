@@ -5,7 +5,7 @@ import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from resnet_study.store.folder import METRICS, PROBES
@@ -47,6 +47,12 @@ class MetricsTable:
                 stream.truncate(size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.text += line.decode()
+
+    def rows(self) -> Iterator[Row]:
+        """The rows so far."""
+        for columns in csv.DictReader(io.StringIO(self.text)):
+            values = {name: float(value) for name, value in columns.items() if value}
+            yield Row(int(values.pop("iteration")), **values)
 
     def seal(self) -> dict[str, int | str]:
         """Length in bytes and SHA-256 of the rows so far, for the manifest."""

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from resnet_study.experiment import run
-from resnet_study.store.tensorboard import EventLog, check_logger
-from resnet_study.system.errors import ConfigError
+from resnet_study.store.tensorboard import EventLog
 from resnet_study.training.events import Row
 from tests.comparison import interrupted_at
 
@@ -47,20 +46,12 @@ def test_a_resumed_run_has_each_point_once(tiny, first):
 
 def test_points_of_a_process_that_was_killed_are_replaced(tmp_path):
     """It had logged beyond the checkpoint from which the next one goes on."""
-    killed = EventLog("tensorboard", tmp_path, "iteration,train_error\n")
+    killed = EventLog(tmp_path)
     for iteration in (10, 20, 30):
         killed.append(Row(iteration, train_error=50.0))
-    after = EventLog("tensorboard", tmp_path, "iteration,train_error\n10,50.0\n")
+    after = EventLog(tmp_path)
+    after.append(Row(10, train_error=50.0))
     for iteration in (20, 30, 40):
         after.append(Row(iteration, train_error=40.0))
-    after.close()
+    after.close(True)
     assert points(tmp_path) == {"train_error": [(10, 50.0), (20, 40.0), (30, 40.0), (40, 40.0)]}
-
-
-def test_a_missing_package_is_named_before_anything_is_made(tiny, monkeypatch):
-    monkeypatch.setattr("resnet_study.store.tensorboard.find_spec", lambda name: None)
-    check_logger("none")
-    config = tiny(logger="tensorboard")
-    with pytest.raises(ConfigError, match="logger=tensorboard: needs the extra"):
-        run(config)
-    assert not Path(config.runs_dir, config.experiment_name).exists()
