@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 FULL   := slow or slurm or browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce figures verify bench test test-all oldest lint format clean
+.PHONY: help setup reproduce figures verify bench test test-all oldest dist lint format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -52,6 +52,9 @@ test-all: test  ## Run all tests: processes, Slurm, a browser, many examples
 oldest:  ## Test training on the oldest versions, in .venv-oldest (3 GB, ten minutes)
 	PYTHON=$(PYTHON) .ci/oldest $(ARGS)
 
+dist: $(STAMP)  ## Build the source distribution and the wheel in dist/, and check both
+	.ci/dist
+
 lint: $(STAMP)  ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -62,5 +65,5 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove .venv and caches; runs and data stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find resnet_study hydra_plugins analysis tests -name __pycache__ -prune -exec rm -rf {} +
