@@ -17,7 +17,7 @@ CONTRIBUTING = (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8")
 README = PAGES["README.md"]
 TEXTS = [*PAGES.values(), CONTRIBUTING]
 # In blocks a line, and in sentences what stands between backticks, without placeholders.
-COMMAND = r"(?:\.venv/bin/)?(?:python -m|torchrun|pip install|make) "
+COMMAND = r"(?:\.venv/bin/)?(?:python -m|torchrun|pip install|jupyter|make) "
 LINES = re.findall(rf"^{COMMAND}.*?(?= *#| *$)", "\n".join(TEXTS), flags=re.MULTILINE)
 INLINE = re.findall(rf"`({COMMAND}[^`]*)`", "\n".join(TEXTS))
 INLINE = [words for words in INLINE if not re.search(r"[A-Z]{2}", words)]
@@ -108,6 +108,8 @@ def test_commands_are_understood(line, composed, monkeypatch, tmp_path, capsys):
         assert importlib.util.find_spec(module)
     elif words[0] == "make":
         assert re.search(rf"^{rest[0]}:", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    elif words[0].endswith("jupyter"):
+        assert (CHECKOUT / rest[-1]).exists()
     else:
         (extra,) = re.findall(r"\[(\w+)\]", line)
         assert f"\n{extra} = [" in (CHECKOUT / "pyproject.toml").read_text("utf-8")
@@ -120,3 +122,4 @@ def test_the_notebook_example_runs_as_it_stands(tmp_path, monkeypatch):
     exec(code, names := {})
     assert (tmp_path / "shallow.pdf").read_bytes().startswith(b"%PDF")
     assert set(names["shallow"]["depth"]) == {20, 32, 44, 56}
+    assert set(names["shallow"]["kind"]) == {"plain", "residual"}
