@@ -32,8 +32,8 @@ def run(
     Args:
         config: The run's description.
         reporter: Told of iterations and rows as they come, in every process of several.
-        stop: Checked after each iteration and within evaluations. By default SIGINT, SIGTERM
-            and SIGUSR2 stop the run.
+        stop: Checked after each iteration and within evaluations. By default SIGINT, SIGTERM,
+            SIGUSR2 and SIGHUP (unless ignored, as with nohup) stop the run.
 
     Returns:
         The record of the run's folder: finished, or diverged.

@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,8 @@ from resnet_study.config import CheckpointConfig, DataConfig, ModelConfig, RunCo
 # Several test processes share the cores: threads that have nothing to do shall not spin there.
 # Inherited by what the tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Under nohup runs pass over it, as those do that tests start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FIXTURES = Path(__file__).resolve().parent / "fixtures"

@@ -32,7 +32,8 @@ def wrong_values(rule: Rule) -> list[str]:
     if rule.many:
         inner = [f"[{value}]" for value in wrong_values(Rule(rule.type, minimum=rule.minimum))]
         return ["7", "word", "{a: 1}", *inner]
-    values = ["[]", "[1,2]", "{}", "{a: 1}", *["null"] * (not rule.optional)]
+    values = ["[1,2]", "{}", "{a: 1}", *["null"] * (not rule.optional)]
+    values += ["[]"] * (not rule.alone)
     if rule.type is bool:
         return [*values, "1", "0.5", "maybe", "'true'"]
     if rule.type is str:

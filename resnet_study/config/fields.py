@@ -61,7 +61,7 @@ class Rule:
         if value is None and self.optional:
             return None
         if self.many or (self.alone and not isinstance(value, str)):
-            if isinstance(value, str) or not isinstance(value, Iterable):
+            if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
                 raise ConfigError(name, value, self.describe())
             return tuple(self._accept_one(name, entry) for entry in value)
         return self._accept_one(name, value)

@@ -129,12 +129,12 @@ def _images(folder: str) -> list[str]:
     def fail(error: OSError) -> None:
         raise error
 
-    found = []
+    found, seen = [], set()
     for at, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        if (real := os.path.realpath(at)) in seen:
+            raise DataError("data.root", at, "is counted twice, through a link; remove the link")
+        seen.add(real)
         folders[:] = _shown(folders)
-        for path in (Path(at, name) for name in folders):
-            if Path(at).resolve().is_relative_to(path.resolve()):
-                raise DataError("data.root", path, "links to a folder above it; remove it")
         images = (name for name in _shown(names) if name.lower().endswith(SUFFIXES))
         found.append((at, [os.path.join(at, name) for name in images]))  # noqa: PTH118 - as above
     return [path for _, paths in sorted(found) for path in paths]

@@ -103,10 +103,8 @@ class Workers:
             # The latter two come from half a batch, and where no process can be started.
             if isinstance(error, RuntimeError) and "exited unexpectedly" not in str(error):
                 raise
-            allowed = (
-                "a process that decodes was killed or cannot start, perhaps for want of memory"
-            )
-            allowed += " memory; use fewer, or 0"
+            allowed = "a process that decodes was killed or cannot start, perhaps for want of "
+            allowed += "memory; use fewer, or 0"
             raise DataError("data.stream.workers", self.count, allowed) from error
         finally:
             # Not when the iterator is collected: a traceback may hold it until the process ends.

@@ -19,8 +19,8 @@ class StagedNet(nn.Module):
         model: The network's description.
         classes: Outputs of the fully connected head.
         activation_checkpointing: Whether training keeps only the input of each block and computes
-            the rest again in the backward pass: about a quarter of the memory for a third
-            more time, with the same gradients.
+            the rest again in the backward pass: less than half of the memory of each layer for a
+            third more time, with the same gradients.
     """
 
     block: type[Block] = Block

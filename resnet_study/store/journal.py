@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -183,9 +183,10 @@ class Journal:
         self.manifest["peak_memory_bytes"] = max(self.manifest.get("peak_memory_bytes", 0), peak)
 
     def close(self) -> None:
-        """Ends the loggers."""
-        for logger in self.loggers:
-            logger.close(self.manifest["state"] in COMPLETE)
+        """Ends the loggers, each of them whatever another one raises."""
+        with ExitStack() as ends:
+            for logger in self.loggers:
+                ends.callback(logger.close, self.manifest["state"] in COMPLETE)
 
 
 @contextmanager

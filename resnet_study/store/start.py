@@ -83,7 +83,9 @@ def put_start(trainer: Trainer) -> dict[str, Any] | None:
         else:
             shallow = session.build(in_parts=True, depth=source.model.depth)
             shallow.load_state_dict(saved.network)
-            deepen(shallow, network, session.augmented(trainer.batches()), session.world.average)
+            images = session.augmented(trainer.batches())
+            with session.enough_memory():
+                deepen(shallow, network, images, session.world.average)
     except (RuntimeError, ValueError) as error:
         short = str(error).strip().splitlines()[-1].strip()
         raise ConfigError("start", folder.path, f"its weights do not fit ({short})") from error

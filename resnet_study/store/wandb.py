@@ -3,14 +3,14 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from resnet_study.config import RunConfig
 from resnet_study.store.folder import METRICS
-from resnet_study.system.errors import ConfigError
+from resnet_study.system.errors import ConfigError, warn
 from resnet_study.training.events import Row
 
 
@@ -49,8 +49,11 @@ class WandbLog:
                 dir=folder,
                 settings=wandb.Settings(console="off", quiet=True),
             )
+        with _reported("type the same command again to resume the run"), ExitStack() as failed:
+            failed.callback(run.finish, exit_code=1)
             run.define_metric("*", step_metric="iteration")
             self._sent = _last_iteration(folder, run.id) if run.offline else run.step - 1
+            failed.pop_all()
         manifest["wandb_id"] = run.id
 
     def append(self, row: Row) -> None:
@@ -64,8 +67,10 @@ class WandbLog:
 
     def close(self, complete: bool) -> None:
         """Sends what is under way; a run that is not complete has failed in W&B's words."""
-        with _reported("type the same command again to resume the run"):
+        try:
             self._run.finish(exit_code=0 if complete else 1)
+        except Exception as error:  # noqa: BLE001 - a run does not fail for what W&B has not sent
+            warn(f"logger=wandb: W&B stopped ({error}); type the same command again, or wandb sync")
 
 
 @contextmanager

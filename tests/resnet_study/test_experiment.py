@@ -115,7 +115,7 @@ def test_a_lack_of_memory_is_one_line_and_a_defect_is_not(error, lack, tiny, mon
         raise error
 
     monkeypatch.setattr(Step, "_iterate", fail)
-    config, rule = tiny(), r"^schedule.batch_size=16: needs too much memory; use activation_ch"
+    config, rule = tiny(), r"^schedule.batch_size=16: needs too much memory; use a smaller "
     with pytest.raises(ShortageError if lack else type(error), match=rule if lack else "shapes"):
         run(config)
     monkeypatch.undo()

@@ -114,7 +114,7 @@ def test_images_of_many_sizes_need_a_resolution(tmp_path, load):
         ),
         (
             lambda root: (root / "train/cat/again").symlink_to(root / "train"),
-            r"^data.root=\S+/train/cat/again: links to a folder above it; remove it$",
+            r"^data.root=\S+/again/cat: is counted twice, through a link; remove the link$",
         ),
     ],
 )
