@@ -3,11 +3,12 @@
 import shutil
 
 import pytest
+import torch
 
 from resnet_study.config import ModelConfig, StartConfig
 from resnet_study.experiment import run
 from resnet_study.store.folder import RunFolder
-from resnet_study.system.errors import CheckpointError, ConfigError
+from resnet_study.system.errors import CheckpointError, ConfigError, ShortageError
 from resnet_study.system.interruption import Interrupted
 from tests.comparison import Stop, assert_same_end, curve
 
@@ -109,3 +110,12 @@ def test_a_start_that_diverged_is_no_start(made):
     with pytest.raises(ConfigError, match=r"start.depth=8: .* diverged; a finished run is needed"):
         run(deep)
     assert not RunFolder.of(deep).path.exists()
+
+
+def test_a_lack_of_memory_while_deepening_is_named_as_such(made, monkeypatch):
+    def lacking(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+    monkeypatch.setattr("resnet_study.store.start.deepen", lacking)
+    with pytest.raises(ShortageError, match=r"^schedule.batch_size=\d+: needs too much memory"):
+        run(made("plain", 14, depth=8))
