@@ -40,7 +40,7 @@ class Cluster:
                 stream.write(f"{iteration}\n")
                 time.sleep(0.03)
                 if first and iteration == 3 and config.seed in FAILING:
-                    raise MemoryError("a fault of this node")
+                    raise OSError("a fault of this node")
                 if first and iteration == 5 and config.seed in PREEMPTED:
                     # The job is taken up again before this process has let go.
                     self.again.submit(self.work, config)
@@ -49,7 +49,7 @@ class Cluster:
         journal.manifest["state"] = "finished"
 
     def work(self, config) -> None:
-        with suppress(Interrupted, MemoryError):
+        with suppress(Interrupted, OSError):
             experiment.run(config, stop=StopRequest(worker=True))
 
     def launch(self, jobs, stop) -> dict[str, str]:
@@ -75,7 +75,10 @@ def test_a_thousand_runs_complete_when_restarted_and_none_is_trained_twice(
     states = Counter(folder.read_manifest()["state"] for folder in folders)
     assert states == {"finished": RUNS - len(FAILING), "failed": len(FAILING)}
     errors = capsys.readouterr().err
-    assert f"{len(FAILING)} of {RUNS} runs are not finished; the same command goes on" in errors
+    assert (
+        f"{len(FAILING)} of {RUNS} runs are not finished; the same command tries them again"
+        in errors
+    )
 
     assert execute(jobs, cluster.launch) == 0
     assert cluster.launched == FAILING
