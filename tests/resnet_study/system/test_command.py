@@ -94,6 +94,8 @@ def test_a_line_that_nobody_reads_is_no_error(monkeypatch):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
+        with pytest.raises(BrokenPipeError):
+            print("lost", file=stream, flush=True)
         monkeypatch.setattr(sys, "stderr", stream)
         say("lost")
         # Closing would write it again.
