@@ -77,8 +77,12 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
             damaged[run_id] = str(error)
             continue
         configs[run_id], manifests[run_id], metrics[run_id], probes[run_id] = found
+    settings = {
+        run: " ".join(map("=".join, own.items())) for run, own in settings_of(configs).items()
+    }
     descriptions = [
-        _description(config, manifests[run]["state"]) for run, config in configs.items()
+        _description(config, manifests[run]["state"], settings[run])
+        for run, config in configs.items()
     ]
     columns = [*DESCRIPTION[1:], *OF_RUNS]
     described = pd.DataFrame(descriptions, pd.Index(configs, name="run_id"), columns).astype(TYPES)
@@ -169,7 +173,7 @@ def left_chance(metrics: pd.DataFrame, classes: int) -> bool:
     return bool(metrics.loc[tail, "train_loss"].mean() < CHANCE * math.log(classes))
 
 
-def _description(config: RunConfig, state: str) -> dict[str, Any]:
+def _description(config: RunConfig, state: str, settings: str) -> dict[str, Any]:
     """The values of a run in the columns `DESCRIPTION`, without its id, and `OF_RUNS`."""
     shallow = config.shallower()
     validation = ", validation images in place of test images" * bool(config.data.validation_images)
@@ -183,7 +187,7 @@ def _description(config: RunConfig, state: str) -> dict[str, Any]:
         "experiment": config.experiment_name,
         "state": state,
         "variant": variant_of(config),
-        "settings": settings_of(config),
+        "settings": settings,
         "paper_iterations": paper_iterations(config),
         "start": shallow and shallow.model.depth,
         "base": shallow and network_of(shallow).family,

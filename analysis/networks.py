@@ -55,11 +55,12 @@ def network_of(config: RunConfig) -> Network:
 def variant_of(config: RunConfig) -> str:
     """What a network differs in beside kind, shortcut and depth, in words; "" for nothing."""
     model, start, usual = config.model, config.start, USUAL.model
+    rate = config.schedule.learning_rate
     differing = {
         f"span {model.layers_per_block}": model.layers_per_block != usual.layers_per_block,
         f"stride on {model.bottleneck_stride}": model.bottleneck_stride != usual.bottleneck_stride,
         model.init.capitalize(): model.init != usual.init,
-        "no batch norm": model.norm != usual.norm,
+        f"no batch norm (rate {rate:g})": model.norm != usual.norm,
         f"colour {config.data.augment.colour:g}": (
             config.data.augment.colour != (0.1 if config.data.streamed else 0.0)
         ),

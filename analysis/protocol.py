@@ -19,13 +19,30 @@ _NEUTRAL = {
 _LATER = {"schedule.name", "schedule.iterations", "schedule.milestones", "schedule.gamma"}
 
 
-def settings_of(config: RunConfig) -> str:
+def settings_of(configs: Mapping[str, RunConfig]) -> dict[str, dict[str, str]]:
     """The settings that differ from the paper's protocol, without the network's and the seed.
 
-    Empty for CIFAR-10 at the paper's schedule. Only runs of equal settings belong to one study;
-    others differ in more than their network.
+    A control without batch norm needs a learning rate of its own, which its network's name
+    states. It counts among the runs with batch norm from which only its rate sets it apart.
+
+    Args:
+        configs: Descriptions by run id, those of an experiment's folder.
+
+    Returns:
+        Dotted keys and text by run id, empty for CIFAR-10 at the paper's schedule. Only runs of
+        equal settings belong to one study; others differ in more than their network.
     """
-    return " ".join(f"{key}={value}" for key, value in _settings(config).items())
+    own = {run_id: _settings(config) for run_id, config in configs.items()}
+    normed = [own[run_id] for run_id, config in configs.items() if config.model.norm != "none"]
+    usual = {_without_rates(each): each for each in normed}
+    return {
+        run_id: each if each in normed else usual.get(_without_rates(each), each)
+        for run_id, each in own.items()
+    }
+
+
+def _without_rates(settings: dict[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(pair for pair in settings.items() if not pair[0].endswith("_rate"))
 
 
 def paper_iterations(config: RunConfig) -> int:
@@ -77,7 +94,7 @@ def protocols(configs: dict[str, RunConfig], started: Mapping[str, str]) -> dict
         Run ids by name; the protocol with the newest run comes first. The name leaves out the
         settings that all protocols share.
     """
-    settings = {run_id: _settings(config).items() for run_id, config in configs.items()}
+    settings = {run_id: own.items() for run_id, own in settings_of(configs).items()}
     shared = set.intersection(*map(set, settings.values()))
     groups: dict[str, list[str]] = {}
     for run_id, pairs in settings.items():

@@ -32,7 +32,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "span 1": {"marker": "v", "linestyle": ":"},
     "span 3": {"marker": "P", "linestyle": "-."},
     "Xavier": {"marker": "X", "linestyle": ":"},
-    "no batch norm": {"marker": "v", "linestyle": ":"},
 }
 OTHER_VARIANT: dict[str, Any] = {"marker": "D", "linestyle": "-."}
 

@@ -40,7 +40,7 @@ def test_probes_load_beside_the_runs(probes, runs):
     [
         ({}, ""),
         ({"model": {"layers_per_block": 1}}, "span 1"),
-        ({"model": {"init": "xavier", "norm": "none"}}, "Xavier, no batch norm"),
+        ({"model": {"init": "xavier", "norm": "none"}}, "Xavier, no batch norm (rate 0.1)"),
         ({"data": {"augment": {"colour": 0.1}}}, "colour 0.1"),
         ({"model": {"depth": 56}, "start": {"depth": 20}}, "from 20 layers"),
         ({"start": {"run": "runs/a/b"}}, "from b"),

@@ -4,7 +4,14 @@ import pandas as pd
 
 from analysis.figures.style import OTHER_VARIANT, style_of
 from analysis.mechanism import constructed_siblings
-from analysis.networks import Network, add_family, family_title, networks_in, without_variants
+from analysis.networks import (
+    Network,
+    add_family,
+    family_title,
+    networks_in,
+    variant_of,
+    without_variants,
+)
 from analysis.page.build import absent_cells
 from analysis.protocol import protocols
 from resnet_study.config import RunConfig
@@ -42,3 +49,20 @@ def test_a_label_with_spaces_stays_whole(tmp_path):
     }
     names = list(protocols(configs, {"My photos": "2031"}))
     assert names == ["data.label=My photos", "data.label=My best photos"]
+
+
+def test_a_control_without_batch_norm_has_a_rate_of_its_own():
+    model, slower = {"norm": "none"}, {"schedule": {"learning_rate": 0.01}}
+    configs = {
+        "with": RunConfig(),
+        "control": RunConfig.from_mapping(slower | {"model": model}),
+        "slower": RunConfig.from_mapping(slower),
+        "wider": RunConfig.from_mapping({"model": model | {"width": 32}}),
+    }
+    assert variant_of(configs["control"]) == "no batch norm (rate 0.01)"
+    slow = configs.pop("slower")
+    groups = protocols(configs, {"with": "2031"})
+    assert list(groups.values()) == [["with", "control"], ["wider"]]
+    # Beside networks with batch norm of both rates it stands with those of its own.
+    both = protocols(configs | {"slower": slow}, {"with": "2031", "slower": "2032"})
+    assert ["slower", "control"] in [sorted(ids, reverse=True) for ids in both.values()]
