@@ -17,7 +17,7 @@ from analysis.figures.style import provenance
 from analysis.networks import add_family
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
-from analysis.statistics import final_errors
+from analysis.statistics import final_errors, final_share
 from analysis.study import Study
 from analysis.tables import (
     Titled,
@@ -143,7 +143,9 @@ def tables_of(study: Study) -> dict[str, Titled]:
         "results": Titled(
             "Final errors",
             results(finals, of_the_papers_protocol(study.runs)),
-            "Mean ± standard deviation over seeds.",
+            "Mean ± standard deviation over seeds. Each run's error is the mean over its last "
+            f"{100 * final_share(study.runs):.0f} % of the iterations, after the last fall of the "
+            "rate.",
         ),
         "degradation": Titled(
             "Degradation",

@@ -85,7 +85,7 @@ def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
 
 def _command(experiment: str, seeds: int = rules.SEEDS) -> str:
     listed = ",".join(map(str, range(seeds)))
-    return f"python -m resnet_study experiment={experiment} seed={listed}"
+    return f".venv/bin/python -m resnet_study experiment={experiment} seed={listed}"
 
 
 def _more_seeds(experiment: str, n: int) -> str:

@@ -19,7 +19,7 @@ from analysis.figures.style import provenance
 from analysis.manifest import machine_of
 from analysis.networks import add_family, networks_in
 from analysis.page.runs import describe_runs, shared_settings
-from analysis.statistics import final_errors, final_share
+from analysis.statistics import final_errors
 from analysis.study import Study
 from analysis.tables import Titled, readable
 from analysis.verdict import by_ruling
@@ -51,7 +51,6 @@ def build_page(
         "page.html",
         title=f"{', '.join(sorted(runs['data'].unique()))}: {study.name}",
         provenance=provenance(runs),
-        share=final_share(runs),
         found=found,
         rulings=by_ruling(found["claims"]),
         figures={section: _grouped(section, pictures) for section in ("answer", "figures")},

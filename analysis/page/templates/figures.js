@@ -242,6 +242,11 @@ function openPicture(image, off, update) {
   source.replaceWith(controls, grid, kept);
   const save = element("a", { className: "save note", textContent: "Save as SVG", href: image.src, download: `${image.dataset.name}.svg` });
   opened.append(save);
+  if (document.fullscreenEnabled) {
+    const whole = element("button", { type: "button", className: "save note", textContent: "Full screen" });
+    whole.addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : opened.requestFullscreen()));
+    opened.append(whole);
+  }
   return () => {
     const hides = (told) => off.has(told.get("family")) || off.has(`${told.get("depth")} layers`);
     for (const [node, told] of facts) node.toggleAttribute("hidden", hides(told));
