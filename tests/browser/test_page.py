@@ -145,6 +145,18 @@ def test_an_error_is_chosen_and_a_mean_says_what_stands_behind_it(open_page):
         assert note.startswith("mean of 3 seeds, 95 % interval ")
 
 
+def test_a_figure_fills_the_screen_with_its_controls(open_page):
+    page = open_page("#learning_curves", viewport={"width": 1280, "height": 720})
+    panel = page.locator("#learning_curves .panels")
+    before = panel.bounding_box()["width"]
+    page.locator("#learning_curves").get_by_text("Full screen").click()
+    page.wait_for_function("document.fullscreenElement?.dataset.picture === 'learning_curves'")
+    page.wait_for_function(
+        f"document.fullscreenElement.querySelector('.panels').clientWidth > {before}"
+    )
+    page.locator("#learning_curves").get_by_label("44 layers").uncheck()
+
+
 def test_boxes_switch_families_and_depths_and_a_turned_phone_keeps_them(open_page):
     page = open_page(viewport={"width": 400, "height": 800})
     figure = picture(page, "learning_curves")
