@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from analysis import statistics
-from analysis.verdict import summary, verdict
+from analysis.verdict import CHOSEN, summary, verdict
 from tests.analysis.made import study
 
 
@@ -93,6 +93,8 @@ def test_the_verdict_says_depths_errors_and_points_of_networks_that_started(runs
         "Not finished (failed): plain at 56 layers.",
     ]
     assert summary(found)[1:3] == found["remarks"]
+    chosen = verdict(more.assign(schedule="quick"))
+    assert chosen["remarks"] == [*found["remarks"], CHOSEN]
     assert found["not_started"] == [
         {"family": "plain", "depth": 56, "seeds": {0: "failed"}},
         {"family": "plain", "depth": 1202, "seeds": {0: "at chance"}},
