@@ -7,9 +7,7 @@ import shlex
 import pytest
 
 from analysis.__main__ import main as analysis_main
-from analysis.networks import add_family
-from analysis.readme import PAGES, PART, filled, recorded
-from analysis.statistics import final_errors, study_difference
+from analysis.readme import PAGES, PART, filled
 from tests.conftest import CHECKOUT
 
 PAGES = {str(path.relative_to(CHECKOUT)): path.read_text("utf-8") for path in PAGES}
@@ -60,16 +58,6 @@ def test_prose_below_a_mark_is_not_taken_for_a_part():
         filled(f"{mark}\nSome prose.\n")
     with pytest.raises(ValueError, match="is not its own"):
         filled(mark.replace("claim", "clam") + "- Claim\n")
-
-
-def test_bf16_agrees_with_fp32_as_the_page_on_speed_says():
-    fp32, bf16 = (add_family(final_errors(recorded(name).runs)) for name in ("quick", "bf16"))
-    words = " ".join(PAGES["docs/speed.md"].split())
-    intervals = {"train_error": "intervals of the difference in training error"}
-    for error, named in (intervals | {"test_error": "in test error"}).items():
-        found = study_difference(bf16, fp32, error)
-        apart = int(((found["low"] > 0) | (found["high"] < 0)).sum())
-        assert f"{apart} of {len(found)} {named}" in words
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])

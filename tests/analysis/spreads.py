@@ -9,10 +9,10 @@ from resnet_study.system.files import write_text
 
 
 def made() -> pd.DataFrame:
-    """Standard deviations over seeds, from the record of each conditions with the most seeds.
+    """Standard deviations over seeds, of the record with the most seeds under each conditions.
 
-    Of equals the one in full precision counts. Only cells count that have started, with three
-    seeds or more.
+    Of equals the one in full precision counts, then the one with the most cells. Only cells count
+    that have started, with three seeds or more.
     """
     rows = []
     for record in sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark"):
@@ -26,9 +26,12 @@ def made() -> pd.DataFrame:
                     rows.append(row)
     columns = ["conditions", "family", "depth", "error", "spread", "n", "record", "reduced"]
     table = pd.DataFrame(rows, columns=columns).query("n > 2")
-    best = table.sort_values(["n", "reduced", "record"], ascending=[False, True, True])
+    table["cells"] = table.groupby(["conditions", "record"])["n"].transform("size")
+    order = {"n": False, "reduced": True, "cells": False, "record": True}
+    best = table.sort_values([*order], ascending=[*order.values()])
     chosen = best.groupby("conditions")["record"].first()
-    return table[table["record"] == table["conditions"].map(chosen)].drop(columns="reduced")
+    kept = table[table["record"] == table["conditions"].map(chosen)]
+    return kept.drop(columns=["reduced", "cells"])
 
 
 if __name__ == "__main__":
