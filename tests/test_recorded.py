@@ -71,3 +71,18 @@ def test_the_rate_of_the_short_schedule_is_the_one_with_the_lowest_held_out_erro
     table = rates(study)
     best = table.loc[table["mean"].astype(float).idxmin(), "learning rate"]
     assert float(best) == composed("schedule=short").schedule.learning_rate
+
+
+def leanings(name, share=1.0):
+    """What the data of a record say of each claim, or those of its first iterations."""
+    runs = add_family(recorded(name).runs)
+    runs = runs[runs["iteration"] <= share * runs["iteration"].max()]
+    return {claim["label"]: claim["leaning"] for claim in verdict(runs)["claims"]}
+
+
+@pytest.mark.parametrize("other", ["short", "quarter", "quick"])
+def test_the_quick_grid_says_nothing_that_more_training_takes_back(other):
+    half = 0.5 if other == "quick" else 1.0
+    found, quick = leanings(other, half), leanings("quick")
+    opposed = {"for", "against"}
+    assert [label for label in quick if {quick[label], found.get(label)} == opposed] == []

@@ -2,12 +2,13 @@
 
 _FEW = (
     *("schedule.eval_train_images=50", "schedule.log_every=1", "schedule.warmup.iterations=null"),
+    *("schedule.warmup.start_rate=null", "schedule.warmup.learning_rate=0.02"),
     *("threads=1", "device=cpu", "data.cache=cache", "runs_dir=runs", "experiment_name=golden"),
 )
 _SHAPES = (
     *("data.resolution=8", "data.train_images=200", "model.width=4", "model.depth=8"),
     *("schedule.batch_size=32", "schedule.iterations=10", "schedule.milestones=[7]"),
-    *("schedule.eval_every=5", *_FEW),
+    *("schedule.learning_rate=0.05", "schedule.eval_every=5", *_FEW),
 )
 # Where a network sees 32×32 pixels, one is left in the last stage, and rounding soon grows.
 _STREAMED = (
