@@ -154,7 +154,7 @@ def _without(name: str):
         (lambda path: torch.save({"x": _Runs(path.with_name("run"))}, path), [], "holds more than"),
         (_without("fc.weight"), [], "belong to another network than model.*"),
         (_without("layer3.0.conv1.weight"), [], "have no layer3.0.conv1.weight"),
-        (None, ["-m"], "are evaluated alone: leave out -m"),
+        (None, ["-m"], "must be evaluated without a sweep; leave out -m"),
         (None, ["model.depth=34"], "have no layer1.2.conv1"),
         (None, ["data=shapes"], "are of 4 classes, embedded"),
         (None, ["model=plain_imagenet"], "this network has no layer2.0.downsample"),
@@ -179,7 +179,7 @@ def test_a_notebook_gets_the_network_of_a_run(tiny):
     saved = checkpoints.read(record.folder / "checkpoint.pt").network
     assert all(torch.equal(saved[name], tensor) for name, tensor in network.state_dict().items())
     (record.folder / "checkpoint.pt").unlink()
-    with pytest.raises(StudyError, match=r"holds no checkpoint\.pt; records are kept without"):
+    with pytest.raises(StudyError, match=r"holds no checkpoint\.pt; recorded runs have none"):
         load_network(str(record.folder))
     told = r"config=nowhere/config.yaml: cannot be read \(No such file or directory\)"
     with pytest.raises(StudyError, match=f"^{told}$"):
