@@ -65,7 +65,7 @@ class ColourMoments:
 
 
 def colour_components(images: NDArray[np.uint8]) -> torch.Tensor:
-    """Principal components of a training set's RGB values, each as long as its deviation.
+    """Principal components of a training set's RGB values, each scaled by its deviation.
 
     Args:
         images: uint8 `(N, 3, H, W)`.
@@ -87,8 +87,8 @@ def shift_colour(
 ) -> torch.Tensor:
     """Moves every image as a whole along the principal components of RGB.
 
-    Deviation: Krizhevsky et al. 2012 (§4.1) scale a component by its eigenvalue, which
-    depends on the unit of a pixel; here by its square root, the deviation, which does not.
+    Deviation: Krizhevsky et al. 2012 (§4.1) scale a component by its eigenvalue, whose
+    effect depends on the unit of a pixel; we use its square root, the standard deviation.
 
     Args:
         images: Float `(N, H, W, 3)`, mean subtracted.

@@ -160,7 +160,7 @@ def _part(stream: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]
 
 
 def generate(train: int = TRAIN_IMAGES, test: int = TEST_IMAGES) -> ImageSet:
-    """Draws the data set; train and test images come from streams that never meet.
+    """Draws the data set; training and test images come from separate random streams.
 
     Args:
         train: Training images, class-balanced to within one.
