@@ -152,7 +152,7 @@ def _without(name: str):
         (lambda path: path.write_text("weights"), [], "is damaged, or holds more than numbers"),
         (lambda path: torch.save([1, 2], path), [], "holds no network's state dict"),
         (lambda path: torch.save({"x": _Runs(path.with_name("run"))}, path), [], "holds more than"),
-        (_without("fc.weight"), [], "belong to another network than model.*"),
+        (_without("fc.weight"), [], "do not fit the network of model.*"),
         (_without("layer3.0.conv1.weight"), [], "have no layer3.0.conv1.weight"),
         (None, ["-m"], "must be evaluated without a sweep; leave out -m"),
         (None, ["model.depth=34"], "have no layer1.2.conv1"),
