@@ -60,7 +60,7 @@ def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
 
 
 def data_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest's entries on the data set; empty for a run that failed early."""
+    """The manifest's entries about the data set; empty for a run that failed early."""
     return manifest.get("data") or {}
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: colours, order of families, and the line that says of what."""
+"""What all figures share: colours, order of families, and the line that names the data."""
 
 from __future__ import annotations
 
