@@ -112,7 +112,7 @@ def _run_alone(config: RunConfig) -> None:
             saved = f"iteration {request.iteration} of {request.total} is saved"
             say(
                 f"interrupted: {saved if request.iteration else 'nothing is trained yet'}; "
-                "the same command goes on"
+                "type the same command again to continue"
             )
         raise SystemExit(128 + request.signal_number) from None
     finally:
@@ -203,7 +203,7 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     try:
         application()
     except (KeyboardInterrupt, NotDone) as error:
-        say("interrupted; the same command goes on")
+        say("interrupted; type the same command again to continue")
         number = error.signal_number if isinstance(error, NotDone) else None
         raise SystemExit(128 + (number or signal.SIGINT)) from None
     except StudyError as error:

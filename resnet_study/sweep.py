@@ -159,8 +159,8 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
         if stop.signal_number is not None:
             done = sum(RunFolder.of(config).state() in COMPLETE for config in runs)
             say(
-                f"interrupted: {done} of {len(runs)} runs are finished; the same command goes on "
-                "with the others where they were saved"
+                f"interrupted: {done} of {len(runs)} runs are finished; type the same command "
+                "again to continue the others"
             )
             return 128 + stop.signal_number
         say(f"trained in {duration(time.monotonic() - began)}")
@@ -271,5 +271,5 @@ def _summarise(runs: Sequence[RunConfig], failures: dict[Path, str]) -> int:
         for line in message.strip().splitlines()[-2:]:
             say(f"  {line}")
     if failed:
-        say(f"{failed} of {len(runs)} runs are not finished; the same command tries them again")
+        say(f"{failed} of {len(runs)} runs are not finished; type the same command again to retry")
     return 1 if failed else 0

@@ -141,7 +141,7 @@ class DataConfig:
 
     @property
     def in_folder(self) -> bool:
-        """Whether the images lie in a folder that the user names."""
+        """Whether the images are in a folder that the user names."""
         return SOURCES[self.name].layout is not None
 
     @property

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 def crop_and_flip(
     images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor, padding: int
 ) -> torch.Tensor:
-    """Pads images with zeros, crops each at a place of its own, and mirrors some.
+    """Pads images with zeros, crops each at its own place, and mirrors some.
 
     The mean has been subtracted, so zeros stand for the mean image. The channel axis lies
     innermost in memory, so the result is in channels-last format.

@@ -141,7 +141,7 @@ def _images(folder: str) -> list[str]:
 
 
 def _shown(names: Iterable[str]) -> list[str]:
-    """Sorted names without hidden ones, such as `.ipynb_checkpoints` and the `._` of macOS."""
+    """Sorted names without hidden ones, such as `.ipynb_checkpoints` and macOS's `._` files."""
     return sorted(name for name in names if not name.startswith("."))
 
 

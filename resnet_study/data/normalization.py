@@ -38,8 +38,8 @@ class Normalization:
         """Subtracts the mean, shifts colours, and divides by the deviation.
 
         Args:
-            views: uint8 `(N, H, W, 3)`. A per-pixel mean has one size. From views of another
-                size, its channels' means are subtracted.
+            views: uint8 `(N, H, W, 3)`. If a per-pixel mean has another size, the means of its
+                channels are subtracted instead.
             colour: Colour shifts drawn for training images, `(N, 3)`, in standard deviations.
 
         Returns:

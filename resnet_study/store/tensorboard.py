@@ -1,4 +1,4 @@
-"""Metrics as TensorBoard event files beside metrics.csv (the extra `tensorboard`)."""
+"""Metrics as TensorBoard event files besides metrics.csv (the extra `tensorboard`)."""
 
 from pathlib import Path
 

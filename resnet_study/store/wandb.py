@@ -1,4 +1,4 @@
-"""Metrics as a run of Weights & Biases beside metrics.csv (the extra `wandb`)."""
+"""Metrics as a run of Weights & Biases besides metrics.csv (the extra `wandb`)."""
 
 import os
 import re

@@ -28,8 +28,8 @@ def locked(path: Path, field: str, wait: Callable[[], bool] = lambda: True) -> I
     do Lustre mounted with flock, GPFS, CephFS, and BeeGFS with global locks.
 
     Without flock, the lock is a second file, `<path>.held`, which names the process and its host.
-    It is removed once a process of this host is gone. This host cannot tell whether a process of
-    another is gone, so a warning names the file, for the user to delete.
+    It is removed if that process ran on this host and is gone. Whether a process on another host
+    is gone cannot be told from here, so a warning names the file, for the user to delete.
 
     Args:
         path: The file, whose folder is made where it is missing. It stays when the lock ends.

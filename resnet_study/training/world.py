@@ -100,7 +100,7 @@ class World:
             return name
         if ":" in name:
             raise ConfigError(
-                "device", name, f"must be cuda or cpu: {self.size} processes take a GPU each"
+                "device", name, f"must be cuda or cpu: {self.size} processes need a GPU each"
             )
         import torch
 
@@ -109,7 +109,7 @@ class World:
             return "cpu"
         if count < self.local_size:
             raise DeviceError(
-                "device", name, f"{self.local_size} processes take a GPU each, {count} are there"
+                "device", name, f"{self.local_size} processes need a GPU each, {count} found"
             )
         return f"cuda:{self.local_rank}"
 
