@@ -1,4 +1,4 @@
-"""Our errors beside the paper's, at the points of its Figure 6."""
+"""Our errors and the paper's at the points of its Figure 6."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def run_folders(path: str | Path) -> list[RunFolder]:
     below: set[Path] = set()
     for depth in range(2, 6):
         below = below or {file.parent.parent for file in path.glob("*/" * depth + files[0])}
-    hint = f", here {' '.join(map(str, sorted(below)))}" if below else ""
+    hint = f"; here: {' '.join(map(str, sorted(below)))}" if below else ""
     raise StudyError("runs", path, f"holds no runs; name a folder such as runs/quick{hint}")
 
 

@@ -1,6 +1,6 @@
 """Assumed standard deviations over seeds, for verdicts from one seed: a table from the records.
 
-`python -m tests.analysis.spreads` makes the table anew.
+`python -m tests.analysis.spreads` remakes the table.
 """
 
 from functools import cache

@@ -20,7 +20,7 @@ from resnet_study.system.files import expanded
 
 # The columns to compare: all but timings, which always differ.
 CURVE = [column for column in METRICS if column not in ("seconds", "images_per_second")]
-# What rounding depends on, beside the versions of libraries.
+# What rounding depends on, besides the versions of libraries.
 MACHINE = ("device_name", "processor", "threads", "processes", "kernels", "compiler")
 
 

@@ -1,4 +1,4 @@
-"""The constructed deeper sibling beside networks trained from scratch (claim 3)."""
+"""The constructed deeper sibling and networks trained from scratch (claim 3)."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def build_page(
 
 @dataclass(frozen=True)
 class Compared:
-    """One study of a comparison: its name, its verdict, and its own page's address."""
+    """One study of a comparison: its name, its verdict, and the address of its page."""
 
     name: str
     found: dict[str, Any]
