@@ -64,7 +64,7 @@ def _part(found: re.Match[str]) -> str:
     kind, label, words, gap, former = found.groups()
     mark = found[0].partition("\n")[0]
     if kind not in BEGINNING or not former.startswith(BEGINNING[kind]):
-        raise ValueError(f"{mark} is followed by {former[:40]!r}, written by hand")
+        raise ValueError(f"{mark} is followed by {former[:40]!r}, which is not its own")
     return f"{mark}\n{gap}{_made(kind, label, words)}"
 
 
