@@ -1,4 +1,4 @@
-# make help lists the targets. Everything lives in .venv; set-up runs once per change of pins.
+# make help lists the targets. Everything is installed in .venv, again only when the pins change.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -29,7 +29,7 @@ reproduce: $(STAMP)  ## Train the quick grid, draw figures and tables, write the
 	$(BIN)/python -m resnet_study experiment=quick $(ARGS)
 	$(BIN)/python -m analysis runs/quick
 
-figures: $(STAMP)  ## Draw figures and pages anew, of recorded and of your own quick runs; trains nothing
+figures: $(STAMP)  ## Redraw figures and pages of the recorded and your own quick runs; trains nothing
 	@$(BIN)/python -m analysis --each $(filter-out %/benchmark, $(wildcard runs/recorded/* runs/quick))
 	@for file in $(wildcard runs/recorded/benchmark/benchmark.json); do \
 	  $(BIN)/python -m analysis.benchmark $$(dirname $$file) || exit; done
@@ -39,7 +39,7 @@ verify: $(STAMP)  ## Train two recorded runs again and compare them with their r
 	$(BIN)/python -m resnet_study experiment=quick model.shortcut=A model.depth=44 device=cpu threads=1 experiment_name=verify
 	$(BIN)/python -m analysis.verify runs/verify runs/recorded/quick
 
-bench: $(STAMP)  ## Measure how fast this machine trains, beside the conventional recipe
+bench: $(STAMP)  ## Compare how fast this machine trains with the conventional recipe
 	$(BIN)/python -m resnet_study.benchmark $(ARGS)
 
 test: $(STAMP)  ## Run the fast tests, in a few minutes

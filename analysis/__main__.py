@@ -95,7 +95,7 @@ def _report(studies: Sequence[Study], output: Path) -> None:
             ids, *others = study.protocols.values()
             firsts.append(study.part(ids))
             if left := sum(map(len, others)):
-                say(f"left out: {left} runs of other settings in {study.folder}")
+                say(f"left out: {left} runs with other settings in {study.folder}")
         _say_where(write_comparison(firsts, output))
         return
     study = studies[0]

@@ -82,7 +82,7 @@ def read(path: Path) -> dict[str, Any]:
     """Reads the file of a benchmark.
 
     Raises:
-        StorageError: The file cannot be read, or is not of a benchmark.
+        StorageError: The file cannot be read, or is not a benchmark's.
     """
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -34,7 +34,7 @@ class Cell:
         why_not: By seed, why a run has not started: "at chance" for its training loss, or the
             state of a run that has not finished.
         training: Sum of the learning rate over iterations, as a share of the paper's 3,376;
-            the smallest over runs. Of other optimisers than SGD, the rate is scaled so that its
+            the smallest over runs. For optimisers other than SGD, the rate is scaled so that its
             highest is the paper's 0.1.
         rate_fell: Whether the last learning rate is at most a tenth of the highest.
         falls_in_steps: Whether it fell in steps, so that it has a first phase.
@@ -42,7 +42,7 @@ class Cell:
         final: Final errors in percent, and `gap`, test minus clean training error in points,
             by measure and seed.
         first_phase: The same over the end of the first phase of the learning rate.
-        spread: The standard deviation over seeds assumed of each measure if there is one seed.
+        spread: The standard deviation over seeds to assume for each measure if there is one seed.
         untrained: Clean training error before any training, in percent.
         evaluated: Clean training error at the last evaluation, in percent.
         iterations: Iterations at the end of each run.

@@ -1,4 +1,4 @@
-"""Our errors beside the paper's, at the points of its Figure 6."""
+"""Our errors and the paper's at the points of its Figure 6."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from analysis.networks import add_family
 from analysis.paper import FIGURE6_TOP, figure6_curves, shared_iterations
 from analysis.statistics import NAMED
 
-# Iterations on each side of a point of the paper over which ours is a mean.
+# Our error at a point of the paper is a mean over this many iterations on each side.
 REACH = 500
-# Means are taken from the paper's point at 4,000 iterations on, which is decoded as 3,967 and the
-# like. Before it the errors fall fast, and most curves are not in Figure 6 yet.
+# Means start at the paper's point at 4,000 iterations, which is decoded as 3,967 or so. Before it
+# the errors fall fast, and most curves are not in Figure 6 yet.
 FIRST = 3_900
 
 
@@ -25,7 +25,7 @@ def beside_figure6(runs: pd.DataFrame) -> pd.DataFrame:
         A row per run, error and point of the paper: `family, depth, seed, run_id, error`
         ("training" or "test"), `phase` (how often the rate has fallen), `iteration`, `ours`
         (percent, the mean of our rows within 500 iterations, in the same phase), `paper` and
-        `difference` (points). A point at the cut of the paper's axis, 20 %, is none.
+        `difference` (points). Points at the cut of the paper's axis, 20 %, are left out.
     """
     shared = shared_iterations(runs)
     ours = add_family(runs[runs["iteration"] <= shared])
@@ -47,7 +47,7 @@ def _of_network(rows: pd.DataFrame, paper: pd.DataFrame, error: str) -> pd.DataF
     curves = rows.pivot_table(error, "iteration", seeds)
     ends = rows.groupby(seeds)["iteration"].max()
     phases = rows.groupby("iteration")["phase"].first().reindex(curves.index)
-    # Decoded, the cut of the axis lies within a few hundredths of 20 %.
+    # As decoded, the cut of the axis lies within a few hundredths of 20 %.
     points = paper[paper[error] < FIGURE6_TOP - 0.05].set_index("iteration")
     means = {
         at: curves[phases == phase].loc[at - REACH : at + REACH].mean().where(ends >= at)

@@ -22,7 +22,7 @@ DESCRIPTION = (
     "run_id", "kind", "shortcut", "depth", "seed", "data", "schedule", "experiment", "state",
     "variant", "settings",
 )  # fmt: skip
-# Columns of `load_runs` after those of metrics.csv: of a row, and of a run.
+# Columns of `load_runs` after those of metrics.csv: first those of a row, then those of a run.
 OF_ROWS = ("phase", "started")
 OF_RUNS = ("paper_iterations", "start", "base")
 TYPES: Any = {"shortcut": "string", "start": "Int64", "base": "string"}
@@ -52,7 +52,7 @@ def run_folders(path: str | Path) -> list[RunFolder]:
     below: set[Path] = set()
     for depth in range(2, 6):
         below = below or {file.parent.parent for file in path.glob("*/" * depth + files[0])}
-    hint = f", here {' '.join(map(str, sorted(below)))}" if below else ""
+    hint = f"; here: {' '.join(map(str, sorted(below)))}" if below else ""
     raise StudyError("runs", path, f"holds no runs; name a folder such as runs/quick{hint}")
 
 
@@ -257,7 +257,7 @@ def load_runs(path: str | Path) -> pd.DataFrame:
     Returns:
         One row per run and logged iteration: `run_id, kind, shortcut` (missing for
         plain), `depth, seed, data, schedule, experiment, state, variant` (what sets a
-        network apart beside family and depth, such as "Xavier"; mostly empty), `settings`
+        network apart besides family and depth, such as "Xavier"; mostly empty), `settings`
         (all other settings that differ from the paper's protocol), then the columns of
         metrics.csv, then `phase` (how often the learning rate had fallen) and `started` (whether
         the mean training loss of the last tenth of the iterations so far is below chance,
@@ -292,7 +292,7 @@ def load_probes(path: str | Path) -> pd.DataFrame:
 
 
 def _read_warning(path: str | Path) -> Study:
-    """Reads a study; warns of each damaged run at the line that called `load_…`."""
+    """Reads a study; warns about each damaged run at the line that called `load_…`."""
     study = read_study(path)
     for run_id, problem in study.damaged.items():
         warnings.warn(DamagedRunWarning(f"{study.place(run_id)}: {problem}"), stacklevel=3)

@@ -48,7 +48,7 @@ def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
     """The hosts and the devices that a run was trained on, each as text.
 
     There are several if the run was resumed elsewhere or trained in several processes. A run that
-    failed early may know neither; both are then called unknown.
+    failed early may have recorded neither; both are then "unknown".
     """
     hosts: list[str] = []
     devices: list[str] = []
@@ -60,7 +60,7 @@ def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
 
 
 def data_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest's entries on the data set; empty for a run that failed early."""
+    """The manifest's entries about the data set; empty for a run that failed early."""
     return manifest.get("data") or {}
 
 

@@ -3,7 +3,7 @@
 python -m analysis.readme
 
 A comment such as `<!-- overview: runs/recorded/quick -->` says what the lines below it hold, up to
-the next blank line or comment; a function of this module writes them anew, mostly from records.
+the next blank line or comment; a function of this module rewrites them, mostly from records.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _claim(name: str, label: str) -> dict[str, Any]:
 
 
 def filled(text: str) -> str:
-    """A page whose marked parts are written anew."""
+    """A page with its marked parts rewritten."""
     text = PART.sub(_part, text)
     return RECORD.sub(lambda row: _record(recorded(row[1]), row[2]), text)
 
@@ -69,7 +69,7 @@ def _part(found: re.Match[str]) -> str:
 
 
 def _made(kind: str, label: str, words: str) -> str:
-    """What stands below the mark of some kind, label and words."""
+    """The text below a mark of the given kind, label and words."""
     names = [Path(word).name for word in words.split()]
     match kind:
         case "overview":

@@ -120,7 +120,7 @@ def _as_svg(drawn: dict[str, dict[str, bytes]]) -> dict[str, bytes]:
 def drawn_for(
     runs: pd.DataFrame, probes: pd.DataFrame, sections: Sequence[str]
 ) -> dict[str, dict[str, bytes]]:
-    """The figures of some sections in each of `FORMATS`, by name; without those of no data."""
+    """The figures of some sections that have data, in each of `FORMATS`, by name."""
     chosen = [drawing for drawing in DRAWINGS if drawing.section in sections]
     figures = {drawing.name: drawing.drawn(runs, probes) for drawing in chosen}
     return {name: rendered(figure) for name, figure in figures.items() if figure is not None}

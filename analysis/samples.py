@@ -20,14 +20,14 @@ def interval(
 ) -> tuple[float, float] | None:
     """Student's t interval of a mean over seeds; None for one seed, which allows none.
 
-    This is the interval that verdicts rest on. A percentile bootstrap over few seeds would
-    promise too much: of normal samples of 3, 5 and 10 its nominal 95 % cover 76, 84 and 89 %
-    (1,500 simulated samples each), these cover 95 %.
+    Verdicts rest on this interval. A percentile bootstrap over few seeds would promise too much:
+    for normal samples of 3, 5 and 10 values, its nominal 95 % intervals cover 76, 84 and 89 %
+    (1,500 simulated samples each); these cover 95 %.
 
     Args:
         values: One per seed; of differences, one per seed that both sides have.
         confidence: 0 to 1.
-        of_next: Whether the interval is to hold the value of one more seed, not the mean.
+        of_next: Whether the interval is for the value of one more seed, not for the mean.
     """
     sample = np.asarray(values, dtype=float)
     n = len(sample)
@@ -45,12 +45,12 @@ def _bounds(mean: float, error: float, freedom: float, confidence: float) -> tup
 def compare(one: pd.Series, other: pd.Series) -> tuple[float, float, float, int]:
     """The mean of one sample minus that of another, with the 95 % interval.
 
-    Runs of one seed see the same batches, and of one depth start from the same weights, so
-    differences are taken seed by seed over the seeds that both have. Where they share none,
+    Runs of the same seed see the same batches, and start from the same weights at the same depth,
+    so differences are taken seed by seed over the seeds that both have. Where they share none,
     the samples are taken as independent (Welch's interval).
 
     Args:
-        one: Values by seed; each seed is there once.
+        one: Values by seed; each seed appears once.
         other: The same.
 
     Returns:

@@ -1,6 +1,6 @@
 """Assumed standard deviations over seeds, for verdicts from one seed: a table from the records.
 
-`python -m tests.analysis.spreads` makes the table anew.
+`python -m tests.analysis.spreads` remakes the table.
 """
 
 from functools import cache
@@ -13,10 +13,10 @@ TABLE = Path(__file__).resolve().parent / "data" / "spreads.csv"
 
 # In points, for the paper's networks and schedule, as others have published them.
 PAPER = {"train_error": 0.1, "clean_train_error": 0.1, "test_error": 0.25, "gap": 0.25}
-# For all others: a share of the error, but at least so many points.
+# For all others: at least so many points, and at least this share of the error.
 LEAST, SHARE = 1.5, 0.1
 
-# Settings that leave the differences between seeds as they are.
+# Settings that do not change how far seeds differ.
 ASIDE = ("precision", "model.head_std", "schedule.eval_statistics")
 
 

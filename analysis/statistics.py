@@ -10,7 +10,7 @@ from analysis.samples import MISSING, compare, interval, kendall
 
 DIFFERENCE = ("difference", "low", "high", "n")
 ERRORS = ("train_error", "clean_train_error", "test_error")
-# The errors that the paper has, with their names for readers.
+# The errors that the paper reports, with their names for readers.
 NAMED = {"train_error": "training", "test_error": "test"}
 FINAL_SHARE = 0.1
 
@@ -202,7 +202,7 @@ def ended(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def iterations_to_reach(runs: pd.DataFrame, levels: Sequence[float]) -> pd.DataFrame:
-    """Iterations until each run's training error is first at given levels.
+    """Iterations until each run's training error first reaches given levels.
 
     Args:
         runs: As from `load_runs`.

@@ -39,7 +39,7 @@ class Study:
     probes: pd.DataFrame
 
     def part(self, ids: Collection[str]) -> Study:
-        """The study with the given runs alone; damaged runs are still named."""
+        """The study with only the given runs; damaged runs are still named."""
         return replace(
             self,
             runs=self.runs[self.runs["run_id"].isin(list(ids))],
@@ -55,7 +55,7 @@ class Study:
 
     @property
     def protocols(self) -> dict[str, list[str]]:
-        """Run ids by protocol, the newest first (see `protocols`); without protocols of no rows."""
+        """Run ids by protocol that has rows, the newest first (see `protocols`)."""
         begun = set(self.runs["run_id"])
         started = {run: str(manifest.get("started")) for run, manifest in self.manifests.items()}
         groups = protocols(self.configs, started)
@@ -73,12 +73,12 @@ class Study:
 
     @property
     def each(self) -> pd.DataFrame:
-        """What configs and manifests say of each readable run.
+        """What configs and manifests say about each readable run.
 
         Returns:
             One row per run: `run_id, family, depth, seed, state, host, device`, then the
             `COSTS`: `parameters`, `multiply_adds` (of one image), `seconds` (training time),
-            `waiting_seconds` (of it, waiting for data) and `peak_memory_bytes`. A cost that is
+            `waiting_seconds` (part of it, waiting for data) and `peak_memory_bytes`. A cost that is
             not known yet is missing.
         """
         rows = []

@@ -74,12 +74,12 @@ class Titled:
 
 
 def results(finals: pd.DataFrame, protocol_of_the_paper: bool = False) -> pd.DataFrame:
-    """Mean, standard deviation and seeds of each error, one row per family and depth.
+    """Mean, standard deviation and number of seeds of each error, by family and depth.
 
     Args:
         finals: As from `final_errors`.
-        protocol_of_the_paper: Whether the runs are of CIFAR-10 at the paper's schedule. Only
-            then the paper's errors are added, as `paper_train_error` (from Figure 6) and
+        protocol_of_the_paper: Whether the runs are of CIFAR-10 at the paper's schedule. If
+            so, the paper's errors are added, as `paper_train_error` (from Figure 6) and
             `paper_test_error` (from Table 6; for plain networks from Figure 6).
     """
     table = statistics.by_cells(finals, statistics.ERRORS)

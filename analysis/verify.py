@@ -18,9 +18,9 @@ from resnet_study.system.command import command
 from resnet_study.system.errors import StudyError
 from resnet_study.system.files import expanded
 
-# The columns to compare: all but those of time, which differ each time.
+# The columns to compare: all but timings, which always differ.
 CURVE = [column for column in METRICS if column not in ("seconds", "images_per_second")]
-# What rounding depends on, beside the versions of libraries.
+# What rounding depends on, besides the versions of libraries.
 MACHINE = ("device_name", "processor", "threads", "processes", "kernels", "compiler")
 
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Compares runs that were trained again with the record of them: bit for bit "
         "on the same versions, processor and threads. On others, each final training and test "
         "error must lie in the 95 % prediction interval of the recorded seeds; one correct value "
-        "in twenty does not. Trains nothing; `make verify` trains and compares.",
+        "in twenty falls outside. Trains nothing; `make verify` trains and compares.",
     )
     parser.add_argument("runs", type=expanded, help="the runs trained again, such as runs/verify")
     parser.add_argument("record", type=expanded, help="the record, such as runs/recorded/quick")

@@ -10,7 +10,7 @@ from resnet_study.system.command import prepare
 
 __version__ = "0.1.0"
 
-# Python's name of a program while it looks for the module of `python -m`. So this prepares every
-# command before it imports anything else, and no notebook that imports this package.
+# sys.argv[0] is "-m" while `python -m` looks for its module. So every command is prepared before
+# its other imports, and a notebook that imports this package is left alone.
 if sys.argv[:1] == ["-m"]:
     prepare()

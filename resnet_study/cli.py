@@ -1,4 +1,4 @@
-"""Command line: from Hydra's config to a run, and to exit statuses. Hydra ends here."""
+"""Command line: from Hydra's config to a run and an exit status. Nothing below uses Hydra."""
 
 import difflib
 import functools
@@ -67,14 +67,14 @@ def to_run_config(composed: DictConfig) -> RunConfig:
         world = World.here()
         values["batch_norm_parts"] = world.size
         if isinstance(batch_size := values["schedule"].get("batch_size"), int):
-            # Before RunConfig, whose error would name parts that nobody typed.
+            # Before RunConfig checks it: its error would name a setting that nobody typed.
             world.check(batch_size, world.size)
     return RunConfig.from_mapping(values)  # type: ignore[arg-type]
 
 
 @functools.cache
 def _fastest_precision(device: str) -> str:
-    """What `precision=auto` means on this machine; a run's description names a precision."""
+    """The precision that `precision=auto` stands for on this machine."""
     from resnet_study.system import machine
 
     return machine.fastest_precision(machine.choose_device(device))
@@ -92,7 +92,7 @@ def fail(error: StudyError) -> NoReturn:
 
 
 def _run_alone(config: RunConfig) -> None:
-    """Trains a run that is no part of a sweep, and shows its progress.
+    """Trains a run that is not part of a sweep, and shows its progress.
 
     Raises:
         StudyError: The run cannot be trained.
@@ -101,7 +101,7 @@ def _run_alone(config: RunConfig) -> None:
     from resnet_study.progress import Reporter, RunReporter
 
     if HydraConfig.get().runtime.choices.get("hydra/launcher") == "slurm":
-        raise ConfigError("hydra/launcher", "slurm", "takes a sweep, of one run or more: add -m")
+        raise ConfigError("hydra/launcher", "slurm", "launches sweeps, even of one run; add -m")
     first = World.here().first
     reporter = RunReporter() if first else Reporter()
     try:
@@ -112,7 +112,7 @@ def _run_alone(config: RunConfig) -> None:
             saved = f"iteration {request.iteration} of {request.total} is saved"
             say(
                 f"interrupted: {saved if request.iteration else 'nothing is trained yet'}; "
-                "the same command goes on"
+                "type the same command again to continue"
             )
         raise SystemExit(128 + request.signal_number) from None
     finally:
@@ -122,7 +122,7 @@ def _run_alone(config: RunConfig) -> None:
 
 
 def register(group: str, name: str, node: Any) -> None:
-    """Adds a config to Hydra's store, once: its scan executes plugins repeatedly."""
+    """Adds a config to Hydra's store unless it is there: Hydra executes plugins repeatedly."""
     store = ConfigStore.instance()
     if f"{name}.yaml" not in store.list(group):
         store.store(group=group, name=name, node=node, provider="resnet_study")
@@ -138,7 +138,7 @@ def as_result(outcome: JobReturn | Exception) -> JobReturn:
 
 
 def error_of(result: JobReturn) -> Exception | None:
-    """The error that ended a job; None where it came to its end."""
+    """The error that ended a job; None if it finished."""
     try:
         # Hydra prints that there was an error; the sweep reports it in its own words.
         with redirect_stderr(io.StringIO()):
@@ -154,7 +154,7 @@ def task(composed: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     if hydra_config.job.chdir:
         fail(ConfigError("hydra.job.chdir", True, "must be false: paths start from one folder"))
-    # An experiment's file may have said that this is a sweep; its jobs do not read that file.
+    # An experiment's file may have set the mode of the sweep; its jobs do not read that file.
     handed = composed.get("run_config")
     if handed is None and hydra_config.mode != RunMode.MULTIRUN:
         try:
@@ -186,24 +186,24 @@ def main(carry_out: Callable[[DictConfig], Any] = task) -> None:
     """
     show_warnings()
     if not CONF.is_dir():
-        told = "is not there; install resnet_study from its checkout: pip install -e ."
+        told = "is missing; install resnet_study from its checkout: pip install -e ."
         fail(StudyError("conf", CONF, told))
-    # The short form, as in `python -m resnet_study.plan`. A shell expands no `~` after a `=`.
+    # launcher= is short for hydra/launcher=. Shells do not expand a `~` after a `=`.
     words = [re.sub("^launcher=", "hydra/launcher=", word) for word in sys.argv[1:]]
     sys.argv[1:] = [re.sub("(?<=[=,])~(?=/)", lambda _: str(Path.home()), word) for word in words]
-    # Hydra 1.4 has only one behaviour, and warns where one is named.
+    # Hydra 1.4 warns about version_base.
     base = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
     application = hydra.main(config_path=str(CONF), config_name="config", **base)(carry_out)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         application()
         return
-    # Hydra reports most of what it rejects in a few lines, but some of it as a traceback. With
-    # this variable it raises instead, and all is reported here, in its words and with its status.
+    # Hydra reports most errors in a few lines, but some as a traceback. With this variable it
+    # raises them all, and they are reported here in its words and with its status.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         application()
     except (KeyboardInterrupt, NotDone) as error:
-        say("interrupted; the same command goes on")
+        say("interrupted; type the same command again to continue")
         number = error.signal_number if isinstance(error, NotDone) else None
         raise SystemExit(128 + (number or signal.SIGINT)) from None
     except StudyError as error:
@@ -230,7 +230,7 @@ def _reject(error: Exception) -> NoReturn:
 
 
 def _in_one_line(error: Exception) -> StudyError | None:
-    """What is wrong with a word that was typed; None where it is something else."""
+    """The error in one line if an argument is wrong; None for other errors."""
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.partition("=")
         advice = f"put a text in quotes: '{key}=\"{value}\"'" if value else "must be KEY=VALUE"

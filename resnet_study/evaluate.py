@@ -1,4 +1,4 @@
-"""What the weights in a file score on the test images of a data set.
+"""Evaluates the weights in a file on the test images of a data set.
 
   python -m resnet_study.evaluate weights=FILE [OVERRIDES] [--json] [--record]
 
@@ -8,10 +8,10 @@ OVERRIDES     what python -m resnet_study takes: model=residual_imagenet model.d
               data=imagenet data.root=FOLDER precision=bf16; for a streamed folder, name the
               views with data.stream.views=[single,ten_crop,multi_scale]
 --json        print the scores as JSON
---record      add them to the manifest of the run that the checkpoint is from
+--record      add the scores to the manifest of the run that wrote the checkpoint
 
-A run's checkpoint holds the settings of its network, of its images and of its evaluations: name
-the data, and whatever differs, such as schedule.eval_statistics=recomputed. Published weights of
+A run's checkpoint holds the settings of its network, images and evaluations: name only the data,
+and what you want to differ, such as schedule.eval_statistics=recomputed. Published weights of
 ImageNet's family are evaluated with torchvision's strides and normalisation, unless you set
 model.bottleneck_stride or data.stream.normalization; the data then need no train/.
   python -m resnet_study.evaluate weights=resnet50.pth model=residual_imagenet model.depth=50
@@ -49,7 +49,7 @@ from resnet_study.training.world import World
 
 
 def rewrite(arguments: Sequence[str]) -> tuple[Path, list[str]]:
-    """The weights' file, and the command line of the run that describes everything else.
+    """The file of weights, and the rest of the command line, as `cli.main` reads it.
 
     Raises:
         ConfigError: No file is named, or a sweep is asked for.
@@ -58,26 +58,26 @@ def rewrite(arguments: Sequence[str]) -> tuple[Path, list[str]]:
     if len(named) != 1 or not named[0]:
         raise ConfigError("weights", named or None, "must be one file: weights=FILE")
     if {"-m", "--multirun"} & set(arguments):
-        raise ConfigError("weights", named[0], "are evaluated alone: leave out -m")
+        raise ConfigError("weights", named[0], "must be evaluated without a sweep; leave out -m")
     flags = {"--json", "--record"}
     rest = [word for word in arguments if not word.startswith("weights=") and word not in flags]
-    # Experiments are sweeps, whose data and views may be named all the same.
+    # An experiment would start a sweep, but may be named for its data and views.
     return expanded(named[0]), [*rest, "hydra.mode=RUN"]
 
 
 def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
-    """The run that the weights are evaluated as.
+    """The config that the weights are evaluated with.
 
     Args:
-        composed: As from Hydra.
-        weights: What is evaluated.
+        composed: Hydra's config.
+        weights: The weights to evaluate.
         typed: The keys that the command line sets.
 
     Raises:
-        ConfigError: A value is not allowed, or not that of the weights' network.
+        ConfigError: A value is not allowed, or differs from that of the weights' network.
     """
     if "data.augment.colour" not in typed:
-        # Published weights need none, and so no statistics of training images.
+        # Without it, published weights need no statistics of training images.
         composed.data.augment.colour = 0.0
     if weights.checkpoint is None:
         design = ARCHITECTURES.get(str(composed.model.architecture))
@@ -110,7 +110,7 @@ def described(composed: Any, weights: Weights, typed: set[str]) -> RunConfig:
 
 
 def _as_trained(given: Any, trained: dict[str, Any], prefix: str, kept: set[str]) -> Any:
-    """A config with what identifies a run taken from its description, but for the keys to keep."""
+    """A config with the trained run's values for all that identifies a run, except `kept` keys."""
     usual, values = type(given)(), {}
     for f in fields(given):
         name = prefix + f.name
@@ -138,7 +138,7 @@ def load_network(folder: str | Path) -> StagedNet:
     run = RunFolder(expanded(folder))
     model = run.read_config().model
     if not run.checkpoint_file.exists():
-        missing = "holds no checkpoint.pt; records are kept without, so train the run again"
+        missing = "holds no checkpoint.pt; recorded runs have none, so train the run again"
         raise StudyError("folder", folder, missing)
     weights = read_weights(run.checkpoint_file)
     network = build_network(model, weights.classes or 0, fused=False)
@@ -154,7 +154,7 @@ def score(
     Args:
         config: Network, data, device and precision.
         weights: Weights of that network.
-        recording: Whether the images must be those of the run that the weights are from.
+        recording: Whether the images must be those that the run was trained on.
 
     Returns:
         The network, and its scores by view.
@@ -165,7 +165,7 @@ def score(
     data, schedule = config.data, replace(config.schedule, eval_train_images=None)
     normalized = data.streamed and data.stream.normalization == "torchvision"
     needs_train = recording or schedule.recomputes or not normalized or data.validation_images > 0
-    # Torch's kernels, so that published weights score here what they score there.
+    # Torch's kernels, so that published weights get their published scores.
     config = replace(config, kernels="torch", schedule=schedule, batch_norm_parts=1)
     session = Session.open(config, World(), needs_train)
     session.prepare()
@@ -194,7 +194,7 @@ def _only_view(data: PreparedData, shard: Shard[int]) -> Generator[Views]:
 
 
 def _shown(name: str, batches: Iterator[Views], images: int) -> Iterator[Views]:
-    """The batches, with a bar on a terminal: ten crops of a large set take a while."""
+    """The batches, with a progress bar on a terminal: ten crops of a large set take a while."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=images)
@@ -207,12 +207,12 @@ def record(config: RunConfig, weights: Weights, scores: dict[str, Scores]) -> No
     """Adds scores to the manifest of the run whose checkpoint was evaluated.
 
     Raises:
-        StudyError: It is no checkpoint of a finished run, or was evaluated with other statistics.
+        StudyError: The weights are not a finished run's, or were evaluated with other statistics.
     """
     folder = RunFolder(weights.path.parent)
     finished = folder.completed()
     if weights.checkpoint is None or finished is None:
-        raise ConfigError("weights", weights.path, "with --record, must be a finished run's")
+        raise ConfigError("weights", weights.path, "must be a finished run's with --record")
     given, own = config.schedule.eval_statistics, folder.read_config().schedule.eval_statistics
     if given != own:
         raise ConfigError("schedule.eval_statistics", given, f"must be {own} with --record")
@@ -222,7 +222,7 @@ def record(config: RunConfig, weights: Weights, scores: dict[str, Scores]) -> No
 
 
 def text(config: RunConfig, weights: Weights, network: StagedNet, scores: dict[str, Scores]) -> str:
-    """What was found, for a reader."""
+    """The scores as text."""
     model = config.model
     images = max(found.images for found in scores.values())
     lines = [

@@ -31,7 +31,7 @@ def run(
 
     Args:
         config: The run's description.
-        reporter: Told of iterations and rows as they come, in every process of several.
+        reporter: Is called for each iteration and row as they come, in every process.
         stop: Checked after each iteration and within evaluations. By default SIGINT, SIGTERM,
             SIGUSR2 and SIGHUP (unless ignored, as with nohup) stop the run.
 
@@ -111,7 +111,7 @@ def prepare(config: RunConfig, world: World) -> Session:
     """Checks that a run can be trained here, before anything is created.
 
     Raises:
-        StudyError: It cannot, for want of a device, a package, data or a place to write.
+        StudyError: A device, a package, data or a place to write is missing.
     """
     check_loggers(config)
     check_start(config)
@@ -125,7 +125,7 @@ def prepare(config: RunConfig, world: World) -> Session:
 
 
 def train_source(config: RunConfig, reporter: Reporter, stop: StopRequest, world: World) -> None:
-    """Trains the shallower run that a run starts from, where that has not been done."""
+    """Trains the shallower run that a run starts from, unless it is finished."""
     source = config.shallower()
     if source is None or world.from_rank0(RunFolder.of(config).checkpoint_file.exists):
         return

@@ -1,4 +1,4 @@
-"""A run as a job of a sweep, in whatever worker process a launcher has started."""
+"""A run as a job of a sweep, in a worker process of any launcher."""
 
 import csv
 import functools
@@ -22,8 +22,8 @@ def run_job(job: str | RunConfig, sweeper: str) -> float:
     """Trains a run as a job of a sweep.
 
     Args:
-        job: The run, or the word of a command line that `sweep.hand_down` made of it.
-        sweeper: Name of the sweeper that is told the result.
+        job: The run, or the argument that `sweep.hand_down` encoded it in.
+        sweeper: Name of the sweeper that gets the result.
 
     Returns:
         What a sweeper minimises, in percent: the last error on held-out images, or on the test
@@ -53,11 +53,11 @@ def run_job(job: str | RunConfig, sweeper: str) -> float:
     except StudyError:
         raise
     except Exception as error:
-        # One that can be sent to another process, whatever its cause holds.
+        # This error can be sent to another process, whatever its cause holds.
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
     if record.state != "finished":
         return math.inf
-    # These two sweepers make no use of a job's result.
+    # These two sweepers ignore a job's result.
     if not config.data.validation_images and sweeper not in ("study", "basic"):
         _warn_of_test_errors()
     rows = list(csv.DictReader(RunFolder(record.folder).read_metrics().splitlines()))
@@ -66,8 +66,8 @@ def run_job(job: str | RunConfig, sweeper: str) -> float:
 
 @functools.cache
 def _warn_of_test_errors() -> None:
-    """Warns, once, that a sweeper optimises what must not be optimised."""
-    warn("the sweeper is told test errors; hold images out: data.validation_images=5000")
+    """Warns, once, that a sweeper optimises the test error."""
+    warn("the sweeper optimises the test error; hold images out: data.validation_images=5000")
 
 
 @functools.cache
@@ -84,9 +84,9 @@ def worker_stop() -> StopRequest:
 
 
 def restore_process_starts() -> None:
-    """Gives a worker of joblib the system's way of starting processes back.
+    """Restores the system's way of starting processes in a worker of joblib.
 
-    loky sets its own, with which the processes of a DataLoader fail ("'Process' object has no
+    loky sets its own, with which the workers of a DataLoader fail ("'Process' object has no
     attribute 'env'"), as do those of a context named "spawn".
     """
     if multiprocessing.get_start_method(allow_none=True) == "loky":

@@ -18,13 +18,13 @@ from resnet_study.training.events import Row
 
 
 class Reporter:
-    """Is told of a run's progress; this one says nothing."""
+    """Is called as a run progresses; this one prints nothing."""
 
     def start(self, config: RunConfig, completed: int) -> None:
         """A run begins, or is resumed after `completed` iterations."""
 
     def waiting(self) -> None:
-        """Another process trains this run; called each second until it has ended."""
+        """Another process is training this run; called every second until it has ended."""
 
     def iteration(self, completed: int) -> None:
         """An iteration has been completed."""
@@ -33,7 +33,7 @@ class Reporter:
         """A row has been logged."""
 
     def close(self) -> None:
-        """The run has ended, well or not."""
+        """The run has ended, successfully or not."""
 
 
 class RunReporter(Reporter):
@@ -47,7 +47,7 @@ class RunReporter(Reporter):
 
     def waiting(self) -> None:
         if not self.said_waiting:
-            say("another process trains this run; waiting for it")
+            say("another process is training this run; waiting for it")
         self.said_waiting = True
 
     def start(self, config: RunConfig, completed: int) -> None:
@@ -96,7 +96,7 @@ class RunReporter(Reporter):
 
 
 def duration(seconds: float) -> str:
-    """Returns seconds as a reader says them: "42 s", "7 min", "3 h 20 min"."""
+    """Returns a duration in readable units: "42 s", "7 min", "3 h 20 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -108,12 +108,12 @@ def duration(seconds: float) -> str:
 class SweepReporter:
     """Shows a whole sweep in one line: finished, running, left, time left.
 
-    It reads the run folders, so it needs nothing of the processes that train.
+    It reads the run folders, so the processes that train need not report to it.
 
     Args:
         runs: The sweep's runs.
         costs: Their relative costs, in any unit.
-        interval: Seconds between lines where there is no terminal.
+        interval: Seconds between lines without a terminal.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class SweepReporter:
         return counts, done
 
     def _watch(self) -> None:
-        # Elsewhere than on a terminal, the status shows nothing.
+        # Without a terminal, the status shows nothing.
         with self.console.status("") as status:
             while not self._stop.wait(self.interval):
                 if self.console.is_terminal:

@@ -22,8 +22,8 @@ from resnet_study.system.errors import ConfigError, say
 from resnet_study.system.interruption import StopRequest
 from resnet_study.training.world import World
 
-# A killed worker takes the other runs of its pool down, which resume from their checkpoints. No
-# job is started more often than this, whatever its folder says.
+# A killed worker takes down the other runs of its pool, which resume from their checkpoints. A run
+# is started at most this often, whatever its folder says.
 ATTEMPTS = 5
 _PATIENCE = 5.0
 RUNS_PER_GPU = 8
@@ -34,12 +34,12 @@ Launch = Callable[[Sequence[RunConfig], StopRequest], dict[Path, str]]
 
 
 def folder_of(config: RunConfig) -> Path:
-    """A run's absolute folder, which tells runs of a sweep apart."""
+    """A run's absolute folder, which identifies it within a sweep."""
     return RunFolder.of(config).path.absolute()
 
 
 def hand_down(config: RunConfig) -> str:
-    """Encodes a run, and the folder that its paths start from, as one word of a command line."""
+    """Encodes a run, and the folder that its paths are relative to, as one argument."""
     values = {"cwd": str(Path.cwd()), "config": config.to_mapping()}
     return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
@@ -51,14 +51,14 @@ def handed_down(word: str) -> tuple[Path, RunConfig]:
 
 
 def job_folder(overrides: Sequence[str]) -> Path:
-    """The folder of the run that a job's overrides hold."""
+    """The folder of the run that is encoded in a job's overrides."""
     (word,) = (word for word in overrides if word.startswith("+run_config="))
     cwd, config = handed_down(word.partition("=")[2])
     return cwd / RunFolder.of(config).path
 
 
 def relative_cost(config: RunConfig) -> float:
-    """Training cost in arbitrary units, exact enough to order runs and to guess the time left."""
+    """Training cost in arbitrary units, exact enough to order runs and estimate the time left."""
     model, schedule = config.model, config.schedule
     images = schedule.iterations * schedule.batch_size
     return images * model.depth * model.design.layer_cost(model.width, config.data.side)
@@ -70,8 +70,8 @@ def workers_and_threads(
     """How many runs train at the same time, and on how many threads each.
 
     On a CPU, one thread per run is fastest: a convolution this small gains less from a second
-    thread than a second run does. On a GPU, several runs share the device, of which one of
-    these networks uses only a small part.
+    thread than a second run does. On a GPU, several runs share the device, because one of
+    these networks uses only a small part of it.
 
     Args:
         asked: The launcher's `n_jobs`, as joblib counts: -2 is all cores but one; -1 is all
@@ -96,14 +96,14 @@ def workers_and_threads(
 
 
 def runs_per_gpu(configs: Iterable[RunConfig]) -> int:
-    """How many of these runs share a GPU: one where a network alone keeps it busy."""
+    """How many of these runs share a GPU: one if a single network keeps it busy."""
     return 1 if any(config.model.design.fills_gpu for config in configs) else RUNS_PER_GPU
 
 
 def distinct(configs: Iterable[RunConfig]) -> list[RunConfig]:
     """One run per folder, the longest first: plain networks with A and with B are the same run.
 
-    Runs that start from others come last, when those may be finished.
+    Runs that start from others come last: by then, those may be finished.
 
     Raises:
         ConfigError: Two differ in a setting that does not tell runs apart, such as threads.
@@ -159,8 +159,8 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
         if stop.signal_number is not None:
             done = sum(RunFolder.of(config).state() in COMPLETE for config in runs)
             say(
-                f"interrupted: {done} of {len(runs)} runs are finished; the same command goes on "
-                "with the others where they were saved"
+                f"interrupted: {done} of {len(runs)} runs are finished; type the same command "
+                "again to continue the others"
             )
             return 128 + stop.signal_number
         say(f"trained in {duration(time.monotonic() - began)}")
@@ -214,7 +214,7 @@ def _launch_until_done(
     failures: dict[Path, str] = {}
     left = {folder_of(config): config for config in configs}
     while left and not stop.requested:
-        # Another sweep trains a run whose folder is held: wait until it is done. A launcher of
+        # Another sweep is training a run whose folder is held: wait for it. A launcher of
         # other machines knows its own jobs.
         free = [path for path in left if elsewhere or not RunFolder(path).held()]
         before = {path: _fingerprint(path) for path in free}
@@ -226,7 +226,7 @@ def _launch_until_done(
             if stop.requested:
                 break
             crashed = True
-            say("warning: a worker process died; its runs go on")
+            say("warning: a worker process died; its runs are started again")
 
         touched = {path for path in free if _fingerprint(path) != before[path]}
         states = {path: RunFolder.of(config).state() for path, config in left.items()}
@@ -264,12 +264,12 @@ def _summarise(runs: Sequence[RunConfig], failures: dict[Path, str]) -> int:
         if state != "diverged":
             failed += 1
             if state == "running":
-                # A launcher that knows more prints it in the next line.
-                died = "not finished, its worker died, perhaps for want of memory"
+                # A launcher that knows the reason prints it in the next line.
+                died = "not finished, its worker died, perhaps for lack of memory"
                 state = "not finished" if message else died
         say(f"{state}: {folder.path}")
         for line in message.strip().splitlines()[-2:]:
             say(f"  {line}")
     if failed:
-        say(f"{failed} of {len(runs)} runs are not finished; the same command tries them again")
+        say(f"{failed} of {len(runs)} runs are not finished; type the same command again to retry")
     return 1 if failed else 0

@@ -40,7 +40,7 @@ def test_without_the_extra_one_line_says_what_to_install():
 @pytest.mark.parametrize(
     "words, told",
     [
-        ("", "hydra/launcher=slurm: takes a sweep, of one run or more: add -m"),
+        ("", "hydra/launcher=slurm: launches sweeps, even of one run; add -m"),
         ("-m", "hydra/launcher=slurm: sbatch is not found here; use local, or a machine"),
         ("-m precision=auto", "precision=auto: must be fp32 or bf16: other machines train"),
         ("timeout_min=0", "must be 1 minute or more"),

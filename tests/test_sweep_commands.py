@@ -198,7 +198,7 @@ def test_other_peoples_sweepers_are_told_the_last_error_and_leave_no_empty_folde
 
 def test_a_sweeper_that_optimises_is_warned_once_of_test_errors(tiny):
     jobs._warn_of_test_errors.cache_clear()
-    with pytest.warns(StudyWarning, match="the sweeper is told test errors; hold images out"):
+    with pytest.warns(StudyWarning, match="the sweeper optimises the test error; hold images out"):
         told = jobs.run_job(tiny(), "optuna")
     # The second time nothing is said, nor to a sweeper that optimises nothing.
     assert jobs.run_job(tiny(), "optuna") == jobs.run_job(tiny(), "study") == told

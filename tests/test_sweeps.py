@@ -44,7 +44,7 @@ def test_a_killed_parent_killed_workers_ctrl_c_and_two_sweeps_at_once(tmp_path, 
     os.killpg(stopped.process.pid, signal.SIGINT)
     errors = stopped.end(128 + signal.SIGINT)
     assert errors.count("warning: a worker process died") == 2
-    assert "runs are finished; the same command goes on with the others" in errors
+    assert "runs are finished; type the same command again to continue" in errors
 
     resumed = {run: len(found["resumed"]) for run, found in stopped.manifests().items()}
     for sweep in [Sweep(tmp_path, cache, *SIX) for _ in range(2)]:
@@ -69,7 +69,7 @@ def test_a_failing_run_leaves_the_others_alone(cli, tmp_path):
     done = cli(*sweep)
     assert done.returncode == 1
     assert f"failed: {broken}" in done.stderr
-    assert "1 of 2 runs are not finished; the same command tries them again" in done.stderr
+    assert "1 of 2 runs are not finished; type the same command again to retry" in done.stderr
     assert "CheckpointError" in done.stderr
     assert "CheckpointError" in (broken / "failure.txt").read_text()
     (broken / "checkpoint.new").rmdir()

@@ -76,7 +76,7 @@ def test_a_thousand_runs_complete_when_restarted_and_none_is_trained_twice(
     assert states == {"finished": RUNS - len(FAILING), "failed": len(FAILING)}
     errors = capsys.readouterr().err
     assert (
-        f"{len(FAILING)} of {RUNS} runs are not finished; the same command tries them again"
+        f"{len(FAILING)} of {RUNS} runs are not finished; type the same command again to retry"
         in errors
     )
 

@@ -17,7 +17,7 @@ error (§1).
 from analysis.cells import Cells
 from analysis.claims import rules
 
-# Points of clean training error by which a construction may differ from what it is made of.
+# Points of clean training error by which a construction may differ from its shallow network.
 SAME = 0.1
 
 

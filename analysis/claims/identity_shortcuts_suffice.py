@@ -18,7 +18,7 @@ from analysis.claims import rules
 from analysis.quantity import Quantity
 
 # The share of A's gain over plain by which another option may be ahead, the paper's depth, and
-# one that is reported beside it.
+# one that is reported as well.
 SHARE, DEPTH, DEEP = 0.25, 34, 110
 
 

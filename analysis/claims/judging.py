@@ -23,7 +23,7 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim.
+    """What the runs say about a claim.
 
     Attributes:
         label: Claim, part and option, as in "1", "5a" and "4-A".

@@ -10,7 +10,7 @@ from analysis.quantity import DEVIATIONS, Quantity
 
 # Shares of the paper's training, a little below a quarter and a half to allow for rounding.
 QUARTER, HALF = 0.24, 0.49
-SEEDS = 3  # that a contradiction needs
+SEEDS = 3  # needed to contradict a claim
 MARGIN = 0.5  # points of error that count as no difference
 WITHIN = 0.90  # confidence where an effect must not exceed a margin: one-sided at 5 %
 CLOSING = 0.75  # an effect below this share of that at the end of the first phase is closing
@@ -54,7 +54,7 @@ class Outcome:
             whose effect does not shrink with more training.
         closing: The quantity that may shrink with more training, if it is not the effect.
         unless: Reasons that leave the claim undecided although the data speak for it.
-        against_unless: The same although the data speak against it, beside those of all claims.
+        against_unless: Likewise for data that speak against it; some reasons hold for all claims.
         between: Reasons why the data speak neither for nor against the claim.
     """
 

@@ -24,7 +24,7 @@ def rule(cells: Cells, option: str) -> rules.Outcome:
     """Compares what a shortcut over one layer gains with what one over two does."""
     families = ["plain", f"residual-{option}", f"residual-{option}, span 1"]
     what = f"plain networks and residual {option} ones with one and with two layers per block"
-    # That no depth has all three is said before anything of those that there are.
+    # If no depth has all three, that is reported before the state of those that were run.
     needed = families[:2] if cells.depths(*families) else families
     depth = rules.need_started(cells, needed, 1, what)[-1]
     rules.need_started(cells.where(lambda cell: cell.depth == depth), families, 1, what)

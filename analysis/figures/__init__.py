@@ -1,4 +1,4 @@
-"""Figures: each `Drawing` in a module of this package is found by itself, and says all of it."""
+"""Figures: the registry finds the `Drawing` of each module, which says all about the figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The constructed deeper sibling beside networks trained from scratch (claim 3)."""
+"""The constructed deeper sibling and networks trained from scratch (claim 3)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sibling_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 @print_style()
 def constructed_sibling(runs: pd.DataFrame) -> Figure:
-    """Draws, per depth, the shallow network's error, the construction's, and from scratch.
+    """Draws, per depth, the error of the shallow network, the construction, and from scratch.
 
     Args:
         runs: As from `load_runs`, or a part of it, with deepened runs.
@@ -75,7 +75,7 @@ FIGURE = Drawing(
     7,
     constructed_sibling,
     "The constructed deeper sibling (claim 3)",
-    "A trained shallow network and identity layers make a deeper one with the same error, "
-    "before any training. Beside it: the same trained on, and that depth from scratch.",
+    "A trained shallow network plus identity layers makes a deeper one with the same error, "
+    "before any training. Also shown: the same trained on, and that depth from scratch.",
     needs=lambda runs: len(constructed_siblings(runs)) > 0,
 )

@@ -17,7 +17,7 @@ class Drawing:
         name: Stem of the files that hold the figure for print.
         order: Place among the figures, in ascending order.
         draw: Makes the figure for print from a frame of runs, or of probes if `probe` is set.
-        title: Heading on the page; empty for a figure that only lies beside the page.
+        title: Heading on the page; empty for a figure that is not on the page.
         reading: The caption on the page: how to read the figure, in a sentence or two.
         section: Part of the page, "answer" or "figures"; "comparison" for the page that sets
             studies side by side, whose runs have a column `study`.

@@ -96,20 +96,20 @@ def draw_families(axes: Axes, runs: pd.DataFrame, error: str) -> None:
 
 
 def _interval(cell: pd.Series) -> str:
-    """What stands behind a mean: its seeds and their interval."""
+    """Describes a mean: its number of seeds and their interval."""
     if pd.isna(cell["low"]):
         return "one seed"
     return f"mean of {cell['n']} seeds, 95 % interval {cell['low']:.2f} to {cell['high']:.2f}"
 
 
 def _set_limits(axes: Axes, cells: pd.DataFrame, values: pd.Series) -> None:
-    """Limits that hold every run; a bar of few seeds may reach beyond what can be."""
+    """Limits that hold every run; the bar of a few seeds may reach beyond the possible errors."""
     if values.name != "gap":
         axes.set_ylim(0, min(102.0, 1.05 * max(values.max(), cells["high"].max(), 1.0)))
         return
     axes.axhline(0, color="#444444", linewidth=0.8)
     if values.notna().any():
-        # Else one wide bar would press the lines of all the others together.
+        # Without the bars: one wide bar would flatten all the lines.
         margin = max(1.0, 0.6 * (values.max() - values.min()))
         axes.set_ylim(min(values.min(), 0) - margin, max(values.max(), 0) + margin)
 

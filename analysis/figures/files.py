@@ -16,7 +16,7 @@ FORMATS = ("png", "svg", "pdf")
 @print_style()
 def rendered(figure: Figure) -> dict[str, bytes]:
     """A figure in each of `FORMATS`."""
-    # Laid out once, and so alike in all formats; each would lay it out and draw it anew.
+    # Laid out once for all formats; each would otherwise lay it out and draw it again.
     if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine(None)

@@ -23,10 +23,10 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
 
     Args:
         probes: As from `load_probes`, or a part of it.
-        iteration: When the network was looked at; the first time if None.
+        iteration: When the network was probed; the first time if None.
 
     Returns:
-        A figure with logarithmic axes; what is zero, or not finite, is not on them.
+        A figure with logarithmic axes, without values that are zero or not finite.
     """
     table, when = at_one_look(profiles(probes, list(MEASURES)), iteration)
     networks = networks_in(table)
@@ -55,7 +55,7 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
 
 
 def gradient_flow_at_the_end(probes: pd.DataFrame) -> Figure:
-    """Draws the same at the last iteration at which some network was looked into."""
+    """Draws the same at the last iteration at which some network was probed."""
     looks = probes.loc[probes["measure"] == "forward_variance", "iteration"]
     return gradient_flow(probes, int(looks.max()))
 
@@ -64,7 +64,7 @@ FIRST_LOOK = Drawing(
     "gradient_flow",
     8,
     gradient_flow,
-    "Gradient flow at the first look (claim 7)",
+    "Gradient flow at the first probe (claim 7)",
     "Norms of the gradient, and the variance of the forward signal, at each layer; the "
     "control without batch norm is the one in which they should vanish or blow up.",
     probe="forward_variance",
@@ -73,7 +73,7 @@ LAST_LOOK = Drawing(
     "gradient_flow_at_the_end",
     9,
     gradient_flow_at_the_end,
-    "Gradient flow at the last look (claim 7)",
+    "Gradient flow at the last probe (claim 7)",
     "The same after training.",
     probe="forward_variance",
 )

@@ -18,7 +18,7 @@ LINES: dict[str | None, Any] = {None: "--", "A": "-", "B": "-.", "C": ":"}
 
 
 def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
-    """Deviation by layer at the last look at all seeds, in order and sorted, mean over seeds.
+    """Deviation by layer when all seeds were last probed, in order and sorted, mean over seeds.
 
     Args:
         probes: As from `load_probes`.
@@ -43,7 +43,7 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread_widely(values: pd.Series) -> bool:
-    """Whether one curve would press all the others onto a linear axis's zero."""
+    """Whether one curve would flatten all the others on a linear axis."""
     return len(values) > 0 and bool(values.max() > 30 * values.median())
 
 

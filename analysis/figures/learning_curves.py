@@ -23,7 +23,7 @@ from analysis.statistics import NAMED, at_chance
 STYLES = {"train_error": "--", "test_error": "-"}
 # With more seeds in a cell, thin lines would hide one another; the band stands for them.
 MOST_LINES = 10
-# Vertices of a figure. A browser draws and searches as many with ease.
+# Most vertices of a figure: a browser still draws and searches these with ease.
 MOST_POINTS = 200_000
 # Of the paper's own curves.
 PUBLISHED: dict[str, Any] = {"alpha": 0.4, "linewidth": 3, "zorder": 1}
@@ -170,7 +170,7 @@ def _draw_published(axes: Axes, curves: pd.DataFrame, colors: dict[int, style.Co
 
 
 def _facts(runs: pd.DataFrame, column: str) -> dict[str, Any]:
-    """What the page says of each curve of a network, and switches it by."""
+    """What the page shows about a network's curve and switches it by."""
     network = runs.iloc[0]
     return {
         "family": family_title(network["family"]),
@@ -184,8 +184,8 @@ FIGURE = Drawing(
     1,
     learning_curves,
     "Learning curves",
-    "The form of He et al. 2015, Figure 6: training error dashed (running mean over "
+    "As in He et al. 2015, Figure 6: training error dashed (running mean over "
     "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
-    "with a training loss at chance, are grey. Broad pale curves, where there are any, "
+    "with a training loss at chance, are grey. Broad pale curves, if there are any, "
     "are the paper's own. Point at a curve for its run and value.",
 )

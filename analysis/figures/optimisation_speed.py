@@ -1,4 +1,4 @@
-"""How soon training gets anywhere: iterations until given training errors are reached."""
+"""Speed of optimisation: iterations until given training errors are reached."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
             color = look["color"]
             aside = style.beside(axes, place - (len(networks) - 1) / 2)
             part = reached[(reached["family"] == network.family) & (reached["level"] == level)]
-            # A mean over the runs that got there would flatter where some did not.
+            # A mean over only the runs that reached the level would be too low.
             mean = part.groupby("depth")["iterations"].agg(lambda i: i.mean(skipna=False))
             axes.plot(mean.index, mean, markersize=4, label=network.title, transform=aside, **look)
             # As shapes, many marks would be most of the page.
@@ -74,6 +74,6 @@ FIGURE = Drawing(
     optimisation_speed,
     "Speed of optimisation",
     "Iterations until a training error is first reached; a mean is drawn where all seeds "
-    "got there, dashes are single runs.",
+    "reach it, dashes are single runs.",
     needs=lambda runs: bool(levels_worth_a_panel(ended(runs))),
 )

@@ -17,7 +17,7 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
 
     Args:
         probes: As from `load_probes`, or a part of it.
-        iteration: When the network was looked at; the first time if None.
+        iteration: When the network was probed; the first time if None.
     """
     table, when = at_one_look(profiles(probes, ["input_gradient_autocorrelation"]), iteration)
     networks = networks_in(table)

@@ -20,7 +20,7 @@ def options_in(finals: pd.DataFrame) -> list[Network]:
 
 @style.print_style()
 def shortcut_options(runs: pd.DataFrame) -> Figure:
-    """Draws each further option minus the first there is, at each depth.
+    """Draws each further option minus the first, at each depth.
 
     Args:
         runs: As from `load_runs`, or a part of it; only finished runs count.

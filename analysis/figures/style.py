@@ -1,4 +1,4 @@
-"""What all figures share: colours, order of families, and the line that says of what."""
+"""What all figures share: colours, order of families, and the line that names the data."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def sample(label: str, **look: Any) -> Line2D:
 
 
 def panels(columns: int, width: float, height: float, margin: float = 0.0, rows: int = 1) -> Panels:
-    """A figure with a grid of axes, those of a row with one y axis.
+    """A figure with a grid of axes; each row shares its y axis.
 
     Args:
         columns: Number of columns; there is always at least one.
@@ -159,7 +159,7 @@ def provenance(runs: pd.DataFrame) -> str:
 
 
 def _reduced(runs: pd.DataFrame) -> str:
-    """Settings that make a study smaller than its name says, where there are any."""
+    """Settings that make a study smaller than its name says, if there are any."""
     if "settings" not in runs:
         return ""
     words = {
@@ -192,7 +192,7 @@ def explained(figure: Figure, text: str, handles: Sequence[Any] | None = None) -
     Args:
         figure: A figure with axes.
         text: What was drawn, and how to read it.
-        handles: Of the legend; by default all that the first axes have labels for.
+        handles: Entries of the legend; by default all that have a label in the first axes.
 
     Returns:
         The same figure.
@@ -231,7 +231,7 @@ def depth_axis(axes: Axes, runs: pd.DataFrame) -> None:
 
 
 def beside(axes: Axes, place: float) -> Transform:
-    """Draws a few points aside of the data's own place, so that families do not hide others."""
+    """Shifts what is drawn a few points sideways, so that families do not hide one another."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     return axes.transData + ScaledTranslation(3.5 * place / 72, 0, figure.dpi_scale_trans)

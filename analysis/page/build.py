@@ -37,7 +37,7 @@ def build_page(
     pictures: dict[str, bytes],
     links: dict[str, str] | None = None,
 ) -> str:
-    """Writes a study up as one HTML document that needs nothing else.
+    """Writes a study up as one self-contained HTML document.
 
     Args:
         study: Runs of one protocol.
@@ -69,7 +69,7 @@ def build_page(
 
 @dataclass(frozen=True)
 class Compared:
-    """One study of a comparison: its name, its verdict, and its own page's address."""
+    """One study of a comparison: its name, its verdict, and the address of its page."""
 
     name: str
     found: dict[str, Any]
@@ -131,7 +131,7 @@ def _render(template: str, **values: Any) -> str:
 
 
 def absent_cells(runs: pd.DataFrame) -> list[str]:
-    """Networks that the full grid of families, depths and seeds would have, and has not."""
+    """Networks that are missing from the full grid of families, depths and seeds."""
     finals = final_errors(runs)
     every = add_family(runs)
     present = set(zip(finals["family"], finals["depth"], finals["seed"], strict=True))
@@ -140,7 +140,7 @@ def absent_cells(runs: pd.DataFrame) -> list[str]:
     depths, seeds = (sorted(int(v) for v in every[name].unique()) for name in ("depth", "seed"))
     for network, depth, seed in itertools.product(networks_in(every), depths, seeds):
         start = starts[network.family]
-        # A network cannot have been made of one that is no shallower.
+        # A network can only be made from a shallower one.
         possible = pd.isna(start) or start < depth
         if possible and (network.family, depth, seed) not in present:
             absent.setdefault((network.title, depth), []).append(str(seed))
@@ -164,7 +164,7 @@ def _address(picture: bytes) -> str:
 
 @functools.cache
 def _datatables() -> str:
-    """The build of DataTables that the package itables carries, in base64."""
+    """The build of DataTables that the package itables bundles, in base64."""
     bundle = resources.files("itables") / "html" / "dt_bundle.js"
     return b64encode(bundle.read_bytes()).decode()
 

@@ -1,4 +1,4 @@
-"""What the page says of each run: its state, its settings, its curve."""
+"""What the page shows of each run: its state, its settings, its curve."""
 
 from __future__ import annotations
 

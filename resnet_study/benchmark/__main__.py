@@ -1,7 +1,7 @@
-"""Trains residual networks on the embedded shapes, and prints and writes how fast that was.
+"""Measures how fast this machine trains residual networks on the embedded shapes.
 
-Each measurement takes some seconds, in turns with the conventional recipe and with the matrix
-product that is the machine's ceiling. Nothing else should run meanwhile.
+Each measurement takes a few seconds, in turns with the conventional recipe and with a matrix
+product, which is the machine's ceiling. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--workers", type=int, help="processes of a sweep (default: one per core, "
                         "at most 8 on a GPU)")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=3, help="turns (default: 3)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each trial (default: 4)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of measurements (default: 3)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each trial (default: 4)")
     parser.add_argument("--output", type=expanded, default=Path("runs/benchmark"), metavar="DIR",
                         help="folder of the results (default: runs/benchmark)")  # fmt: skip
     return parser
@@ -71,7 +71,7 @@ def _benchmark(options: argparse.Namespace) -> None:
     """Measures, writes, prints and draws.
 
     Raises:
-        StudyError: An option has a value that is not allowed, or the device is not there.
+        StudyError: An option has a value that is not allowed, or the device is missing.
     """
     for name in ("rounds", "seconds", "workers"):
         value = getattr(options, name)
@@ -116,7 +116,7 @@ def _benchmark(options: argparse.Namespace) -> None:
     write_text(path, json.dumps(result, indent=2) + "\n")
     _print_table(result)
     print(path, flush=True)
-    # The analysis draws, which the study never imports; it prints its own errors.
+    # The study never imports the analysis, which draws and prints its own errors.
     subprocess.run([sys.executable, "-m", "analysis.benchmark", str(options.output)], check=False)
 
 

@@ -1,7 +1,7 @@
 """Reads a folder with train/<class>/ and val/<class>/ as a run does, without training.
 
-Prints how many images per second that makes ready, measured in turns with torchvision's transforms
-in the same DataLoader. Nothing else should run meanwhile.
+Prints the images that are read per second, measured in turns with torchvision's transforms in the
+same DataLoader. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def sources(
         "root": str(root),
         "cache": cache,
         "augment": {"padding": 0, "colour": 0.1},
-        # As the others normalise, so that no means have to be measured before.
+        # Normalised as the others are, so that no means have to be measured first.
         "stream": {"normalization": "torchvision", "statistics_images": 200},
     }
     config = RunConfig.from_mapping({"data": data, "schedule": {"batch_size": batch_size}})
@@ -72,7 +72,7 @@ def sources(
         OURS: lambda: (batches.assemble(*drawn) for drawn in batches.starting_at(0))
     }
     for name, crop in REFERENCES.items():
-        # torchvision's own list has what is hidden, and a class of nothing else is an error.
+        # torchvision lists hidden folders as well, and an empty class would be an error.
         files = ImageFolder(root / "train", transforms.Compose([*crop, *STEPS]), allow_empty=True)
         files.samples = [(folder.train.path(i), int(y)) for i, y in enumerate(folder.train.labels)]
         sampler = RandomSampler(files, replacement=True, num_samples=10**7)
@@ -110,8 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=int(joblib.cpu_count()),
                         help="processes that decode (default: one per core)")  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=64, help="(default: 64)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns (default: 5)")
-    parser.add_argument("--seconds", type=float, default=6.0, help="for each trial (default: 6)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of measurements (default: 5)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each trial (default: 6)")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     options = parser.parse_args(arguments)
     try:
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"error: {error}")
         return 2
     table = Table("transforms", title=f"{options.folder}, {options.workers} workers")
-    for column in ("images/s", "lowest", "highest", "ours beside it"):
+    for column in ("images/s", "lowest", "highest", "ours relative to it"):
         table.add_column(column, justify="right")
     for name, rates in found.items():
         # Ratios within a round: what slows the machine down slows both alike.

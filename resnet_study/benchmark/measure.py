@@ -36,7 +36,7 @@ SIDES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
 class WindowReporter(Reporter):
     """Marks iterations in a window, and requests a stop when the window is over.
 
-    On a GPU it marks logged rows alone: between them the GPU runs behind the loop.
+    On a GPU it marks only logged rows: between them the GPU runs behind the loop.
 
     Args:
         window: When to measure.
@@ -62,7 +62,7 @@ class WindowReporter(Reporter):
             self.window.mark(completed)
         if self.window.over:
             if self.on_gpu:
-                # The checkpoint that follows does not answer for earlier work.
+                # The checkpoint that follows must not be timed with earlier work.
                 torch.cuda.synchronize()
             self.ended = time.monotonic()
             self.stop.signal_number = signal.SIGTERM
@@ -126,11 +126,11 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
 
 
 def conventional(config: RunConfig, window: Window, loader_processes: int) -> float:
-    """Trains in the way of most implementations of the network, for comparison.
+    """Trains as most implementations of the network do, for comparison.
 
     Images are transformed one by one with torchvision in a DataLoader, the network is eager, in
     float32 and with channels outermost, and SGD is torch's by default. It is as fast as that
-    goes: on a GPU the loss is not read in each iteration.
+    allows: on a GPU the loss is not read in each iteration.
 
     Returns:
         Images per second.
@@ -145,7 +145,7 @@ def conventional(config: RunConfig, window: Window, loader_processes: int) -> fl
     assert isinstance(images, ImageSet)
     batch_size = config.schedule.batch_size
     dataset = Images(images.train_images, images.train_labels, config.data.augment.padding)
-    # An endless epoch: with a small data set the loader processes would start again and again.
+    # An endless epoch, as the loader processes start again with each epoch.
     sampler = RandomSampler(dataset, num_samples=batch_size * NEVER)
     loader = DataLoader(
         dataset, batch_size, sampler=sampler, num_workers=loader_processes, pin_memory=on_gpu

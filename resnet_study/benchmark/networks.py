@@ -37,8 +37,7 @@ DEFAULT = tuple(f"{scale}-{depth}" for scale in SCALES for depth in (20, 56, 110
 def run_of(network: str) -> RunConfig:
     """Returns an endless run of a residual network with option A on the embedded shapes.
 
-    Plain networks differ from it by the additions alone, and take the same time within a few
-    percent.
+    Plain networks lack only the additions, and take the same time to within a few percent.
 
     Args:
         network: Scale and number of weighted layers, such as "ResNet-56" or "quick-20".

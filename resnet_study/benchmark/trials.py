@@ -1,4 +1,4 @@
-"""Every recipe on every network, and what was measured of it."""
+"""Every recipe on every network, and its measurements."""
 
 import math
 import statistics
@@ -21,7 +21,7 @@ DELAY = {"cpu": 1.0, "cuda": 6.0}
 
 @dataclass
 class Trial:
-    """A recipe on a network, by default one of the study's own, and what was measured of it.
+    """A recipe on a network, by default one of the study's own, and its measurements.
 
     Attributes:
         network: Name of the network.
@@ -53,7 +53,7 @@ class Trial:
             window = self.window(seconds)
             found = pool.run(training, *((run, window) for run in runs))
         self.rates.append(sum(each["images_per_second"] for each in found))
-        # What a process has done before may still be in its memory: the lowest peak is true.
+        # A process may still hold memory of earlier work: the lowest peak is the true one.
         former = self.details.get("peak_memory_bytes", math.inf)
         self.details |= {
             "checkpoint_seconds": max(each["checkpoint_seconds"] for each in found),
@@ -61,7 +61,7 @@ class Trial:
         }
 
     def measure_evaluation(self, pool: WorkerPool) -> None:
-        """Evaluates in all processes, for those who estimate how long a sweep will take."""
+        """Evaluates in all processes, for estimates of how long a sweep will take."""
         rates = pool.run(evaluation, *[(self.config,)] * self.workers)
         self.details["evaluation_images_per_second"] = sum(rates)
 

@@ -20,7 +20,7 @@ class AugmentConfig:
         flip: Whether half of the images are mirrored left to right.
         colour: Standard deviation of the shift along the principal components of the
             training set's RGB values, in units of each component's own deviation; 0 for
-            none. Krizhevsky et al. 2012 have 0.1.
+            none. Krizhevsky et al. 2012 use 0.1.
     """
 
     padding: int = setting(4, int, minimum=0, maximum=1024)
@@ -42,8 +42,8 @@ class StreamConfig:
         test_scale: Shorter side for evaluation, before the centre or ten squares are cropped.
         normalization: What is subtracted, in units of 255 levels: the "per_pixel_mean" or the
             "per_channel_mean" of the training images' centres (always the latter for views of
-            another size); or "torchvision", the mean of ImageNet's channels, with a division by
-            their deviations, as for its published weights.
+            another size); or, with "torchvision", the mean of ImageNet's channels, followed by a
+            division by their standard deviations, as for torchvision's published weights.
         statistics_images: Number of training images, class-balanced, that means and principal
             components are measured on.
         upright: Whether an image is turned as its EXIF orientation says.
@@ -51,8 +51,8 @@ class StreamConfig:
             "ten_crop" (four corners and the centre, mirrored too), "multi_scale": whole
             images at five scales.
         workers: Processes that decode; 0 for none, null for as many as the run's threads.
-        unreadable: What to do at an image that cannot be read: "stop" the run, or "skip" it
-            with a warning. In training batches the next readable image stands in for it.
+        unreadable: What to do about an image that cannot be read: "stop" the run, or "skip" it
+            with a warning. In training batches the next readable image replaces it.
     """
 
     crop: int = setting(224, int, minimum=32, maximum=4096)
@@ -77,7 +77,7 @@ class StreamConfig:
             raise ConfigError("data.stream.test_scale", self.test_scale, allowed)
 
 
-# Stands in where data are not streamed, so that settings of streams do not identify such runs.
+# For data that are not streamed, so that settings of streams do not enter the ids of such runs.
 _NO_STREAM = StreamConfig()
 
 
@@ -90,7 +90,7 @@ class DataConfig:
             or "image_folder", held on the device; or "streamed_folder", which is read while a
             network trains.
         root: Folder of CIFAR's files, or the image folder itself. CIFAR is looked for there, in
-            `data/` and in `$TORCH_HOME`, and else downloaded to there.
+            `data/` and in `$TORCH_HOME`, and otherwise downloaded there.
         label: What figures call the data; an image folder's name if null.
         resolution: Images are reduced to this side, by area; null keeps the original.
         train_images: Size of a class-balanced subset of the training set; null for all.
@@ -136,12 +136,12 @@ class DataConfig:
 
     @property
     def side(self) -> int:
-        """Side of what a network sees in pixels; 32 where the data set alone knows it."""
+        """Side of a network's input in pixels; 32 where only the data set knows it."""
         return self.stream.crop if self.streamed else self.resolution or 32
 
     @property
     def in_folder(self) -> bool:
-        """Whether the images lie in a folder that the user names."""
+        """Whether the images are in a folder that the user names."""
         return SOURCES[self.name].layout is not None
 
     @property

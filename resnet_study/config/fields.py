@@ -1,4 +1,4 @@
-"""Fields of config dataclasses with rules, and what users are told when one is broken."""
+"""Fields of config dataclasses with rules, and the messages to users who break one."""
 
 import math
 import os
@@ -17,7 +17,7 @@ class Rule:
         type: bool, int, float or str; an int is accepted where a float is expected.
         optional: Whether None is accepted.
         minimum: Smallest number allowed.
-        maximum: Largest number allowed, or the greatest length of a text.
+        maximum: Largest number allowed, or the length of the longest text.
         exclusive: Whether `minimum` itself is excluded.
         choices: The accepted strings, if they are few.
         many: Whether the value is a sequence of such values.
@@ -69,12 +69,12 @@ class Rule:
     def _accept_one(self, name: str, value: object) -> object:
         canonical = float(value) if self.type is float and type(value) is int else value
         if type(canonical) is not self.type or not self._allows(canonical):
-            # Described here alone: a sweep of thousands of runs checks many values.
+            # Described only on failure: a sweep of thousands of runs checks many values.
             allowed = self.describe()
             if self.type is str and not self.choices and isinstance(value, int | float):
                 allowed += f"; put it in quotes: '{name}=\"{value}\"'"
             raise ConfigError(name, value, allowed)
-        # As text, for `Path` would make the folder `./~` one that is expanded the next time.
+        # As text: `Path` would turn `./~` into `~`, which the next check would expand.
         return os.path.expanduser(str(canonical)) if self.path else canonical  # noqa: PTH111
 
     def _allows(self, value: Any) -> bool:
@@ -104,7 +104,7 @@ def check(config: Any, prefix: str = "") -> None:
 
     Args:
         config: The dataclass instance; its values are put into canonical types.
-        prefix: What stands before a field's name in messages, such as "model.".
+        prefix: Prefix of field names in messages, such as "model.".
 
     Raises:
         ConfigError: A value is not allowed.
@@ -151,7 +151,7 @@ def from_mapping(cls: type, values: Mapping[str, Any], prefix: str = "") -> Any:
 
 
 def differences(config: Any, default: Any) -> dict[str, Any]:
-    """The identifying fields of `config` that differ from `default`, nested alike."""
+    """The identifying fields of `config` that differ from `default`, as a nested mapping."""
     changed: dict[str, Any] = {}
     for f in fields(config):
         if "rule" in f.metadata and not f.metadata["rule"].identity:

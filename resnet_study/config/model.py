@@ -16,11 +16,11 @@ class ModelConfig:
 
     Attributes:
         kind: "plain" or "residual".
-        depth: Weighted layers, of which each family has some, such as 6n+2.
+        depth: Number of weighted layers; each family has its own depths, such as 6n+2.
         shortcut: Option "A", "B" or "C"; ignored for plain networks, which have none.
         width: Filters of the first stage.
         layers_per_block: Number of convolutions that a shortcut spans; must divide 2n. Always 2
-            in ImageNet's family, whose blocks are given.
+            in ImageNet's family, whose blocks are fixed.
         init: "he" or "xavier".
         head_std: Standard deviation of the head's initial weights; null: as `init` says.
         norm: "batch", or "none" for the control without batch norm.
@@ -44,7 +44,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check(self, "model.")
         if self.kind == "plain":
-            # Without shortcuts there is neither option nor span: all such settings mean one run.
+            # Without shortcuts, option and span have no effect: all their values mean the same run.
             object.__setattr__(self, "shortcut", None)
             reset(self, "layers_per_block")
         elif self.shortcut is None:

@@ -1,4 +1,4 @@
-"""Which probes look into the network, and when."""
+"""Which probes measure the network, and when."""
 
 from dataclasses import dataclass
 

@@ -3,8 +3,7 @@
 The defaults here are the paper's protocol: CIFAR-10, 64,000 iterations of 128. Everything
 that moves a curve is part of the id; where and how a run is executed (folders, device,
 threads, checkpoint cadence) is not. Defaults are left out of the hash, so a setting added
-later leaves the ids of older runs alone; for the same reason a default must never change
-in silence.
+later leaves the ids of older runs alone; for the same reason a default must never change.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ class RunConfig:
             allowed = f"must be a divisor of schedule.batch_size={self.schedule.batch_size}"
             raise ConfigError("batch_norm_parts", self.batch_norm_parts, allowed)
         if self.start.depth == self.model.depth:
-            # It is the run of that depth itself, which a sweep over both trains once.
+            # This is the run of that depth itself; a sweep over both settings trains it once.
             object.__setattr__(self, "start", StartConfig())
         if (self.start.depth or 0) > self.model.depth:
             raise ConfigError(
@@ -180,7 +179,7 @@ class RunConfig:
         words = [word for word, differs in candidates if differs]
         if model.architecture == usual.model.architecture:
             return words
-        # Data and schedule mostly have the architecture's name, which is then said once.
+        # Data and schedule often share the architecture's name, which then appears once.
         return [model.architecture, *(word for word in words if word != model.architecture)]
 
 

@@ -44,10 +44,10 @@ class WarmupConfig:
         if self.start_rate is None:
             return
         if self.iterations is None:
-            allowed = "must be set where schedule.warmup.start_rate is"
+            allowed = "must be set with schedule.warmup.start_rate"
             raise ConfigError("schedule.warmup.iterations", None, allowed)
         if self.until_error is not None:
-            allowed = "must be null where schedule.warmup.start_rate is set"
+            allowed = "must be null with schedule.warmup.start_rate"
             raise ConfigError("schedule.warmup.until_error", self.until_error, allowed)
         reset(self, "learning_rate")
 
@@ -66,7 +66,7 @@ class PlateauConfig:
 
     Attributes:
         patience: Number of evaluations; null for a rate without such falls.
-        improvement: Decrease of the test error, in points, that counts as an improvement.
+        improvement: Decrease of the test error, in percentage points, that counts as one.
         drops: Largest number of falls.
         stop_early: Whether training ends at the plateau after the last fall instead of at
             `schedule.iterations`.
@@ -94,8 +94,8 @@ class ScheduleConfig:
             such as "cosine"; see `training/schedule.py`.
         milestones: Iterations after which the rate is multiplied by `gamma`.
         gamma: Factor of the rate at a milestone or a plateau.
-        optimizer: Such as "sgd"; see `training/optimizers.py`.
-        momentum: Of optimisers that have one, such as SGD.
+        optimizer: Its name, such as "sgd"; see `training/optimizers.py`.
+        momentum: For optimisers that use it, such as SGD.
         weight_decay: On all parameters, as in the paper.
         eval_every: Iterations between evaluations; the last iteration always has one.
         eval_train_images: Number of training images in an evaluation, class-balanced; null for

@@ -14,8 +14,8 @@ class StartConfig:
     from it in depth only and be shallower; identity layers then deepen it.
 
     Attributes:
-        depth: Depth of the otherwise equal run whose trained weights are used; it is trained
-            first if it is not finished.
+        depth: Depth of the shallower run, with the same other settings, whose trained weights
+            are used; it is trained first if it is not finished.
         run: Folder of a finished run, or the id of one in the same experiment.
     """
 

@@ -1,4 +1,4 @@
-"""Data sets: what a `DataConfig` names is opened, selected from, and made ready for a device.
+"""Data sets: opening the one that a `DataConfig` names, and selecting from it.
 
 Importing this package needs neither torch nor numpy, for `config` reads the table of data sets.
 """
@@ -18,7 +18,7 @@ def open_dataset(config: DataConfig, train: bool = True) -> Dataset:
     """Opens a data set as it is configured: classes, resolution, validation split, subset.
 
     Images in memory are loaded; the first call may download, draw or decode them, and caches
-    what it made. A streamed folder is listed.
+    the result. A streamed folder is listed.
 
     Args:
         config: Which data, from where, and how much of them.

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 def crop_and_flip(
     images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor, padding: int
 ) -> torch.Tensor:
-    """Pads images with zeros, crops each at a place of its own, and mirrors some.
+    """Pads images with zeros, crops each at its own place, and mirrors some.
 
     The mean has been subtracted, so zeros stand for the mean image. The channel axis lies
     innermost in memory, so the result is in channels-last format.
@@ -65,7 +65,7 @@ class ColourMoments:
 
 
 def colour_components(images: NDArray[np.uint8]) -> torch.Tensor:
-    """Principal components of a training set's RGB values, each as long as its deviation.
+    """Principal components of a training set's RGB values, each scaled by its deviation.
 
     Args:
         images: uint8 `(N, 3, H, W)`.
@@ -87,8 +87,8 @@ def shift_colour(
 ) -> torch.Tensor:
     """Moves every image as a whole along the principal components of RGB.
 
-    Deviation: Krizhevsky et al. 2012 (§4.1) scale a component by its eigenvalue, which
-    depends on the unit of a pixel; here by its square root, the deviation, which does not.
+    Deviation: Krizhevsky et al. 2012 (§4.1) scale a component by its eigenvalue, whose
+    effect depends on the unit of a pixel; we use its square root, the standard deviation.
 
     Args:
         images: Float `(N, H, W, 3)`, mean subtracted.

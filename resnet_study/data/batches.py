@@ -1,4 +1,4 @@
-"""Seeded mini-batches, and those of images that live on the device as uint8 tensors."""
+"""Seeded mini-batches, in general and of images held on the device as uint8 tensors."""
 
 import functools
 import itertools
@@ -22,7 +22,7 @@ Tensors = tuple[torch.Tensor, ...]
 Batch = tuple[torch.Tensor, torch.Tensor]
 # A batch to evaluate on: one or more views of each image, and labels.
 Views = tuple[Sequence[torch.Tensor], torch.Tensor]
-# Takes this process's items from those that several processes share out.
+# Selects this process's items from those that all processes share.
 Shard = Callable[[Iterable[T]], Iterable[T]]
 
 
@@ -34,7 +34,7 @@ def draw_epoch(seed: int, epoch: int, images: int, augment: AugmentConfig) -> Te
 
     Returns:
         Order, first rows and columns of crops (0 to 2·padding), and mirrored, each `(images,)`;
-        and colour shifts in deviations, `(images, 3)`, or `(0, 3)` where there are none.
+        and colour shifts in standard deviations, `(images, 3)`, or `(0, 3)` for none.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(images)
@@ -79,7 +79,7 @@ class TrainingBatches(ABC):
     def starting_at(
         self, iteration: int, share: Callable[[Tensors], Tensors] = tuple
     ) -> Generator[Tensors]:
-        """The tensors that `assemble` takes, of each batch from an iteration on, without end.
+        """Yields what `assemble` takes for each batch, from an iteration on, without end.
 
         Args:
             iteration: Counted from 0.

@@ -17,7 +17,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def _read(path: Path, warning: bool = True) -> Arrays | None:
-    """The cached arrays, or None where there are none or they are damaged."""
+    """The cached arrays, or None if they are missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             # Reading checks an array's CRC-32 only at its end, which a damaged shape may hide.
@@ -60,7 +60,7 @@ def cached_arrays(path: Path, build: Callable[[], Arrays]) -> Arrays:
 
 
 def cached(path: Path, build: Callable[[], ImageSet]) -> ImageSet:
-    """An image set as `cached_arrays` keeps it; arguments and errors as there."""
+    """Like `cached_arrays`, for an image set."""
 
     def arrays() -> Arrays:
         images = build()

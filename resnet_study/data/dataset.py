@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Dataset(Protocol):
-    """Training and test images, of which nothing is on a device yet."""
+    """Training and test images that are not on a device yet."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ class Dataset(Protocol):
     def skipped(self) -> list[str]:
         """Images that could not be read and are left out: paths in the data set's folder, sorted.
 
-        The list grows while a run goes on, and may be added to. Always empty for images in
+        The list grows during a run, and callers may add to it. Always empty for images in
         memory, where such an image is an error.
         """
 
@@ -45,7 +45,7 @@ class Dataset(Protocol):
 
         Args:
             config: The run.
-            device: What trains.
+            device: The device that trains.
             workers: Processes that decode a streamed folder, where `data.stream.workers` is null.
 
         Raises:
@@ -81,7 +81,7 @@ class PreparedData:
         train: Training images that the probes of responses see.
         classes: Number of classes.
         side: Height and width, in pixels, of what a network sees.
-        chunk: Images of an evaluation's batch.
+        chunk: Number of images in a batch of an evaluation.
         ahead: Largest number of iterations that may wait for a GPU; None for no limit. Batches
             that are read while a network trains take memory until they are used.
         views: Evaluations of the trained network by name. Each yields batches of one or more

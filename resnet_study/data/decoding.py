@@ -11,15 +11,15 @@ from resnet_study.config import StreamConfig
 
 Pixels = NDArray[np.uint8]
 
-# A whole view of a longer image, as a multiple of its breadth, shows the centre: a network's
-# memory grows with what it sees.
+# Greatest ratio of the sides of a whole view, as memory grows with its size. Of a longer image, it
+# shows the centre.
 LONGEST = 4.0
 # Shorter sides of whole images, for "multi_scale".
 SCALES = (224, 256, 384, 480, 640)
 
 
 def quiet() -> None:
-    """Silences Pillow's warnings of odd metadata and large images; unreadable files are named."""
+    """Silences Pillow's warnings about odd metadata and large images, not errors."""
     warnings.filterwarnings("ignore", module=r"PIL\b")
 
 
@@ -27,7 +27,7 @@ def read_rgb(path: str, upright: bool = True, short: int | None = None) -> Image
     """Reads an image file as RGB.
 
     Grey images and palettes are converted, 16-bit levels are reduced to 8, and transparent
-    images are laid on white.
+    images get a white background.
 
     Args:
         path: The file.
@@ -68,7 +68,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def why(error: Exception) -> str:
-    """A decoder's reason in a few words, without the path, which is told beside it."""
+    """A decoder's reason in a few words, without the path, which the message already has."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split()).split(" '")[0].split(" <_io")[0]
@@ -133,7 +133,7 @@ def training_view(
 
 
 def test_views(stream: StreamConfig, kind: str, path: str) -> list[Pixels]:
-    """Views of an image that a network is tested on, each uint8 `(H, W, 3)`.
+    """The views of an image that a network is tested on, each uint8 `(H, W, 3)`.
 
     Args:
         stream: Side of a square, the image's shorter side, and whether images are turned upright.

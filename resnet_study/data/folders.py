@@ -28,9 +28,9 @@ class Files:
     """Image files with their labels.
 
     Attributes:
-        root: Folder that the paths begin at.
-        paths: Relative to it, `(N,)` as bytes: a list of a million texts would be copied into
-            every process that reads them.
+        root: Folder that the paths are relative to.
+        paths: The paths, `(N,)` as bytes: a list of a million strings would be copied into every
+            process that reads them.
         labels: int64 `(N,)`.
     """
 
@@ -50,7 +50,7 @@ class Files:
         try:
             found = os.stat(self.path(index))  # noqa: PTH116 - of a million files
         except OSError:
-            # The file is named when it is read.
+            # The error that names the file comes when it is read.
             return -1, -1
         return found.st_size, found.st_mtime_ns
 
@@ -65,7 +65,7 @@ class Files:
 
 
 class Listing(NamedTuple):
-    """What an image folder holds; no image has been read."""
+    """The contents of an image folder, before any image is read."""
 
     classes: tuple[str, ...]
     train: Files
@@ -73,13 +73,13 @@ class Listing(NamedTuple):
 
 
 def list_folder(root: Path, second: str, train: bool = True) -> Listing:
-    """Lists an image folder: classes and files are sorted, and what is hidden is left out.
+    """Lists an image folder: its classes and files, sorted, without hidden ones.
 
     Args:
         root: Folder with `train/` and a second part, each with the same class folders. Images
             may lie in folders below these.
         second: Name of the part that networks are evaluated on, "test" or "val". Where only
-            the other one is there, that is taken.
+            the other one exists, that is used.
         train: Whether to list the training images. If not, the second part stands in for them.
 
     Raises:
@@ -141,12 +141,12 @@ def _images(folder: str) -> list[str]:
 
 
 def _shown(names: Iterable[str]) -> list[str]:
-    """Sorted names without hidden ones, such as `.ipynb_checkpoints` and the `._` of macOS."""
+    """Sorted names without hidden ones, such as `.ipynb_checkpoints` and macOS's `._` files."""
     return sorted(name for name in names if not name.startswith("."))
 
 
 def signature(listing: Listing) -> str:
-    """Sixteen hex digits that change when a file is added, removed, renamed or written to."""
+    """Sixteen hex digits that change when a file is added, removed, renamed or written."""
     digest = hashlib.sha256()
     for files in (listing.train, listing.test):
         for index, path in enumerate(files.paths):
@@ -164,7 +164,7 @@ def decode(listing: Listing, resolution: int | None) -> ImageSet:
             differ in size. With None all must have one size, which is kept.
 
     Raises:
-        DataError: An image cannot be decoded or has another size than the others.
+        DataError: An image cannot be decoded, or differs in size from the others.
     """
     quiet()
     train, test = listing.train, listing.test

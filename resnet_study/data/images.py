@@ -61,7 +61,7 @@ class ImageSet:
         return Pixels(self.test_images, self.test_labels)
 
     def configured(self, config: DataConfig) -> ImageSet:
-        """These images at the configured resolution, and those of them that are selected.
+        """The selected ones of these images, at the configured resolution.
 
         Raises:
             DataError: The images are smaller, or fewer, than asked for.

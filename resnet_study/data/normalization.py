@@ -1,4 +1,4 @@
-"""Normalisation of decoded views by means of the training images, which are measured once."""
+"""Normalisation of decoded views with statistics of the training images, measured once."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,16 +13,16 @@ from resnet_study.data.cache import Arrays, cached_arrays
 from resnet_study.data.selection import subset
 from resnet_study.data.workers import Workers
 
-# Images of an evaluation's batch, counted in single views.
+# Number of images in a batch of an evaluation, counted in single views.
 CHUNK = 128
-# ImageNet's channels, in units of 255 levels, as torchvision's weights were trained with.
+# ImageNet's channels, in units of 255 levels, as torchvision's weights were trained.
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 TORCHVISION_DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Maps decoded levels to what a network sees.
+    """Maps decoded images to the input of a network.
 
     Attributes:
         mean: Subtracted, float `(H, W, 3)` or `(3,)`, in units of 255 levels.
@@ -38,9 +38,9 @@ class Normalization:
         """Subtracts the mean, shifts colours, and divides by the deviation.
 
         Args:
-            views: uint8 `(N, H, W, 3)`. A per-pixel mean has one size. From views of another
-                size, its channels' means are subtracted.
-            colour: Colour shifts that are drawn for training images, `(N, 3)`, in deviations.
+            views: uint8 `(N, H, W, 3)`. If a per-pixel mean has another size, the means of its
+                channels are subtracted instead.
+            colour: Colour shifts drawn for training images, `(N, 3)`, in standard deviations.
 
         Returns:
             Float `(N, 3, H, W)` in channels-last format, in units of 255 levels, or of the

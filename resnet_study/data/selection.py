@@ -75,7 +75,7 @@ def evaluated(train: P, count: int | None) -> P:
 def balanced_indices(labels: Labels, count: int, field: str) -> Labels:
     """Indices of a subset with the same number of every class, to within one.
 
-    Every run gets the same. A smaller subset is contained in a larger one, and the order is
+    Every run gets the same subset. A smaller subset is contained in a larger one, and the order is
     that of the data set.
 
     Args:
@@ -99,7 +99,7 @@ def balanced_indices(labels: Labels, count: int, field: str) -> Labels:
 
 
 def described(dataset: Any, side: Sequence[int]) -> dict[str, Any]:
-    """A manifest's entries on a data set.
+    """A manifest's entries about a data set.
 
     Args:
         dataset: With `train` and `test`, each a `Part`, and `classes`.

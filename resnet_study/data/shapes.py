@@ -87,8 +87,8 @@ def _paint(rng: np.random.Generator, color: Array, x: Array, y: Array) -> Array:
 def _hinting_colors(rng: np.random.Generator, labels: NDArray[np.int64]) -> Array:
     """A colour per label, `(N, 1, 1, 3)`, whose hue is near the class's own.
 
-    Classes are a tenth of the circle apart and hues stray by up to 0.12 of it, so every
-    hue belongs to two or three classes.
+    The hues of classes are a tenth of the colour circle apart, and each image's hue strays by up
+    to 0.12 of it, so every hue belongs to two or three classes.
     """
     n = len(labels)
     hue = labels / len(FIGURES) + rng.uniform(-0.12, 0.12, n)
@@ -160,7 +160,7 @@ def _part(stream: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]
 
 
 def generate(train: int = TRAIN_IMAGES, test: int = TEST_IMAGES) -> ImageSet:
-    """Draws the data set; train and test images come from streams that never meet.
+    """Draws the data set; training and test images come from separate random streams.
 
     Args:
         train: Training images, class-balanced to within one.

@@ -39,7 +39,7 @@ class Source:
 
 
 def in_memory(load: Callable[[DataConfig], ImageSet]) -> Callable[[DataConfig, bool], Dataset]:
-    """How to open a data set that is held in memory.
+    """Returns the `open` of a data set that is held in memory.
 
     Args:
         load: Loads all of its images. Resolution, classes, validation split and subset are

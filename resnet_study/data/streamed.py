@@ -1,4 +1,4 @@
-"""A folder too large for memory, listed at first and read while a network trains (§3.4)."""
+"""A folder too large for memory, listed first and read while a network trains (§3.4)."""
 
 import hashlib
 import itertools
@@ -72,7 +72,7 @@ class StreamedFolder:
         return described(self, [self.config.stream.crop] * 2)
 
     def skip(self, failures: Sequence[Failure]) -> None:
-        """Notes images that cannot be read, and warns of each once.
+        """Notes images that cannot be read, and warns about each once.
 
         Args:
             failures: Path and reason of each.
@@ -96,11 +96,11 @@ class StreamedFolder:
 
         Args:
             config: The run.
-            device: What trains.
+            device: The device that trains.
             workers: Processes that decode, where `data.stream.workers` is null.
 
         Raises:
-            ConfigError: The batches do not fit the memory that processes share.
+            ConfigError: The batches do not fit into shared memory.
             DataError: An image cannot be read, and is not to be skipped.
             StorageError: The cache cannot be written.
         """
@@ -134,7 +134,7 @@ def draw_epoch(
 
     Returns:
         Order, shorter sides, left and top as shares of the possible places (0 to below 1),
-        mirrored, each `(images,)`, and colour shifts `(images, 3)`, in deviations.
+        mirrored, each `(images,)`, and colour shifts `(images, 3)`, in standard deviations.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(images)
@@ -172,7 +172,7 @@ class StreamedBatches(TrainingBatches):
         Only this process's part of a batch is decoded.
         """
         folder = self.workers.folder
-        # An evaluation is read beside the training batches that are ready.
+        # Evaluation batches are read while training batches are kept ready.
         self.workers.check_shared_memory(self.batch_size + CHUNK)
         drawn, again = itertools.tee(super().starting_at(iteration, share))
         items = (list(zip(*(t.tolist() for t in draws[:-1]), strict=True)) for draws in drawn)
@@ -190,7 +190,7 @@ class StreamedBatches(TrainingBatches):
 
 @dataclass(frozen=True)
 class StreamedImages:
-    """Images of a streamed folder as they are tested.
+    """Images of a streamed folder to evaluate on.
 
     Attributes:
         workers: Decode the images.

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 # This number of unreadable files in a row means a damaged folder, not some damaged images.
 MOST_FAILURES = 100
-# Seconds that a worker outlives its run's request to end: the run may be saving its state.
+# Seconds for which a worker outlives the request to end it: the run may be saving its state.
 GRACE = 60
 # Batches that each worker has ready.
 PREFETCHED = 2
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Linux has what processes share
 
-# Cuts views, each uint8 `(H, W, 3)`, from the file of a path and what is drawn for it.
+# Cuts views, each uint8 `(H, W, 3)`, from the file at a path, by what is drawn for it.
 Cut = Callable[..., list[decoding.Pixels]]
 # Path and reason of an image that cannot be read.
 Failure = tuple[str, str]
@@ -39,7 +39,7 @@ class Workers:
     """Processes that decode images of a folder.
 
     Attributes:
-        folder: The data set, which is told of images that cannot be read.
+        folder: The data set, which notes images that cannot be read.
         count: How many; 0 decodes in this process.
         device: Where the batches go.
     """
@@ -82,13 +82,13 @@ class Workers:
             pin_memory=on_gpu,
             worker_init_fn=_begin,
             prefetch_factor=PREFETCHED if self.count else None,
-            # A generator of its own: the global one must not move.
+            # Its own generator: the global one must not advance.
             generator=torch.Generator(),
         )
         iterator = None
         readable = unreadable = 0
         try:
-            # The thread that pins takes the device that is current now.
+            # The pinning thread uses the device that is current now.
             with torch.cuda.device(self.device) if on_gpu else nullcontext():
                 iterator = _begun(loader)
             for views, labels, missing, failures in iterator:
@@ -100,11 +100,11 @@ class Workers:
                     moved = [view.to(self.device, non_blocking=True) for view in views]
                     yield moved, labels.to(self.device, non_blocking=True)
         except (RuntimeError, OSError, EOFError) as error:
-            # The latter two come from half a batch, and where no process can be started.
+            # The latter two: a batch was cut short, or no process can be started.
             if isinstance(error, RuntimeError) and "exited unexpectedly" not in str(error):
                 raise
-            allowed = "a process that decodes was killed or cannot start, perhaps for want of "
-            allowed += "memory; use fewer, or 0"
+            allowed = "a worker process was killed or cannot start, perhaps for lack of memory; "
+            allowed += "use fewer, or 0"
             raise DataError("data.stream.workers", self.count, allowed) from error
         finally:
             # Not when the iterator is collected: a traceback may hold it until the process ends.
@@ -117,10 +117,10 @@ class Workers:
         """Checks that the batches that are read ahead fit into shared memory.
 
         Args:
-            images: Images of all batches that are read side by side.
+            images: Images of all batches that are read at the same time.
 
         Raises:
-            ConfigError: They do not fit, so that a worker would be killed in mid-run.
+            ConfigError: They do not fit, so a worker would be killed during the run.
         """
         try:
             place = os.statvfs(SHARED_MEMORY)
@@ -137,14 +137,14 @@ class Workers:
 
 
 def _begun(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Begins to read, without torch's handler of SIGCHLD.
+    """Begins to read, without torch's SIGCHLD handler.
 
-    The handler raises an error wherever the run just is when a worker dies. Without it, the
-    iterator finds out within five seconds of waiting for a batch. So the error comes between
-    two iterations, never in the middle of one or of a checkpoint.
+    When a worker dies, the handler raises an error at whatever point the run has reached. Without
+    it, the iterator finds out within five seconds of waiting for a batch. So the error comes
+    between two iterations, never in the middle of one or of a checkpoint.
     """
     if threading.current_thread() is not threading.main_thread():
-        # Here torch sets no handler.
+        # Torch sets the handler in the main thread only.
         return iter(loader)
     former = signal.getsignal(signal.SIGCHLD)
     try:
@@ -199,8 +199,8 @@ def _collate(items: list[tuple[list[torch.Tensor], int, list[Failure]]]) -> tupl
 def _begin(_: int) -> None:
     """Makes a worker end with its run, not at a signal that asks the run to save its state.
 
-    SIGTERM from the run itself comes from Python: a process that ends without having ended its
-    workers sends it, and waits for them. SIGTERM from elsewhere has come to the run as well.
+    SIGTERM from the run itself comes from Python: a process that ends while its workers still run
+    sends it, and waits for them. SIGTERM from elsewhere has reached the run as well.
     """
     decoding.quiet()
     for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
@@ -215,6 +215,6 @@ def _begin(_: int) -> None:
             if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent:
                 signal.alarm(GRACE)
 
-    # Blocked in all threads, so that the thread that waits for it is told who sent it.
+    # Blocked in all threads, so that the thread that waits for it learns who sent it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=listen, daemon=True).start()

@@ -26,7 +26,7 @@ def build_network(
         classes: Number of classes, the head's outputs.
         seed: Seed of the initial weights.
         activation_checkpointing: As in `StagedNet`.
-        fused: Whether batch norm, addition and ReLU may be one on the CPU (`fused.py`).
+        fused: Whether batch norm, addition and ReLU may be one kernel on the CPU (`fused.py`).
 
     Returns:
         A module that maps images `(N, 3, H, W)`, float, to logits `(N, classes)`.

@@ -1,4 +1,4 @@
-"""The table of architectures: all that the study asks of a family of networks.
+"""The table of architectures: all that the study needs to know of a family of networks.
 
 A config reads this table, so the top of this file imports neither torch nor the rest of the
 study. `build` imports the family's network when it is called.
@@ -26,7 +26,7 @@ class Architecture(ABC):
     Attributes:
         width: Filters of the stem and of the first stage in the family's paper.
         stem: Side of the stem's kernel, and its stride.
-        depths: The depths of the family, where they are few.
+        depths: The depths of the family, if they are few.
         bottlenecks: The depths whose blocks are bottlenecks.
         torchvision: Whether the names in its state dicts are those of torchvision's published
             weights.
@@ -145,7 +145,7 @@ class ImageNet(Architecture):
             allowed = "must be one of " + ", ".join(map(str, self.depths))
             raise ConfigError("model.depth", model.depth, f"{allowed} with {_named(model)}")
         if model.layers_per_block != 2:
-            allowed = f"must be 2 with {_named(model)}, whose blocks are given"
+            allowed = f"must be 2 with {_named(model)}, whose blocks are fixed"
             raise ConfigError("model.layers_per_block", model.layers_per_block, allowed)
 
     def build(self, model: ModelConfig, classes: int, activation_checkpointing: bool) -> StagedNet:
@@ -163,7 +163,7 @@ class ImageNet(Architecture):
         }[model.depth]
 
     def layer_cost(self, width: int, side: float) -> float:
-        """Training time of a layer, relative to CIFAR's layers; arguments as there."""
+        """Training time of a layer, relative to CIFAR's layers; see the base class."""
         # Stem and pooling divide the side by 4. Arithmetic bounds these wider layers. It grows
         # with the square of the width.
         return width * (side / 4) ** 2 * width / 16

@@ -50,8 +50,8 @@ class ConvBN(nn.Module):
     def activated(self, x: torch.Tensor, shortcut: torch.Tensor | None = None) -> torch.Tensor:
         """ReLU of the layer's response plus a shortcut.
 
-        One fused kernel computes it where possible. The response itself then does not exist;
-        with a hook on the layer or on its batch norm, it is computed.
+        Where possible, one fused kernel computes it without storing the response itself. A hook on
+        the layer or on its batch norm rules that kernel out.
         """
         if not self.fused or _hooked(self) or _hooked(self.bn):
             out = self(x)
@@ -119,7 +119,7 @@ class Block(nn.Module):
 
     @torch.no_grad()
     def become_identity(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """Makes the block pass inputs that are not negative; see `deepen`.
+        """Makes the block pass inputs that are not negative unchanged; see `deepen`.
 
         Args:
             mean: Of each channel of its input, `(in_channels,)`.
@@ -141,7 +141,7 @@ class Block(nn.Module):
 
 
 def _pass(conv: nn.Module, norm: nn.Module, mean: torch.Tensor, variance: torch.Tensor) -> None:
-    """Makes a convolution and what follows it pass an input with these statistics."""
+    """Makes a convolution and its batch norm pass an input with these statistics unchanged."""
     assert isinstance(conv, nn.Conv2d)
     nn.init.dirac_(conv.weight)
     if conv.bias is not None:

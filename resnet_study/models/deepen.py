@@ -1,7 +1,7 @@
 """The deeper sibling by construction: a trained network plus identity layers.
 
 He et al. 2015, §1: if a shallow network has been trained, a deeper one exists that is no
-worse, namely the shallow one with identity layers added. Here it is built.
+worse, namely the shallow one with identity layers added. This module builds it.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,15 +33,15 @@ def deepen(
       zero. Its other layers keep their initial weights. A projection (option C) becomes an
       identity like a plain layer.
 
-    Each is an identity in evaluation mode to rounding. In training mode a zero residual still
-    is; a plain layer normalises by a mini-batch whose mean and variance differ a little from
-    those it was given, so it is an identity up to the noise of that mini-batch.
+    In evaluation mode each is an identity up to rounding. In training mode a zero residual still
+    is, but a plain layer normalises by a mini-batch whose mean and variance differ a little from
+    those it was given, so it is an identity only up to the noise of that mini-batch.
 
     A plain bottleneck cannot be an identity: its first layer keeps a quarter of the channels.
 
     Args:
         shallow: The trained network, in training mode; its running statistics change.
-        deep: A network that differs in depth alone; any weights.
+        deep: A network that differs only in depth, with any weights.
         batches: Training images `(N, 3, H, W)` as they are augmented, over which the input of
             the identities is measured.
         average: The mean of a tensor over the processes that each have a share of the batches.
@@ -85,7 +85,7 @@ class _ChannelStatistics(nn.BatchNorm2d):
 def _stage_statistics(
     network: StagedNet, batches: Iterable[torch.Tensor]
 ) -> list[_ChannelStatistics]:
-    """Measures the outputs of a network's stages, each in the mini-batches' own statistics."""
+    """Measures the outputs of a network's stages, normalised by each mini-batch's statistics."""
     measured, hooks = [], []
     for stage in network.stages:
         *_, last = stage.children()

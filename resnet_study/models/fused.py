@@ -43,7 +43,7 @@ def applies(norm: nn.Module, x: torch.Tensor, shortcut: torch.Tensor | None) -> 
 def normalise_add_relu(
     norm: nn.BatchNorm2d, x: torch.Tensor, shortcut: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """`relu(norm(x) + shortcut)`, where `applies` says so.
+    """`relu(norm(x) + shortcut)`, for inputs to which the kernels apply.
 
     Args:
         norm: In training mode its running statistics are updated; in evaluation mode they

@@ -1,4 +1,4 @@
-"""The kernels in C++, compiled once per machine where there is a compiler."""
+"""The C++ kernels, compiled once per machine if there is a compiler."""
 
 import ctypes
 import functools
@@ -36,7 +36,7 @@ def load() -> ctypes.CDLL | None:
     """Loads the compiled kernels; None without a compiler, when torch's own are used.
 
     They are kept in the user's cache folder, one file per source, compiler and processor.
-    Where a compiler is there but makes none, a warning says why.
+    If there is a compiler but it fails, a warning says why.
     """
     try:
         compiler = _compiler()
@@ -58,7 +58,7 @@ def load() -> ctypes.CDLL | None:
 
 
 def kernels_for(device: torch.device, setting: str) -> str:
-    """Which kernels a run has, "fused" or "torch": its rounding depends on them.
+    """Which kernels a run uses, "fused" or "torch": its rounding depends on them.
 
     Args:
         device: What it trains on.
@@ -79,7 +79,7 @@ def compiler_version() -> str | None:
 def _compiler() -> list[str] | None:
     """The command of the C++ compiler: $CXX, or the first of `_COMPILERS` that is installed.
 
-    On macOS it is $CXX alone, as Apple's compiler has no OpenMP.
+    On macOS it is only $CXX, as Apple's compiler has no OpenMP.
 
     Raises:
         ValueError: $CXX has a quote that is not closed.
@@ -101,7 +101,7 @@ def _bound(path: Path) -> ctypes.CDLL:
 
 
 def _compiled(compiler: list[str]) -> Path:
-    """Path of the compiled library, which is made where it is not there yet.
+    """Path of the compiled library, which is compiled if it is missing.
 
     Raises:
         OSError: There is no place to put the file.
@@ -110,7 +110,7 @@ def _compiled(compiler: list[str]) -> Path:
     """
     flags = list(_FLAGS)
     if platform.machine() in ("x86_64", "AMD64"):
-        # Compilers hold back from the widest registers, which pays only for other code.
+        # Compilers avoid the widest registers by default, which is right only for other code.
         flags.append("-mprefer-vector-width=512")
     version = output_of(*compiler, "--version")
     identity = "\n".join([SOURCE.read_text(), version, *compiler, *flags, processor_model()])

@@ -21,8 +21,8 @@ class PartedBatchNorm2d(nn.BatchNorm2d):
     Args:
         like: The batch norm whose parameters and buffers this one takes over.
         parts: Number of equal parts, each of consecutive images.
-        group: Process group that shares one part, whose statistics are over the images of all
-            of them. (torch's `SyncBatchNorm` does this on GPUs only.)
+        group: Processes that share one part, whose statistics are over the images of all of
+            them. (torch's `SyncBatchNorm` does this on GPUs only.)
     """
 
     def __init__(self, like: nn.BatchNorm2d, parts: int = 1, group: Any = None) -> None:
@@ -72,7 +72,7 @@ class PartedBatchNorm2d(nn.BatchNorm2d):
         inputs = x.float()
         mean = _Total.apply(inputs.sum((0, 2, 3)), self.group) / count
         centred = inputs - mean[:, None, None]
-        # From differences, since a difference of squares would lose its digits in float32.
+        # From differences, since a difference of squares would lose precision in float32.
         variance = _Total.apply(centred.square().sum((0, 2, 3)), self.group) / count
         with torch.no_grad():
             momentum = self.momentum or 0.0

@@ -12,8 +12,8 @@ class StagedNet(nn.Module):
     """Stem, stages of blocks, global average pooling, head (He et al. 2015, §4.2).
 
     The architecture's entry in the table says which blocks there are. A family whose blocks
-    compute something else has a subclass with another `block`; one that pools in another way
-    has a `forward` of its own.
+    compute something else has a subclass with another `block`; one that pools differently has
+    its own `forward`.
 
     Args:
         model: The network's description.

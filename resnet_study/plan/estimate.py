@@ -23,8 +23,8 @@ OWN = Path("runs/benchmark/benchmark.json")
 RECORDED = Path(__file__).resolve().parents[2] / "runs/recorded/benchmark/benchmark.json"
 POSITIVE = ("depth", "width", "side", "workers", "threads", "cores", "images_per_second")
 
-# A network as a benchmark measured it: its record in the file and the machine's, with "layer",
-# which is width times pixels, to which a layer's time is proportional; and "source" for readers.
+# A network that a benchmark measured: its record and the machine's, with "layer" (width times
+# pixels, to which a layer's time is proportional) and "source" for readers.
 Measured = dict[str, Any]
 
 
@@ -45,10 +45,10 @@ class Estimate:
 
 
 def read_benchmark(path: Path) -> list[Measured]:
-    """Reads what a benchmark's file has of the study's own recipes.
+    """Reads the measurements of the study's own recipes from a benchmark's file.
 
     Raises:
-        StorageError: It is not there, or is something else.
+        StorageError: It is missing, or is something else.
     """
     with storage("benchmark", path, "cannot be read"):
         text = path.read_text(encoding="utf-8")
@@ -78,7 +78,7 @@ def choose_benchmark(given: str | None, place: Place) -> Path:
 
 
 def from_finished_runs(config: RunConfig, place: Place) -> Estimate | None:
-    """The median of finished runs that differ from this one in the seed alone, if there are any.
+    """The median of finished runs that differ from this one only in the seed, if there are any.
 
     Runs on other hardware do not count. A cluster's hardware is not known: there all runs count.
     """
@@ -102,7 +102,7 @@ def from_finished_runs(config: RunConfig, place: Place) -> Estimate | None:
 
 
 def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) -> Estimate:
-    """Estimates a run from what was measured nearest to it.
+    """Estimates a run from the most similar measurements.
 
     Args:
         config: The run.
@@ -110,7 +110,7 @@ def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) ->
         measured: Networks that were measured, there or elsewhere.
 
     Raises:
-        DataError: An image folder is not there, or has another layout.
+        DataError: An image folder is missing, or has another layout.
     """
     train, test, side = _size_of(config.data)
     schedule = config.schedule
@@ -122,7 +122,7 @@ def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) ->
         wanted = {"workers": sharing, "layer": layer}
 
     def distance(record: Measured) -> list[tuple[float, float]]:
-        """Ratios to what is wanted, the most important first; of equal ones the smaller value."""
+        """Ratios to the wanted values, the most important first; the smaller value breaks ties."""
         return [(abs(math.log(record[key] / value)), record[key]) for key, value in wanted.items()]
 
     precise = [record for record in measured if record["precision"] == config.precision]
@@ -144,7 +144,7 @@ def from_benchmark(config: RunConfig, place: Place, measured: list[Measured]) ->
 
 
 def _seconds(record: Measured, trained: float, evaluated: float) -> float:
-    """Seconds that each worker of a measurement takes for so many images."""
+    """Seconds that a worker takes to train and evaluate these numbers of images."""
     training = record["images_per_second"]
     # An interrupted benchmark has no evaluation, which is one of training's three passes.
     evaluation = record.get("evaluation_images_per_second") or 3 * training

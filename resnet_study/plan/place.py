@@ -62,7 +62,7 @@ def place_of(name: str, settings: Mapping[str, Any], configs: Sequence[RunConfig
 
     Raises:
         ConfigError: The launcher's settings allow no run.
-        DeviceError: The runs ask for a GPU that is not there.
+        DeviceError: The runs ask for a GPU that does not exist.
     """
     runs = len(distinct(configs))
     if "array_parallelism" in settings:

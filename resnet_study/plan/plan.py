@@ -68,7 +68,7 @@ def make_plan(asked: Sequence[RunConfig], place: Place, given: str | None) -> Pl
         given: A benchmark's file that the user names; it takes precedence over finished runs.
 
     Raises:
-        StudyError: The benchmark cannot be read, or an image folder is not there.
+        StudyError: The benchmark cannot be read, or an image folder is missing.
     """
     benchmark = estimate.choose_benchmark(given, place)
     measured = estimate.read_benchmark(benchmark)

@@ -20,7 +20,7 @@ def weighted_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     A layer is a module that holds a convolution `conv` and its batch norm `bn`. Its output is
     what the paper calls a response: after batch norm, before the non-linearity and before the
     shortcut is added (He et al. 2015, §4.2, of 3×3 layers; a bottleneck's 1×1 layers and
-    ImageNet's stem count alike). Projections are not among them.
+    ImageNet's stem count as well). Projections are left out.
     """
     return [
         (name, module)

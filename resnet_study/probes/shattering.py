@@ -20,9 +20,9 @@ def input_gradient_autocorrelation(network: nn.Module, images: torch.Tensor) -> 
 
     Batch norm's statistics are first set from `images` and then held, so that the output
     depends on a single input. At `STEPS` evenly spaced points on the line from one image to
-    another, the gradient of one logit is taken, that which is largest at the start of the line,
-    and the mean along the line is subtracted. The autocorrelation at a lag is the mean inner
-    product of gradients that many points apart, divided by that at lag 0, averaged over `PATHS`
+    another, the gradient of one logit is taken, the one that is largest at the start of the line,
+    and the mean along the line is subtracted. The autocorrelation at a lag of k points is the
+    mean inner product of gradients k points apart, divided by that at lag 0, averaged over `PATHS`
     lines. Because the mean is subtracted, white noise has -1/63 at every lag but 0.
 
     Args:

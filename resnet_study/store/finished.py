@@ -1,4 +1,4 @@
-"""Whether a finished run is the one that is asked for."""
+"""Whether a finished run is the one asked for."""
 
 from pathlib import Path
 

@@ -88,13 +88,13 @@ class RunFolder:
         """Locks the run, so that no two processes train it at the same time; see `locked`.
 
         Args:
-            wait: Called each second while another process holds the lock; whether to go on
-                waiting.
+            wait: Called every second while another process holds the lock; returns whether to
+                wait on.
         """
         return locked(self.path / ".lock", "runs_dir", wait)
 
     def held(self) -> bool:
-        """Whether a process trains the run at this moment."""
+        """Whether a process is training the run."""
         if not (self.path / ".lock").exists():
             return False
         with self.lock(lambda: False) as mine:
@@ -120,7 +120,7 @@ class RunFolder:
             why = reason(error) if isinstance(error, OSError) else str(error)
             raise StorageError("manifest", self.manifest_file, f"cannot be read ({why})") from error
         if not isinstance(manifest, dict) or manifest.get("state") not in STATES:
-            raise StorageError("manifest", self.manifest_file, "has no state that is known")
+            raise StorageError("manifest", self.manifest_file, "has no known state")
         return manifest
 
     def state(self) -> str | None:

@@ -25,22 +25,22 @@ from resnet_study.training.events import Row
 from resnet_study.training.session import Session
 from resnet_study.training.trainer import Trainer
 
-# What a manifest keeps of the part of a run before this start.
+# Entries that a manifest keeps from the part of a run before this start.
 _KEPT = ("start", "probe_seconds", "unreadable_images", "wandb_id")
 
 
 @dataclass
 class Journal:
-    """Writes a run's folder as the run goes on; in all processes but rank 0 it writes nothing.
+    """Writes a run's folder during the run; only rank 0 writes.
 
-    All processes call its methods together, for what is written is gathered from all of them.
+    All processes call its methods together, as some of what is written is gathered from all.
 
     Attributes:
         folder: The run's folder, whose lock rank 0 holds.
         session: The run's session; it must be prepared before the first call.
         manifest: The manifest so far.
-        saved: Iterations completed at the last checkpoint, and images since the last row: what
-            is saved already is not saved again when the run stops.
+        saved: Iterations completed at the last checkpoint, and images since the last row, so
+            that a run that stops does not save the same state again.
     """
 
     folder: RunFolder
@@ -75,7 +75,7 @@ class Journal:
             CheckpointError: It is damaged, or of another run.
         """
         world = self.session.world
-        # From process to process tensors travel by the CPU.
+        # Tensors are sent between processes through the CPU.
         device = self.session.device if world.size == 1 else torch.device("cpu")
         return world.from_rank0(lambda: self.checkpoints.load(device))
 
@@ -90,7 +90,7 @@ class Journal:
             start: The run whose weights it started from, for the manifest.
 
         Raises:
-            ConfigError: The part of the run that is done was not probed as is asked for now.
+            ConfigError: The part of the run that is done lacks probes that are asked for now.
         """
         skipped = self.session.dataset.skipped
         skipped.extend(self.manifest.get("unreadable_images") or [])
@@ -112,7 +112,7 @@ class Journal:
         self.metrics = MetricsTable(self.folder.metrics_file, saved.metrics if saved else "")
         self.probes = ProbesTable(self.folder.probes_file, trainer.reported)
         if saved:
-            # Also of a run that has nothing left to train.
+            # Also for a run that has nothing left to train.
             self.manifest["seconds"] = trainer.state.seconds
             self.manifest["waiting_seconds"] = trainer.state.waited
             check_probes(self.session.config, self.folder, self.probes, trainer.reported)
@@ -183,7 +183,7 @@ class Journal:
         self.manifest["peak_memory_bytes"] = max(self.manifest.get("peak_memory_bytes", 0), peak)
 
     def close(self) -> None:
-        """Ends the loggers, each of them whatever another one raises."""
+        """Closes all loggers, even if one of them raises an error."""
         with ExitStack() as ends:
             for logger in self.loggers:
                 ends.callback(logger.close, self.manifest["state"] in COMPLETE)
@@ -191,7 +191,7 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: RunFolder, session: Session) -> Iterator[Journal]:
-    """A run's journal, whose manifest says at any time how the run stands, and how it ended."""
+    """A run's journal, whose manifest always tells the state of the run, and how it ended."""
     config = session.config
     if not session.world.first:
         yield Journal(folder, session, {})
@@ -229,7 +229,7 @@ def check_probes(config: RunConfig, folder: RunFolder, table: ProbesTable, itera
     """Checks that a run was probed as its config says, up to an iteration.
 
     Raises:
-        ConfigError: It was not, and cannot be any more.
+        ConfigError: It was not, and it is too late.
     """
     wanted = {
         (at, m) for at in config.probes.at if at <= iteration for m in measures(config.probes)

@@ -1,4 +1,4 @@
-"""Loggers beside metrics.csv, each of which needs an extra of its name."""
+"""Loggers besides metrics.csv; each needs the extra of its name."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec

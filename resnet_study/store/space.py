@@ -12,7 +12,7 @@ from resnet_study.training.optimizers import OPTIMIZERS
 def checkpoint_bytes(config: RunConfig) -> int:
     """Disk that one checkpoint takes at most: weights and what the optimiser keeps for each."""
     model = config.model
-    # The data's classes are not known here. These are enough for ImageNet.
+    # The number of classes is not known here; 1,000 are enough for ImageNet.
     parameters = model.design.parameters(model, classes=1000)
     copies = 1 + OPTIMIZERS[config.schedule.optimizer].tensors
     # 1,000 numbers per layer are enough for its names and batch-norm statistics.

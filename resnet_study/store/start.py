@@ -61,14 +61,14 @@ def put_start(trainer: Trainer) -> dict[str, Any] | None:
     """Puts the weights that a run starts from into its network; all processes call this together.
 
     Args:
-        trainer: Has a network with initial weights, which is changed in place.
+        trainer: Its network has initial weights, which are replaced in place.
 
     Returns:
         For the manifest, the run that they are from and its iterations; None where the run
         keeps its initial weights.
 
     Raises:
-        ConfigError: The weights are not there, or do not fit.
+        ConfigError: The weights are missing, or do not fit.
         CheckpointError: Their file is damaged.
     """
     session, network = trainer.session, trainer.network

@@ -19,7 +19,7 @@ class MetricsTable:
 
     Args:
         path: The file; an older one is replaced.
-        text: Its first rows with the header, from a checkpoint; the header alone if empty.
+        text: Its header and first rows, from a checkpoint; if empty, the header is written.
     """
 
     def __init__(self, path: Path, text: str = "") -> None:
@@ -28,7 +28,7 @@ class MetricsTable:
         write_text(path, self.text)
 
     def append(self, row: Row) -> None:
-        """Appends a row; what it does not know stays empty.
+        """Appends a row; values that it lacks stay empty.
 
         Raises:
             StorageError: The file cannot be written, or has been removed or changed.
@@ -68,7 +68,7 @@ class ProbesTable:
         iteration: Rows of later iterations are dropped, as the run resumes here.
 
     Attributes:
-        recorded: Iteration and measure of the rows that there are.
+        recorded: Iteration and measure of the existing rows.
 
     Raises:
         StorageError: The file is damaged.

@@ -1,4 +1,4 @@
-"""Metrics as TensorBoard event files beside metrics.csv (the extra `tensorboard`)."""
+"""Metrics as TensorBoard event files besides metrics.csv (the extra `tensorboard`)."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from resnet_study.training.events import Row
 class EventLog:
     """Writes rows of metrics as TensorBoard's scalars.
 
-    Each start begins a new event file, which tells readers to forget what earlier files of
-    the run hold; its first rows must be those that there are. So a resumed run has no point
-    twice and no gap, whichever way it ended and whichever logger it had before.
+    Each start begins a new event file, which tells readers to forget the run's earlier files;
+    its first rows must be all rows so far. So a resumed run has no repeated points and no gaps,
+    however it ended and whichever logger it had before.
 
     Args:
         folder: The run's folder.

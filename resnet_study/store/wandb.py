@@ -1,4 +1,4 @@
-"""Metrics as a run of Weights & Biases beside metrics.csv (the extra `wandb`)."""
+"""Metrics as a run of Weights & Biases besides metrics.csv (the extra `wandb`)."""
 
 import os
 import re
@@ -18,8 +18,8 @@ class WandbLog:
     """Sends rows of metrics to W&B, online or offline as W&B is set up.
 
     W&B drops steps that do not grow, so only rows that it lacks are sent. Its server knows which
-    those are; offline it is read from W&B's files in the run's folder, as W&B loses the rows of
-    the last seconds of a process that is killed.
+    those are; offline, W&B's files in the run's folder tell, as W&B loses the rows of the last
+    seconds of a process that is killed.
 
     Args:
         config: The run.
@@ -66,7 +66,7 @@ class WandbLog:
             self._run.log(values, step=row.iteration, commit=True)
 
     def close(self, complete: bool) -> None:
-        """Sends what is under way; a run that is not complete has failed in W&B's words."""
+        """Sends what is left; W&B calls a run that is not complete failed."""
         try:
             self._run.finish(exit_code=0 if complete else 1)
         except Exception as error:  # noqa: BLE001 - a run does not fail for what W&B has not sent
@@ -75,7 +75,7 @@ class WandbLog:
 
 @contextmanager
 def _reported(advice: str) -> Iterator[None]:
-    """Reports in one line what W&B raises, which is also what its own process does as it dies."""
+    """Reports W&B's errors in one line, including those of its own process as it dies."""
     try:
         yield
     except Exception as error:

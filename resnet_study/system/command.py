@@ -1,4 +1,4 @@
-"""What all commands share: the surroundings that they prepare, and how they end."""
+"""What all commands share: how they prepare their environment, and how they end."""
 
 import atexit
 import functools
@@ -13,22 +13,22 @@ from resnet_study.system.errors import StudyError, reader_has_left, say
 
 
 def prepare() -> None:
-    """Makes a command independent of the surroundings that it happens to be started in.
+    """Makes a command independent of the environment that it is started in.
 
-    A stream that is closed leads nowhere, for the next file that is opened would take its place.
-    A letter that the encoding of the output lacks is a question mark. A user without a home gets
-    an empty one until the command ends. Matplotlib draws as it does without anyone's settings:
-    `!python` in a notebook inherits a backend that this Python may not have.
+    Closed standard streams become /dev/null, or the next file opened would take their place.
+    Characters that the output's encoding lacks become question marks. A user without a home gets
+    an empty one until the command ends. Matplotlib ignores the user's settings: `!python` in a
+    notebook inherits a backend that this Python may not have.
     """
     if sys.platform == "win32":
         raise SystemExit("error: resnet_study runs on Linux and macOS; on Windows, use it in WSL")
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # The lowest number that is free, hence that of the stream.
+            # The lowest free descriptor, which is the stream's.
             descriptor = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(descriptor, True)
             setattr(sys, name, os.fdopen(descriptor, mode))
-    # Kept until the end, also with PYTHONUNBUFFERED, so that `command` sees whether it is read.
+    # Buffered even with PYTHONUNBUFFERED, so that `command` notices a closed pipe.
     sys.stdout.reconfigure(errors="replace", write_through=False)  # type: ignore[union-attr]
     if not os.path.expanduser("~").startswith("/"):  # noqa: PTH111 - an error where there is none
         home = tempfile.TemporaryDirectory(prefix="resnet_study-")
@@ -38,11 +38,11 @@ def prepare() -> None:
 
 
 def output_of(*words: str, seconds: float = 60) -> str:
-    """What another program prints, in whatever encoding.
+    """What another program prints; characters that cannot be decoded are replaced.
 
     Raises:
         OSError: It cannot be started.
-        SubprocessError: It fails, or takes longer.
+        SubprocessError: It fails, or takes longer than `seconds`.
     """
     done = subprocess.run(
         words, check=True, capture_output=True, text=True, errors="replace", timeout=seconds
@@ -53,8 +53,8 @@ def output_of(*words: str, seconds: float = 60) -> str:
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
     """Makes a main function return its exit status, whichever way it ends.
 
-    A `StudyError` is one line and status 2. A reader of the output that has seen enough, such as
-    `head`, is no error.
+    A `StudyError` is printed as one line, with status 2. A reader that closes the pipe early, such
+    as `head`, is not an error.
     """
 
     @functools.wraps(main)

@@ -36,11 +36,11 @@ class DataError(StudyError):
 
 
 class ImageError(DataError):
-    """An image cannot be read; of several processes, only the one that read it knows."""
+    """An image cannot be read; with several processes, only one of them knows."""
 
 
 class ShortageError(ConfigError):
-    """There is too little memory; of several processes, only the one that met it knows."""
+    """There is too little memory; with several processes, only one of them knows."""
 
 
 class DeviceError(StudyError):
@@ -66,7 +66,7 @@ def warn(text: str) -> None:
 
 def say(text: str) -> None:
     """Prints a line for the user that is not part of a command's output."""
-    # Work goes on without its terminal, and without a reader of its log.
+    # Work goes on when the terminal, or the reader of the log, is gone.
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

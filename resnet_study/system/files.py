@@ -69,7 +69,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_temporaries(path: Path) -> None:
-    """Removes what a process left behind that was killed while it wrote `path`.
+    """Removes temporary files of a process that was killed while it wrote `path`.
 
     Only the holder of a lock on `path` may call this, as others may be writing.
     """
@@ -89,7 +89,7 @@ def sync_folder(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file as UTF-8, whole or not at all."""
     with writing(path) as stream:
-        # Names of files may be in another encoding.
+        # File names may be in another encoding.
         stream.write(text.encode(errors="backslashreplace"))
 
 
@@ -101,7 +101,7 @@ def check_writable(folder: Path, field: str = "runs_dir") -> None:
         field: The setting that names it, for the error.
 
     Raises:
-        StorageError: They cannot.
+        StorageError: Files cannot be written there.
     """
     existing = folder
     with storage(field, folder, "cannot be written"):

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import ClassVar
 
-# SIGUSR2 is what submitit and Slurm send before they take a machine away, SIGHUP what a terminal
-# sends that is closed.
+# Submitit and Slurm send SIGUSR2 before they take a machine away; a closed terminal sends SIGHUP.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 
@@ -20,7 +19,7 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         signal_number: The signal that asked for it.
-        iteration: Iterations completed and saved; after 0 the run starts again.
+        iteration: Iterations completed and saved; with 0, the run starts anew.
         total: Iterations of the whole run.
     """
 
@@ -76,7 +75,7 @@ class StopRequest:
         return self.signal_number is not None
 
     def interrupted(self, iteration: int, total: int) -> Interrupted:
-        """The error to raise where a run stops after so many of its iterations."""
+        """The error to raise when a run stops after `iteration` of its `total` iterations."""
         return Interrupted(self.signal_number or signal.SIGTERM, iteration, total)
 
     def __enter__(self) -> StopRequest:

@@ -1,4 +1,4 @@
-"""Locks between processes, also on file systems that have none."""
+"""Locks between processes, also on file systems without flock."""
 
 import errno
 import os
@@ -14,27 +14,27 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from resnet_study.system.errors import warn
 from resnet_study.system.files import storage
 
-# What Lustre, Weka and NFS answer where they are mounted without locks.
+# Errors of Lustre, Weka and NFS when they are mounted without locks.
 NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def locked(path: Path, field: str, wait: Callable[[], bool] = lambda: True) -> Iterator[bool]:
-    """Locks a file, so that no two processes do at the same time what it stands for.
+    """Locks a file, so that only one process at a time does the work that it stands for.
 
-    The lock is the operating system's (flock), so it ends with the process that holds it, in
-    whatever way that ends. A shared file system must refuse a flock that one host holds to all
-    others until its process or host is gone. NFS does (unless mounted with nolock or local_lock),
-    and so do Lustre mounted with flock, GPFS, CephFS, and BeeGFS with global locks.
+    The lock is the operating system's (flock), so it ends with the process that holds it, however
+    that ends. While one host holds it, a shared file system must refuse it to all others, until
+    the process or its host is gone. NFS does so (unless mounted with nolock or local_lock), and so
+    do Lustre mounted with flock, GPFS, CephFS, and BeeGFS with global locks.
 
-    Where flock is missing, the lock is a second file, `<path>.held`, with the process and its
-    host. It is removed when its process, on this host, is gone. Whether a process on another host
-    is gone nobody knows here: the file is named in a warning, for the user to delete.
+    Without flock, the lock is a second file, `<path>.held`, which names the process and its host.
+    It is removed if that process ran on this host and is gone. Whether a process on another host
+    is gone cannot be told from here, so a warning names the file, for the user to delete.
 
     Args:
         path: The file, whose folder is made where it is missing. It stays when the lock ends.
         field: The setting that names its folder, for the error.
-        wait: Called each second while another process holds the lock; whether to go on waiting.
+        wait: Called every second while another process holds the lock; returns whether to wait on.
 
     Yields:
         Whether this process holds the lock.
@@ -72,12 +72,12 @@ def _acquired(path: Path, wait: Callable[[], bool]) -> BaseFileLock:
 
 
 def _taken(lock: SoftFileLock) -> bool:
-    """Makes the file of a lock, in place of one whose process is gone; whether that worked."""
+    """Makes a lock file, also in place of one whose process is gone; whether that worked."""
     user = getattr(os, "getuid", int)()
     turn = SoftFileLock(Path(tempfile.gettempdir()) / f"resnet_study-{user}.lock")
     file = Path(lock.lock_file)
-    # In turns, so that no process of this host removes the file that another has just made. No
-    # other host removes it.
+    # One at a time, so that no process of this host removes the file that another has just made.
+    # No other host removes it.
     with turn:
         while True:
             with suppress(Timeout):
@@ -98,10 +98,10 @@ def _taken(lock: SoftFileLock) -> bool:
 
 
 def _abandoned(file: Path) -> bool:
-    """Whether a process of this host made the file of a lock, and is gone.
+    """Whether the process that made a lock file ran on this host and is gone.
 
-    filelock finds out where it takes the file over, by an exchange of names that Lustre and NFS
-    refuse. So it is given a copy in the local folder of temporary files.
+    filelock finds this out as it takes a file over, by swapping names, which Lustre and NFS
+    refuse. So it is given a copy in the local folder for temporary files.
     """
     with tempfile.TemporaryDirectory() as folder, suppress(OSError):
         SoftFileLock(shutil.copy(file, folder)).acquire(timeout=0.1).lock.release()

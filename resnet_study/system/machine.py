@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def gpu_count(name: str) -> int:
-    """Returns the number of GPUs that a sweep may use by a config's `device`; 0 on a CPU.
+    """Returns the number of GPUs that a config's `device` lets a sweep use; 0 on a CPU.
 
     Raises:
         DeviceError: The requested GPU does not exist.
@@ -54,7 +54,7 @@ def gpu_count(name: str) -> int:
 
 
 def fastest_precision(device: torch.device) -> str:
-    """Returns "bf16" where the hardware computes fast in it, else "fp32"."""
+    """Returns "bf16" where the hardware is fast at it, else "fp32"."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     # Intel's bf16 instructions are no faster than fp32; its matrix unit is.
@@ -95,7 +95,7 @@ def _keep_freed_memory() -> None:
     """
     with suppress(AttributeError, OSError):
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018 - other systems number mallopt otherwise
+        library.gnu_get_libc_version  # noqa: B018 - other systems number mallopt differently
         for parameter, value in _MALLOPT.items():
             library.mallopt(parameter, value)
 
@@ -111,8 +111,8 @@ def reset_peak_memory(device: torch.device) -> None:
     """Restarts the measurement of peak memory, where the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    # A worker process trains several runs, each with a peak of its own. First, what the former
-    # run has left is given back; then Linux is told to forget the former peak.
+    # A worker process trains several runs, each with a peak of its own. First the memory of the
+    # last run is given back; then Linux is told to forget its peak.
     gc.collect()
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -121,7 +121,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Returns the peak since the last reset in bytes: of a GPU, else of this process."""
+    """Returns the peak memory since the last reset in bytes: of a GPU, else of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     with suppress(OSError):
@@ -145,7 +145,7 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Returns the checkout's commit, with "+changes" where files differ; None without git."""
-    # Named, lest git finds another repository: one around an unpacked archive, or a hook's.
+    # Named, or git may find another repository: one around an unpacked archive, or a hook's.
     folders = f"--git-dir={CHECKOUT / '.git'}", f"--work-tree={CHECKOUT}"
     git = ("git", "--no-optional-locks", *folders)
     try:
@@ -156,7 +156,7 @@ def git_commit() -> str | None:
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
-    """Returns a manifest's entries on the machine."""
+    """Returns a manifest's entries about the machine."""
     return {
         "commit": git_commit(),
         "versions": versions(),

@@ -1,11 +1,11 @@
-"""Which processor this is; needs no torch."""
+"""Identifies the processor; needs no torch."""
 
 import hashlib
 import platform
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-# Linux's names of the numbers that makers give, on x86 and on ARM.
+# Linux's keys of the makers' model numbers, on x86 and on ARM.
 _NUMBERS = {
     "cpu family": "family",
     "model": "model",
@@ -25,7 +25,7 @@ def processor_model() -> str:
     """Returns the processor's name and its maker's numbers, since several processors share a name.
 
     A digest of its instructions comes last, because a virtual machine may show only some of
-    them: "AMD EPYC, family 26, model 2, stepping 1, instructions 3f9c21". On other systems than
+    them: "AMD EPYC, family 26, model 2, stepping 1, instructions 3f9c21". On systems other than
     Linux it is the name alone.
     """
     facts = read_facts()
@@ -37,13 +37,13 @@ def processor_model() -> str:
 
 
 def instructions() -> list[str]:
-    """Returns the sets of instructions that it has, such as "avx2"; none on other systems."""
+    """Returns its instruction sets, such as "avx2"; empty on systems other than Linux."""
     facts = read_facts()
     return facts.get("flags", facts.get("Features", "")).split()
 
 
 def read_facts() -> dict[str, str]:
-    """Returns what Linux says of the first core, by its own keys; nothing on other systems."""
+    """Returns what Linux says about the first core, by Linux's keys; empty on other systems."""
     try:
         text = CPUINFO.read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""Questions to Slurm, the jobs of an experiment, and how they ended."""
+"""Queries to Slurm, the jobs of an experiment, and how they ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def ask(*command: str) -> str | None:
-    """Returns what a command of Slurm prints; None where it fails."""
+    """Returns what a command of Slurm prints; None if it fails."""
     with suppress(OSError, subprocess.SubprocessError):
         return output_of(*command).strip()
     return None
@@ -67,7 +67,7 @@ def largest_array() -> int:
 
 
 class Submitted:
-    """The file that keeps the job of each run of a sweep, for the next sweep.
+    """The file that names the job of each run of a sweep, for the next sweep.
 
     Args:
         folder: The experiment's folder.

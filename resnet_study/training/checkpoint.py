@@ -91,7 +91,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file begins like a checkpoint; OSError where it cannot be read."""
+    """Whether a file begins like a checkpoint; raises OSError if it cannot be read."""
     with path.open("rb") as stream:
         return stream.read(len(_MAGIC)) == _MAGIC
 
@@ -204,8 +204,8 @@ def restore(
 ) -> TrainingState:
     """Puts weights and the optimiser's tensors back in place; returns the loop's state."""
     network.load_state_dict(checkpoint.network)
-    # Rates and other settings are this run's own: on another device the rate may be a tensor
-    # that was a number, and older versions of torch had fewer settings.
+    # Rates and other settings are this run's own: on another device a rate that was a number may
+    # be a tensor, and older versions of torch had fewer settings.
     own = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict(checkpoint.optimizer | {"param_groups": own})
     state = TrainingState(**checkpoint.state)

@@ -82,7 +82,7 @@ def recompute_statistics(
 
     Args:
         network: In training mode.
-        batches: Images `(N, 3, H, W)`, augmented as for training; all of the same number.
+        batches: Images `(N, 3, H, W)`, augmented as for training; N is always the same.
         precision: "fp32" or "bf16".
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -20,7 +20,7 @@ class Row:
         seconds: Time spent in the loop so far, evaluations included.
         images_per_second: Training speed since the last row.
         waiting: Percent of the training time since the last row in which the loop waited for
-            data; shown to users, no column of the file.
+            data; shown to users, but not a column of the file.
     """
 
     iteration: int
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run begins that no checkpoint resumes; nothing is trained yet."""
+    """A run begins without a checkpoint; nothing is trained yet."""
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ def train(trainer: Trainer, stop: StopRequest) -> Generator[Event]:
     """Trains from `trainer.state.iteration` to the end of the schedule.
 
     Args:
-        trainer: Its weights and its state change from event to event, and are consistent, so
-            ready to be saved, at every event and whenever an error is raised.
+        trainer: Its weights and state change from event to event. At every event, and whenever
+            an error is raised, they are consistent and can be saved.
         stop: Checked after each iteration and, by `trainer.evaluate`, within evaluations.
 
     Yields:
-        `Begun` for a run that is not resumed, after a row where it starts from trained weights;
+        `Begun` for a run that is not resumed, after a row if it starts from trained weights;
         `Row` wherever one is due; `Completed` after each iteration; `Ended` at the end. The row
         in which a loss diverges is followed by `Ended` at once.
 

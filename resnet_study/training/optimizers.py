@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What the study asks of an optimiser.
+    """What the study needs to know of an optimiser.
 
     Attributes:
-        build: Makes it of parameters on one device, a learning rate, which is a number or a
-            tensor on that device, and the settings of the schedule.
+        build: Makes it from parameters on one device, a learning rate (a number, or a tensor on
+            that device) and the settings of the schedule.
         tensors: How many tensors of a parameter's size it keeps for each parameter. The size
             of checkpoints depends on it.
         momentum: Whether `schedule.momentum` has an effect.

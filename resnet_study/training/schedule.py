@@ -30,8 +30,8 @@ def cosine(schedule: ScheduleConfig, iteration: int, _: int) -> float:
 def progress(schedule: ScheduleConfig, iteration: int) -> float:
     """The share of the iterations after `warmup.iterations` that is completed, from 0 to 1.
 
-    It is the same for networks that `warmup.min_depth` spares the warm-up, so that networks of
-    all depths have the same rate from there on.
+    It is the same for networks without a warm-up (see `warmup.min_depth`), so that networks of
+    all depths have the same rate after it.
     """
     begin = schedule.warmup.iterations or 0
     return max(0, iteration - begin) / (schedule.iterations - begin)
@@ -65,7 +65,7 @@ def learning_rate(schedule: ScheduleConfig, iteration: int, warming: bool, drops
 
 
 def still_warming(schedule: ScheduleConfig, completed: int, train_error: float | None) -> bool:
-    """Whether a warm-up continues that has not ended so far.
+    """Whether a warm-up that has not ended so far continues.
 
     Args:
         schedule: The run's schedule.

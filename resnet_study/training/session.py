@@ -26,7 +26,7 @@ from resnet_study.training.evaluation import Batch, Scores, evaluate, recompute_
 from resnet_study.training.step import Tensors
 from resnet_study.training.world import World
 
-# In what torch says where there is too little memory.
+# Matches torch's errors for a lack of memory.
 _LACK = "(?i)allocate memory|out of memory|not enough memory|bad_alloc|alloc_failed"
 
 
@@ -38,7 +38,7 @@ class Session:
         config: The run.
         world: The processes that train it together.
         device: What this process trains on.
-        dataset: Its images, as they lie in memory or in a folder.
+        dataset: Its images, in memory or in a folder.
         threads: CPU threads, once `prepare` has set them.
         data: Batches and evaluation images, on the device once `prepare` has put them there.
     """
@@ -60,12 +60,12 @@ class Session:
             train: Whether the training images are needed.
 
         Raises:
-            StudyError: The device is not there, mini-batches cannot be shared out, or the data
+            StudyError: The device is missing, mini-batches cannot be shared out, or the data
                 are missing or unfit.
         """
         world.check(config.schedule.batch_size, config.batch_norm_parts)
         device = machine.choose_device(world.device(config.device))
-        # Compiles the kernels where that is needed, before many processes would at once.
+        # Compiles the kernels if needed, before many processes would at the same time.
         kernels_for(device, config.kernels)
         return cls(config, world, device, open_dataset(config.data, train))
 
@@ -77,7 +77,7 @@ class Session:
 
     @contextmanager
     def enough_memory(self) -> Iterator[None]:
-        """Turns a lack of memory while a network trains, here or on a GPU, into one line.
+        """Turns a lack of memory during training, on this machine or its GPU, into one line.
 
         Raises:
             ShortageError: A mini-batch does not fit.
@@ -99,7 +99,7 @@ class Session:
 
     @property
     def in_parts(self) -> bool:
-        """Whether batch norm sees this process's mini-batches in parts, or parts of others."""
+        """Whether batch norm normalises parts of a mini-batch, or one part in several processes."""
         return self.world.batch_norm_parts(self.config.batch_norm_parts) != (1, None)
 
     @property
@@ -112,9 +112,9 @@ class Session:
         """Builds the network with its initial weights, on the device, in training mode.
 
         Args:
-            in_parts: Whether batch norm is replaced by one that sees parts, where the config
+            in_parts: Whether to replace batch norm by one that normalises parts, if the config
                 says so.
-            depth: Another depth than the run's.
+            depth: A depth other than the run's.
         """
         config = self.config
         network = build_network(
@@ -172,7 +172,7 @@ class Session:
         }
 
     def describe(self) -> dict[str, Any]:
-        """The manifest's entries on machine and data; all processes call this together."""
+        """The manifest's entries about machine and data; all processes call this together."""
         data = self.config.data
         about = {
             "title": data.title,

@@ -21,9 +21,9 @@ EAGER_ITERATIONS = 3
 def build_optimizer(network: nn.Module, schedule: ScheduleConfig) -> torch.optim.Optimizer:
     """The schedule's optimiser, for a network that is on its device.
 
-    A CUDA graph holds a rate that is a number, and reads one that is a tensor. So on a GPU a
+    A CUDA graph fixes a rate that is a number, but reads one that is a tensor. So on a GPU a
     rate that changes in every iteration is a tensor, in float32, which is what torch's fused
-    kernels take. Elsewhere a number loses nothing to rounding.
+    kernels take. Any other rate is a number, which loses nothing to rounding.
     """
     parameters = list(network.parameters())
     device = parameters[0].device
@@ -48,12 +48,12 @@ class Step:
         network: In training mode, on the device.
         optimizer: Its learning rate is set in each iteration.
         precision: "fp32" or "bf16".
-        state: Its sums of losses and errors grow on the device, so that nothing waits for it.
+        state: Its sums of losses and errors stay on the device, so that nothing waits for them.
         assemble: Makes images `(N, 3, H, W)` and labels `(N,)` from the tensors of a batch; by
             default the batch consists of these two.
         share: This process's share of a mini-batch, 1 over the number of processes.
         ahead: Largest number of iterations that may wait for a GPU; None for no limit. Only with
-            a limit does the time until the next batch say whether the GPU waits for it.
+            a limit does the time until the next batch show whether the GPU waits for it.
     """
 
     network: nn.Module

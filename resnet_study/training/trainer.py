@@ -1,4 +1,4 @@
-"""A network in training: weights, momentum, the loop's state, and the step that moves them."""
+"""A network in training: weights, momentum, the loop's state, and the step that updates them."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -23,7 +23,7 @@ class Trainer:
     """Trains the network of a session; begins with its initial weights.
 
     Args:
-        session: Prepared.
+        session: A prepared session.
 
     Attributes:
         network: On the device; a caller may put other weights into it before training.
@@ -80,12 +80,12 @@ class Trainer:
 
     @property
     def reported(self) -> int:
-        """Iterations of which all is done, rows and probes included."""
+        """Iterations that are complete, with their rows and probes."""
         return self.state.iteration - row_pending(self.schedule, self.state)
 
     @property
     def probes_due(self) -> bool:
-        """Whether the probes look at the network as it stands now."""
+        """Whether to probe the network as it is now."""
         probes, done = self.session.config.probes, self.state.iteration
         # The schedule's last iteration stands for the trained network, also after an early end.
         last = self.schedule.iterations if ended(self.schedule, self.state) else done
@@ -96,7 +96,7 @@ class Trainer:
         return self.session.data.batches.starting_at(self.state.iteration, self.world.share)
 
     def evaluate(self, row: Row, stop: StopRequest) -> None:
-        """Puts losses and errors in evaluation mode into a row.
+        """Adds losses and errors in evaluation mode to a row.
 
         Raises:
             Interrupted: A stop was requested; the row is not complete.
@@ -135,7 +135,7 @@ class Trainer:
     def _stop_checked(self, batches: Generator[T], stop: StopRequest) -> Generator[T]:
         """Checks for a stop request between batches; several processes agree on it.
 
-        So one that has no batch left keeps answering until no other has.
+        So one that has run out of batches keeps answering until all have.
         """
         with closing(batches):
             while True:
@@ -165,7 +165,7 @@ class Trainer:
         return replace(self.state, loss_sum=loss_sum, wrong=wrong)
 
     def probe(self) -> Iterator[Measurement]:
-        """Applies the configured probes to the network, or to a copy without parts."""
+        """Applies the configured probes to the network, or to a copy that ignores parts."""
         session, network = self.session, self.network
         if session.in_parts:
             network = session.build()

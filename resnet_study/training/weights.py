@@ -14,7 +14,7 @@ from resnet_study.training.checkpoint import Checkpoint, is_checkpoint, read
 
 # Keys under which training scripts keep a network's weights.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "model_ema")
-# What stands beside the weights of averaged networks.
+# Counters beside the weights of averaged networks.
 _COUNTERS = ("n_averaged",)
 
 
@@ -34,7 +34,7 @@ class Weights:
 
     @property
     def classes(self) -> int | None:
-        """Number of classes: outputs of the head, whose weights alone have two dimensions."""
+        """Number of classes: outputs of the head, the only weights with two dimensions."""
         matrices = [t for t in self.tensors.values() if t.ndim == 2]
         return len(matrices[-1]) if matrices else None
 
@@ -44,7 +44,7 @@ class Weights:
         return any(".downsample." in name for name in self.tensors)
 
     def put_into(self, network: nn.Module) -> None:
-        """Puts all of them into a network.
+        """Puts all weights into a network.
 
         Raises:
             ConfigError: They belong to another network.
@@ -63,7 +63,7 @@ class Weights:
         network.load_state_dict(dict(self.tensors), strict=False)
 
     def _misfit(self, why: str) -> ConfigError:
-        return ConfigError("weights", self.path, f"belong to another network than model.*: {why}")
+        return ConfigError("weights", self.path, f"do not fit the network of model.*: {why}")
 
 
 def read_weights(path: Path) -> Weights:
@@ -93,7 +93,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def _tensors(content: Any) -> dict[str, torch.Tensor] | None:
-    """The one state dict in what a file holds, without what a wrapper puts before all its names."""
+    """The only state dict in a file's content, without the prefix that a wrapper adds to names."""
     if not isinstance(content, Mapping):
         return None
     for name in _WRAPPERS:

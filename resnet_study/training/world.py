@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Rank 0 may probe the network or wait for the run's lock while the others wait for it.
 _TIMEOUT = timedelta(hours=12)
-# Iterations between two questions whether any process was asked to stop.
+# Iterations between two checks whether any process was asked to stop.
 _ASK_EVERY = 10
 
 
@@ -78,11 +78,11 @@ class World:
         on_gpu = self.device(device) != "cpu"
         if on_gpu:
             torch.cuda.set_device(self.device(device))
-        # Agreements travel between CPUs, so that no signal has to wait for a GPU.
+        # Processes agree through their CPUs, so that no signal has to wait for a GPU.
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         dist.init_process_group(backend, timeout=_TIMEOUT)
-        # No `finally`: after an error this process ends, and the others may be anywhere, so a
-        # farewell could wait for them forever.
+        # No `finally`: after an error this process ends, and the others may be anywhere, so it
+        # could wait for them forever.
         yield
         # No process leaves before all have arrived.
         self._barrier()
@@ -100,7 +100,7 @@ class World:
             return name
         if ":" in name:
             raise ConfigError(
-                "device", name, f"must be cuda or cpu: {self.size} processes take a GPU each"
+                "device", name, f"must be cuda or cpu: {self.size} processes need a GPU each"
             )
         import torch
 
@@ -109,7 +109,7 @@ class World:
             return "cpu"
         if count < self.local_size:
             raise DeviceError(
-                "device", name, f"{self.local_size} processes take a GPU each, {count} are there"
+                "device", name, f"{self.local_size} processes need a GPU each, {count} found"
             )
         return f"cuda:{self.local_rank}"
 
@@ -167,14 +167,14 @@ class World:
         return found  # type: ignore[return-value]
 
     def _barrier(self) -> None:
-        # Not dist.barrier, which on a GPU would be the device's.
+        # Not dist.barrier, which would use the GPU if there is one.
         self.from_rank0(lambda: None)
 
     def any_requested(self, here: bool, iteration: int) -> bool:
         """Whether any process was asked to stop, so that all stop after the same iteration.
 
         Args:
-            here: Whether this process was.
+            here: Whether this process was asked.
             iteration: Iterations completed; several processes agree on every tenth only.
         """
         if self.size == 1:
@@ -182,7 +182,7 @@ class World:
         return not iteration % _ASK_EVERY and self.any_of(here)[0]
 
     def any_of(self, *here: bool) -> list[bool]:
-        """For each of these, whether it is true in any process; all processes ask together."""
+        """For each argument, whether it is true in any process; all call this together."""
         if self.size == 1:
             return list(here)
         import torch

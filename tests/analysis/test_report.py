@@ -212,7 +212,7 @@ def test_a_run_that_went_on_elsewhere_names_all_its_machines():
         ("{one} --each --output {out}", "each=True: must be given without --output"),
         ("{one} {one}/nowhere --output {out}", "is not there"),
         ("{one} {top}/empty --output {out}", "holds no runs"),
-        ("{top} --output {out}", "name a folder such as runs/quick, here {one} {two}"),
+        ("{top} --output {out}", "name a folder such as runs/quick; here: {one} {two}"),
         ("{one} --output {top}/file", "file={top}/file"),
         ("{one} --final 0", "final=0.0: must be a share above 0"),
     ],

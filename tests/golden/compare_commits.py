@@ -54,7 +54,7 @@ def train(tree: Path, name: str, folder: Path) -> Path:
             time.sleep(0.01)
         process.terminate()
         process.wait()
-        if "the same command goes on" not in output.read_text("utf-8"):
+        if "interrupted:" not in output.read_text("utf-8"):
             sys.exit(f"{name} could not be interrupted with {tree}: {output.read_text('utf-8')}")
     with start() as process:
         pass

@@ -152,9 +152,9 @@ def _without(name: str):
         (lambda path: path.write_text("weights"), [], "is damaged, or holds more than numbers"),
         (lambda path: torch.save([1, 2], path), [], "holds no network's state dict"),
         (lambda path: torch.save({"x": _Runs(path.with_name("run"))}, path), [], "holds more than"),
-        (_without("fc.weight"), [], "belong to another network than model.*"),
+        (_without("fc.weight"), [], "do not fit the network of model.*"),
         (_without("layer3.0.conv1.weight"), [], "have no layer3.0.conv1.weight"),
-        (None, ["-m"], "are evaluated alone: leave out -m"),
+        (None, ["-m"], "must be evaluated without a sweep; leave out -m"),
         (None, ["model.depth=34"], "have no layer1.2.conv1"),
         (None, ["data=shapes"], "are of 4 classes, embedded"),
         (None, ["model=plain_imagenet"], "this network has no layer2.0.downsample"),
@@ -179,7 +179,7 @@ def test_a_notebook_gets_the_network_of_a_run(tiny):
     saved = checkpoints.read(record.folder / "checkpoint.pt").network
     assert all(torch.equal(saved[name], tensor) for name, tensor in network.state_dict().items())
     (record.folder / "checkpoint.pt").unlink()
-    with pytest.raises(StudyError, match=r"holds no checkpoint\.pt; records are kept without"):
+    with pytest.raises(StudyError, match=r"holds no checkpoint\.pt; recorded runs have none"):
         load_network(str(record.folder))
     told = r"config=nowhere/config.yaml: cannot be read \(No such file or directory\)"
     with pytest.raises(StudyError, match=f"^{told}$"):

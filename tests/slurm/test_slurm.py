@@ -128,7 +128,7 @@ def test_what_is_killed_cancelled_or_fails_leaves_the_others_unharmed(sweep, clu
         if trains and ours <= environment.items():
             process.kill()
     errors = one.end(1)
-    assert "2 of 4 runs are not finished; the same command tries them again" in errors
+    assert "2 of 4 runs are not finished; type the same command again to retry" in errors
     assert f"failed: {one.runs / failing}" in errors
     assert f"not finished: {one.runs / killed}" in errors
     assert one.manifests()[unharmed]["state"] == "finished"

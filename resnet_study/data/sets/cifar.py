@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 through torchvision: looked for, verified by checksum, or downloaded."""
+"""CIFAR-10 and CIFAR-100 through torchvision: found, verified by checksum, or downloaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def _load(config: DataConfig) -> ImageSet:
     """Loads 50,000 training and 10,000 test images, and downloads them where they are missing.
 
-    Files are read where they lie, without a lock, so their folder may be read-only.
+    Files are read in place, without a lock, so their folder may be read-only.
 
     Raises:
         DataError: Files are broken, or the archive can be neither unpacked nor downloaded.
@@ -54,7 +54,7 @@ def _folders(config: DataConfig, archive: Any) -> list[Path]:
 def _whole(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any] | None:
     """Training and test images from the first folder in which all files are whole."""
     for folder in folders:
-        # torchvision has one error for files that are missing and for those that are broken.
+        # torchvision raises the same error for missing and for broken files.
         with suppress(RuntimeError, OSError):
             return archive(folder, train=True), archive(folder, train=False)
     return None
@@ -63,8 +63,7 @@ def _whole(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any] | None:
 def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
     """Training and test images from the archive, which is downloaded unless a folder holds it.
 
-    They are unpacked where the archive lies, or belongs, and in the cache if nothing can be
-    written there.
+    They are unpacked in the archive's folder, or in the cache if that cannot be written.
     """
     from torchvision.datasets.utils import check_integrity
 
@@ -87,10 +86,10 @@ def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
                 _unpack(archive, packed, folder)
         return archive(folder, train=True), archive(folder, train=False)
     except (OSError, RuntimeError, EOFError, HTTPException, StorageError) as error:
-        advice = "use a folder with it or a connection to fetch it"
+        advice = "use a folder that holds it, or go online"
         if found := _broken(archive, folders):
             advice = f"{found[0]} {found[1]}"
-        missing = "or all of its files are not there, and the download failed"
+        missing = "or its files are missing, and the download failed"
         problem = "cannot be unpacked" if packed else missing
         why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         allowed = f"{archive.filename} {problem} ({why}); {advice}"
@@ -98,11 +97,11 @@ def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
 
 
 def _unpack(archive: Any, packed: Path | None, folder: Path) -> None:
-    """Unpacks the archive into a folder, where each file appears when it is whole.
+    """Unpacks the archive into a folder, where each file appears once it is complete.
 
     Args:
         archive: torchvision's class.
-        packed: Where the archive lies; None to download it.
+        packed: The archive's folder; None to download it.
         folder: Where the unpacked files belong.
     """
     from torchvision.datasets.utils import download_and_extract_archive
@@ -122,7 +121,7 @@ def _unpack(archive: Any, packed: Path | None, folder: Path) -> None:
 
 
 def _broken(archive: Any, folders: Sequence[Path]) -> tuple[Path, str] | None:
-    """The first file that is unreadable or has another checksum than it should, and what to do."""
+    """The first file that is unreadable or has a wrong checksum, and what to do."""
     from torchvision.datasets.utils import check_integrity
 
     from resnet_study.system.files import reason
@@ -134,7 +133,7 @@ def _broken(archive: Any, folders: Sequence[Path]) -> tuple[Path, str] | None:
         for name, md5 in ((archive.filename, archive.tgz_md5), *files):
             path = folder / name
             try:
-                # torchvision takes a file in a closed folder for one that is not there.
+                # torchvision takes a file in an unreadable folder for a missing one.
                 path.stat()
                 if not check_integrity(path, md5):
                     advice = "copy it anew, or delete it to have it downloaded again"

@@ -20,7 +20,7 @@ from resnet_study.system import locks
 from resnet_study.system.errors import DataError
 
 UNPACKED, PACKED = "cifar-10-batches-py", "cifar-10-python.tar.gz"
-NOWHERE = rf"{PACKED} or all of its files are not there, and the download failed \(.+\);"
+NOWHERE = rf"{PACKED} or its files are missing, and the download failed \(.+\);"
 
 
 def md5(path: Path) -> str:
@@ -237,7 +237,7 @@ def test_what_cannot_be_fetched_is_one_line(harm, served):
     harm(served)
     words = (
         rf"data.root=data: {NOWHERE} "
-        "use a folder with it or a connection to fetch it$"
+        "use a folder that holds it, or go online$"
     )
     with pytest.raises(DataError, match=words):
         load()

@@ -225,5 +225,5 @@ def test_a_process_that_cannot_be_started_is_one_line(varied, cache, monkeypatch
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr(workers, "_begun", refused)
-    with pytest.raises(DataError, match=r"data.stream.workers=1: .* cannot start, perhaps for wa"):
+    with pytest.raises(DataError, match=r"data.stream.workers=1: .* cannot start, perhaps for la"):
         next(opened(varied, cache, 1).batches.starting_at(0))

@@ -252,7 +252,7 @@ def test_torchrun_trains_stops_and_goes_on(torchrun, tmp_path):
         time.sleep(0.02)
     process.terminate()
     _, errors = process.communicate(timeout=300)
-    assert errors.count("is saved; the same command goes on") == 1
+    assert errors.count("is saved; type the same command again") == 1
     (folder,) = tmp_path.glob("*/*")
     assert "-bn2-" in folder.name
     manifest = json.loads((folder / "manifest.json").read_text())
