@@ -42,7 +42,7 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
             style.draw_depths(axes, part, colors, linewidth=1.3)
             axes.set_yscale("log")
     for axes, network in zip(grid[0], networks, strict=False):
-        axes.set_title(network.title)
+        axes.set_title(network.title.replace(", ", ",\n"))
     for axes in grid[-1]:
         axes.set_xlabel("layer")
     return style.explained(
