@@ -175,7 +175,7 @@ def _reduced(runs: pd.DataFrame) -> str:
 
 def caption(figure: Figure, text: str) -> None:
     """Writes small lines at the foot of a figure, wrapped to its width."""
-    characters = int(figure.get_figwidth() * 19)
+    characters = int(figure.get_figwidth() * 18)
     text = plain_text(text)
     lines = [line for part in text.split("\n") for line in textwrap.wrap(part, characters)]
     figure.supxlabel("\n".join(lines), fontsize=7.5, color="#555555", x=0.01, ha="left")
