@@ -143,22 +143,22 @@ def tables_of(study: Study) -> dict[str, Titled]:
         "results": Titled(
             "Final errors",
             results(finals, of_the_papers_protocol(study.runs)),
-            "Mean ± standard deviation over seeds. Each run's error is the mean over its last "
-            f"{100 * final_share(study.runs):.0f} % of the iterations, after the last fall of the "
-            "rate.",
+            "Mean ± standard deviation over seeds. Each run's error is the mean over the last "
+            f"{100 * final_share(study.runs):.0f} % of its iterations, after the last fall of the "
+            "learning rate.",
         ),
         "degradation": Titled(
             "Degradation",
             changes(finals),
-            "Error at the greatest depth minus error at the smallest, of networks that started; "
+            "Error at the greatest depth minus error at the smallest, for networks that started; "
             "paired by seed.",
         ),
         "differences": Titled("Differences at equal depth", differences(finals), "Paired by seed."),
         "costs": Titled(
             "Size and cost of the networks",
             cost,
-            "Multiply-adds are of one image; time and memory are means over runs"
-            f"{' of one device' * ('device' in cost)}.",
+            "Multiply-adds are for one image; time and memory are means over runs"
+            f"{' on the same device' * ('device' in cost)}.",
         ),
         **evaluation_tables(study),
     }
@@ -167,9 +167,9 @@ def tables_of(study: Study) -> dict[str, Titled]:
         tables["figure6"] = Titled(
             "Mean difference from the paper’s Figure 6",
             mean_differences(beside),
-            "Our error minus the paper’s at its own points, from 4,000 iterations on and as far as "
-            "the run follows its protocol, in each phase of the rate. Ours is the mean of 500 "
-            "iterations on each side.",
+            "Our error minus the paper’s at the paper’s own points, by phase of the learning rate, "
+            "from 4,000 iterations on, while the run follows the paper’s protocol. Our error is "
+            "the mean over 500 iterations on each side.",
         )
         tables["figure6_points"] = Titled(
             "The paper’s Figure 6, point by point",

@@ -24,7 +24,7 @@ TITLES = {
     },
     "shallow": "from depth",
     "deep": "to depth",
-    "points": "points of the paper",
+    "points": "the paper's points",
     "first": "from iteration",
     "last": "up to iteration",
     "n": "seeds",
@@ -46,7 +46,7 @@ TITLES = {
     "parameters": "parameters",
     "multiply_adds": "multiply-adds",
     "seconds": "training time (s)",
-    "waiting": "of it waiting for data (%)",
+    "waiting": "waiting for data (% of time)",
     "peak_memory_mb": "peak memory (MB)",
 }
 

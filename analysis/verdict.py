@@ -118,7 +118,7 @@ def answer(runs: pd.DataFrame, finals: pd.DataFrame) -> str:
     compared = started[elsewhere | started.index.isin(ends.index)]
     rows = statistics.degradation(compared).to_dict("records")
     if not rows:
-        return f"On {data}, no family has started at two depths: so depth cannot be compared."
+        return f"On {data}, no family started at two depths, so depth cannot be compared."
     depths = {(row["shallow"], row["deep"]) for row in rows}
     parts: list[str] = []
     for row in rows:

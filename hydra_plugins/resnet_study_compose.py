@@ -22,7 +22,7 @@ class Composer:
     """Composes combinations of one sweep, in any order.
 
     Args:
-        loader: Hydra's.
+        loader: Hydra's config loader.
         master: The sweep's own config.
     """
 

@@ -31,15 +31,15 @@ from resnet_study.system.slurm import Submitted
 if TYPE_CHECKING:
     from submitit import Job
 
-# Seconds between two looks for results: at least, and for each job that is waited for, since
-# each look is a question to the file system, perhaps over a network.
+# Seconds between two polls for results: the minimum, and what each waiting job adds, since each
+# poll asks the file system, perhaps over a network, about every job.
 _POLL, _POLL_PER_JOB = 0.5, 0.005
-# Seconds between two questions to Slurm: at first, and where jobs take long.
+# Seconds between two queries to Slurm: at first, and later for jobs that take long.
 _ASK_FIRST, _ASK_LATER = 2.0, 30.0
 # Seconds without a running job after which the user is told why.
 _PATIENCE = 60.0
-# Number of consecutive answers of Slurm without a job before it counts as ended: on a network file
-# system its result may appear late.
+# Consecutive answers from Slurm without a job before it counts as ended: on a network file system
+# its result may appear late.
 _ABSENCES = 3
 
 
@@ -168,7 +168,7 @@ class SlurmJobs:
         settings = {key: value for key, value in self.params.items() if value is not None}
         settings["array_parallelism"] = self._cap - waiting
         if cpus := settings.get("cpus_per_task"):
-            # Only in some versions of Slurm does srun take this over from sbatch.
+            # Not in all versions of Slurm does srun inherit this from sbatch.
             settings["srun_args"] = [f"--cpus-per-task={cpus}"]
         shared = set(OmegaConf.structured(BaseQueueConf))
         state = [Singleton.get_state()] * len(runs)
@@ -184,7 +184,7 @@ class SlurmJobs:
             columns = (["hydra.sweep.dir"] * len(runs), range(len(runs)), list(runs), state)
             jobs = executor.map_array(self, list(runs.values()), *columns)
         except Exception as error:
-            # submitit passes on in many lines what sbatch says, or what is wrong with settings.
+            # submitit reports in many lines what sbatch said, or what is wrong with settings.
             words = [w for w in str(error).splitlines() if w.strip()] or [type(error).__name__]
             told = [w for w in words if "error:" in w] or words[:1]
             raise StudyError("hydra/launcher", "slurm", told[-1].strip()) from error
@@ -247,6 +247,6 @@ with suppress(ImportError):  # The optional extra "slurm".
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 
     class StudySlurm(SlurmJobs, SlurmLauncher):  # type: ignore[misc]
-        """Slurm."""
+        """The launcher that Hydra uses for `hydra/launcher=slurm`."""
 
     register("hydra/launcher", "study_slurm", SlurmQueueConf(_target_=f"{__name__}.StudySlurm"))

@@ -48,7 +48,7 @@ class StudySweeper(BasicSweeper):
             raise ConfigError("torchrun", f"{size} processes", rule)
         configs = self._configs(arguments)
         self.runs = len({*map(folder_of, configs)})
-        # Launchers make this folder, which is only known now.
+        # Launchers make this folder; its name is only known now.
         with read_write(self.config.hydra.sweep):
             self.config.hydra.sweep.dir = str(folder_of(configs[0]).parent)
         if status := execute(configs, self._launch, self._elsewhere):
@@ -75,7 +75,7 @@ class StudySweeper(BasicSweeper):
             if "hydra" in composed:  # For settings that refer to `${hydra:…}`.
                 with read_write(composed.hydra):
                     composed.hydra.job.num = len(configs)
-                    # As of a run alone, whose `hydra.run.dir` is here.
+                    # As for a single run, whose `hydra.run.dir` is the current folder.
                     composed.hydra.runtime.output_dir = composed.hydra.runtime.cwd
                 HydraConfig.instance().set_config(composed)
             if self._elsewhere and composed.precision == "auto":

@@ -1,7 +1,7 @@
 """Hydra sweeper that plans: it takes what the study's own sweeper takes, and starts nothing.
 
 Hydra executes plugins in the order of their names, even those that are imported already. So this
-one needs a name that comes after that of the sweeper which it extends.
+one needs a name that sorts after that of the sweeper it extends.
 """
 
 from hydra.types import HydraContext, TaskFunction
@@ -18,9 +18,9 @@ class PlanSweeper(StudySweeper):
     """Prints what a sweep would take.
 
     Args:
-        max_batch_size: Of no effect, as in `StudySweeper`.
+        max_batch_size: Has no effect, as in `StudySweeper`.
         params: The experiment's grid.
-        benchmark: A benchmark's file to estimate from; null chooses one.
+        benchmark: The benchmark file to estimate from; null chooses one.
         as_json: Whether the plan is printed as JSON.
     """
 

@@ -16,10 +16,10 @@ import pytest
 
 from resnet_study.config import CheckpointConfig, DataConfig, ModelConfig, RunConfig, ScheduleConfig
 
-# Several test processes share the cores: threads that have nothing to do shall not spin there.
-# Inherited by what the tests start.
+# Several test processes share the cores, so idle threads must not spin. Processes that tests start
+# inherit this.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# Under nohup runs pass over it, as those do that tests start.
+# Under nohup, runs would ignore SIGHUP, which tests send them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ with suppress(ImportError):  # `pytest -m gpu` also runs where hypothesis is not
 
 @pytest.fixture(scope="session", autouse=True)
 def _imported_once() -> Iterator[None]:
-    """Takes torch's half a million objects out of what each run's garbage collection visits."""
+    """Excludes torch's half a million objects from the garbage collections of each run."""
     importlib.import_module("resnet_study.experiment")
     gc.collect()
     gc.freeze()
@@ -123,7 +123,7 @@ LONGER = {"iterations": 40, "milestones": (15, 30), "eval_every": 20}
 
 @pytest.fixture
 def config(tiny: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
-    """Makes descriptions of runs of 40 iterations that save their state after each second one."""
+    """Makes descriptions of runs of 40 iterations that save their state after every second one."""
     return lambda every=2, **changes: tiny(LONGER, checkpoint=CheckpointConfig(every), **changes)
 
 
@@ -138,7 +138,7 @@ def undisturbed(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def typed(tmp_path: Path, cache: Path) -> Callable[..., list[str]]:
-    """A command line with the settings of a tiny run, or others, and the test's folders."""
+    """Builds a command line with the settings of a tiny run, or others, and the test's folders."""
 
     def call(*arguments: str, settings: Sequence[str] = TINY) -> list[str]:
         # Hydra takes its flags before the overrides, not between them.
@@ -155,8 +155,8 @@ def typed(tmp_path: Path, cache: Path) -> Callable[..., list[str]]:
 def cli(typed, monkeypatch, capsys):
     """Runs a command line in this process: `cli("model.depth=8", "seed=1")`.
 
-    Settings of a tiny run and the test's folders come before the arguments. A sweep trains in
-    this process, too (`hydra/launcher=basic`), unless it names a launcher.
+    The settings of a tiny run and the test's folders come before the arguments. A sweep also trains
+    in this process (`hydra/launcher=basic`), unless it names a launcher.
 
     Args:
         arguments: As typed.
@@ -175,7 +175,7 @@ def cli(typed, monkeypatch, capsys):
         main = importlib.import_module(f"{module}.__main__" if package else module).main
         monkeypatch.setattr(sys, "argv", [module, *words])
         capsys.readouterr()
-        # A process has one sweep; here the last one's request to stop is over.
+        # Forgets the stop request of the last sweep: other processes have one sweep only.
         importlib.import_module("resnet_study.jobs").worker_stop.cache_clear()
         with pytest.raises(SystemExit) as ended:
             raise SystemExit(main())
@@ -187,7 +187,7 @@ def cli(typed, monkeypatch, capsys):
 
 @pytest.fixture
 def command(typed) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """What `cli` does, in a process of its own."""
+    """Like `cli`, in a process of its own."""
 
     def call(*arguments: str, module="resnet_study", tiny=True, flags=()):
         words = typed(*arguments) if module == "resnet_study" and tiny else arguments

@@ -1,16 +1,16 @@
-"""1202 layers train, but test worse than 110.
+"""Networks of 1202 layers train, but test worse than those of 110.
 
-Quantity: training and test error at 1202 layers minus at 110, in points.
+Quantity: training and test error at 1202 layers minus those at 110, in points.
 
-Testable: both started, after at least half of the paper's training.
+Testable: both started, and have at least half of the paper's training.
 
 Supported: the 90 % upper bound of the training error's difference is at most 0.5 points, and the
 95 % lower bound of the test error's is above 0.
 
-Against: either is reversed, by Bonferroni over the two.
+Against: either is reversed, with Bonferroni's correction over the two.
 
-Paper: training error below 0.1 %, test error 7.93 %, where 110 layers have 6.43 at best and 6.61
-on average (Table 6).
+Paper: training error below 0.1 %, test error 7.93 %; 110 layers have 6.43 % at best and 6.61 % on
+average (Table 6).
 """
 
 from analysis.cells import Cells

@@ -1,7 +1,7 @@
 """A better solution exists by construction, and training from scratch does not find it.
 
-Quantity: clean training error of a plain network trained from scratch minus that of the same depth
-made of a trained shallow network and identity layers, in points.
+Quantity: clean training error of a plain network trained from scratch minus that of a network of
+the same depth built from a trained shallow network and identity layers, in points.
 
 Testable: the plain network started at that depth, and every construction is within 0.1 points of
 its shallow network.
@@ -46,12 +46,12 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
         raise rules.NotTestable(f"the construction is {most:.2f} points from its shallow network")
     shared = {*shallow.iterations} & {*scratch.iterations}
     if any(shallow.iterations[seed] != scratch.iterations[seed] for seed in shared):
-        raise rules.NotTestable("unequal iterations: shallow network and from scratch")
+        raise rules.NotTestable("the shallow network and the one from scratch differ in iterations")
     return rules.Outcome(
         rules.sign(effect),
-        f"plain networks of {scratch.depth} layers, clean training error: {made.value:.1f} % made "
-        f"of a trained network of {shallow.depth} layers, "
-        f"{scratch.error('clean_train_error').value:.1f} % from scratch, {effect}",
+        f"plain networks of {scratch.depth} layers, clean training error: {made.value:.1f} % if "
+        f"built from a trained network of {shallow.depth} layers, "
+        f"{scratch.error('clean_train_error').value:.1f} % if trained from scratch: {effect}",
         effect,
         rests_on=[built, shallow, scratch],
     )

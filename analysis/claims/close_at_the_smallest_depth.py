@@ -1,14 +1,14 @@
 """At the smallest depth residual and plain networks end close to each other.
 
-Quantity: g(d₀), plain minus residual training error at the smallest depth, beside g(d*) at the
-greatest, in points.
+Quantity: g(d₀), plain minus residual training error at the smallest depth, compared with g(d*) at
+the greatest, in points.
 
 Testable: both started at two depths, and the learning rate has fallen to a tenth.
 
 Supported: the 90 % bounds of g(d₀) are within a quarter of g(d*).
 
-Against: the 90 % lower bounds of g(d₀) − 0.25·g(d*) and of g(d₀) are above 0 and 0.5 points, after
-at least half of the paper's training.
+Against: the 90 % lower bounds of g(d₀) − 0.25·g(d*) and of g(d₀) are above 0 and 0.5 points,
+respectively, after at least half of the paper's training.
 
 Paper: plain ends 0.7 points of training error above residual A at 20 layers, and 5.7 at 56
 (Figure 6).

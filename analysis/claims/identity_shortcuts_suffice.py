@@ -1,14 +1,14 @@
-"""Identity shortcuts suffice: projections gain little on option A.
+"""Identity shortcuts suffice: projections gain little over option A.
 
-Quantity: training error of option A minus that of each other option, beside plain minus A, at the
-depth nearest to 34, in points.
+Quantity: training error of option A minus that of each other option, compared with plain minus A,
+at the depth nearest to 34, in points.
 
 Testable: plain, A and at least one of B and C started at that depth.
 
 Supported: for each other option the 90 % upper bound of (A − option) − 0.25·(plain − A) is below 0.
 
-Against: a 90 % lower bound of the same is above 0, by Bonferroni over options, and A is shown to
-gain on plain.
+Against: a 90 % lower bound of the same is above 0, with Bonferroni's correction over options, and A
+is shown to improve on plain.
 
 Paper: ImageNet, 34 layers, top-1 error: plain 28.54 %, A 25.03, B 24.52, C 24.19 (Tables 2 and 3).
 """
@@ -23,10 +23,10 @@ SHARE, DEPTH, DEEP = 0.25, 34, 110
 
 
 def rule(cells: Cells, _: str) -> rules.Outcome:
-    """Compares A minus each other option with a quarter of what A gains on plain."""
+    """Compares A minus each other option with a quarter of A's gain over plain."""
     needed = {o: ("plain", "residual-A", f"residual-{o}") for o in cells.options if o != "A"}
     if not any(cells.depths(*families) for families in needed.values()):
-        raise rules.NotRun("option A and another one, and plain, at one depth")
+        raise rules.NotRun("plain, option A and another option at the same depth")
     started = {option: cells.started(*families) for option, families in needed.items()}
     depths = sorted({depth for found in started.values() for depth in found})
     if not depths:
@@ -49,13 +49,13 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
     ]
     return rules.Outcome(
         rules.leaning(gains and within, against=gains and beyond),
-        f"{'; '.join(listed)}; limit {SHARE * gain.value:.1f}, a quarter of A's gain on plain",
+        f"{'; '.join(listed)}; limit {SHARE * gain.value:.1f}, a quarter of A's gain over plain",
         behind[worst],
         rests_on=[cells[f, depth] for f in sorted({f for o in behind for f in needed[o]})],
         confidence=rules.WITHIN,
         n=min(each.n for each in over.values()),
         towards=-1,
-        between=["option A is not shown to gain on plain here"] * (not gains),
+        between=["option A is not shown to improve on plain here"] * (not gains),
     )
 
 

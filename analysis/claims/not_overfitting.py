@@ -1,12 +1,12 @@
 """It is not over-fitting: the test error rises with the training error.
 
-Quantity: the changes of plain training and test error from the smallest to the greatest depth that
-started, and of the gap, test minus clean training error, in points.
+Quantity: the changes in the training error and test error of plain networks, and in their gap (test
+minus clean training error), from the smallest to the greatest depth that started, in points.
 
 Testable: plain networks started at two depths.
 
-Supported: the 95 % lower bounds of both changes are above 0, and the 90 % upper bound of the gap's
-change minus half of the test error's is below 0.
+Supported: the 95 % lower bounds of both errors' changes are above 0, and the 90 % upper bound of
+the gap's change minus half of the test error's is below 0.
 
 Against: the change of the test error is above 0 while that of the training error is equivalent to 0
 within 0.5 points (90 % interval).
@@ -35,7 +35,7 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
         f"error {train}, gap between test and clean training error {gap}",
         test,
         rests_on=[shallow, deep],
-        # What over-fitting denies, and what may still come, is a rise of the training error.
+        # Over-fitting would not raise the training error, and that rise may still come.
         closing=train,
         towards=+1,
     )

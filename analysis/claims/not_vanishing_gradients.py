@@ -1,14 +1,14 @@
 """It is probably not vanishing gradients.
 
-Quantity: V, log10 of the smallest over layers of gradient norm times standard deviation of the
-forward signal, divided by the same of the last layer.
+Quantity: V, log10 of a ratio: gradient norm times standard deviation of the forward signal, the
+smallest over layers divided by that of the last layer.
 
 Testable: the deepest plain network that started was probed at iteration 100 or later.
 
-Supported: V is at least −2 in all seeds at every one of these iterations, and so is its 90 % lower
-bound at each; with one seed, V is at least −1.5. A gradient of zero counts as vanished.
+Supported: at each of these iterations V is at least −2 in all seeds, and so is its 90 % lower
+bound; with one seed, V is at least −1.5. A gradient of zero counts as vanished.
 
-Against: V and its 90 % upper bound are below −2 at every one of the later half of these iterations;
+Against: at each iteration in the later half of these, V and its 90 % upper bound are below −2;
 with one seed, V is below −2.5. Growth before training is reported but not judged.
 
 Paper: with batch norm, backward gradients are reported as healthy, without numbers (§4.1).
@@ -50,7 +50,7 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
     finding = f"{cell.name}: V from {min(values):.2f} to {max(values):.2f}"
     if cell.growth:
         most = max(cell.growth.values())
-        finding += f"; before training up to 10^{most:.1f} times the last layer"
+        finding += f"; before training, gradients up to 10^{most:.1f} times the last layer's"
     return rules.Outcome(
         rules.leaning(healthy, against=gone),
         finding + beside,

@@ -1,12 +1,12 @@
 """Plain networks degrade: more depth, higher training error.
 
-Quantity: D, training error of plain networks at the greatest depth that started minus at the
-smallest, in points.
+Quantity: D, the training error of plain networks at the greatest depth that started minus that at
+the smallest, in points.
 
 Testable: plain networks started at two depths.
 
-Supported: the 95 % lower bound of D is above 0, and between neighbouring depths the error does not
-fall by more than 0.5 points by its upper bound.
+Supported: the 95 % lower bound of D is above 0, and for no two neighbouring depths is the upper
+bound of the change below −0.5 points.
 
 Against: D is equivalent to 0 within 0.5 points (90 % interval) after at least half of the paper's
 training, or its upper bound is below 0. A plain depth that did not start blocks “contradicted”.

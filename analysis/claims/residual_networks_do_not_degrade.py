@@ -1,16 +1,16 @@
-"""Residual networks do not degrade, and gain on plain ones with depth.
+"""Residual networks do not degrade, and their lead over plain ones grows with depth.
 
-Quantity: R(d), training error of residual networks at depth d minus at the smallest depth d₀, and
-g(d), plain minus residual at depth d, in points. D is the rise of plain networks.
+Quantity: R(d), the training error of residual networks at depth d minus that at the smallest depth
+d₀, and g(d), plain minus residual at depth d, in points. D is the rise for plain networks.
 
 Testable: plain and residual networks started at d₀ and at a greater depth.
 
 Supported: at every depth that started the 90 % upper bound of R is at most 0.5 points, or, with
-less than half of the paper's training, that of R − 0.1·D at most 0; the 95 % lower bounds of D, of
-g(d) beyond d₀ and of its growth are above 0; every residual depth that was run has started.
+less than half of the paper's training, that of R − 0.1·D is at most 0; the 95 % lower bounds of D,
+of g(d) beyond d₀ and of its growth are above 0; every residual depth that was run has started.
 
 Against: at the greatest depth the 90 % lower bound of the same is above that limit; with less than
-half of the paper's training only where D is above 0.
+half of the paper's training, D must be above 0 as well.
 
 Paper: option A, the only one on CIFAR-10, ends at 0.62 % training error at 20 layers, 0.07 % at 56
 and 0.0 % at 110; below plain by 0.7 points at 20 layers and by 5.7 at 56 (Figure 6).
@@ -48,7 +48,7 @@ def rule(cells: Cells, option: str) -> rules.Outcome:
         rules.leaning(degrades and within and gains, against=beyond),
         f"residual {option}, from {shared[0]} to {max(residual)} layers: "
         f"{rises[-1].words(rules.WITHIN)}, limit {limit or SHARE * plain_rise.value:.1f}; plain "
-        f"minus residual grows by {grows} to {shared[-1]} layers",
+        f"minus residual changes by {grows} up to {shared[-1]} layers",
         rises[-1],
         rests_on=rests_on,
         confidence=rules.WITHIN,

@@ -15,7 +15,7 @@ MARGIN = 0.5  # points of error that count as no difference
 WITHIN = 0.90  # confidence where an effect must not exceed a margin: one-sided at 5 %
 CLOSING = 0.75  # an effect below this share of that at the end of the first phase is closing
 SPANS = "the interval spans the margin"
-UNKNOWN = "the rate falls in every iteration: whether the gap is closing is not known"
+UNKNOWN = "the rate falls in every iteration, so whether the gap is closing is unknown"
 NEEDS_HALF = "less than half of the paper's training"
 
 
@@ -188,7 +188,7 @@ def need_seeds(quantities: Sequence[Quantity]) -> None:
     for quantity in quantities:
         if quantity.n == 0:
             named = ", ".join(f"{m.name} of {m.cell}" for m in quantity.weights)
-            raise NotRun(f"the same seed of {named}")
+            raise NotRun(f"a common seed for {named}")
 
 
 def leaning(supports: bool, against: bool) -> Leaning:

@@ -1,14 +1,14 @@
 """A shortcut over a single layer shows no advantage.
 
-Quantity: training error with one layer per block minus plain at the greatest depth, beside the
-gain, plain minus two layers per block, in points.
+Quantity: training error with one layer per block minus plain at the greatest depth, compared
+with the gain (plain minus two layers per block), in points.
 
 Testable: plain networks and residual ones with one and with two layers per block started there.
 
 Supported: the 90 % lower bound of (one − plain) + 0.25·gain is above 0, and so is the gain's 95 %
 lower bound.
 
-Against: the 90 % upper bound of the same is below 0, and the gain's lower bound above.
+Against: the 90 % upper bound of the same is below 0, and the gain's lower bound is above 0.
 
 Paper: no advantage was observed, without numbers; a single layer is y = W₁x + x (§3.2).
 """
@@ -38,13 +38,13 @@ def rule(cells: Cells, option: str) -> rules.Outcome:
         leaning,
         f"at {depth} layers: one layer per block minus plain {change.words(rules.WITHIN)}, "
         f"limit {-SHARE * gain.value:.1f}; two layers minus plain {-gain.value:+.1f}. Here batch "
-        "norm and ReLU follow the single layer, where the paper speaks of y = W₁x + x",
+        "norm and ReLU follow the single layer; the paper's is y = W₁x + x",
         change,
         rests_on=[cells[family, depth] for family in families],
         confidence=rules.WITHIN,
         n=over.n,
         towards=+1,
-        between=["two layers per block are not shown to gain on plain here"] * (not gains),
+        between=["two layers per block are not shown to improve on plain here"] * (not gains),
     )
 
 

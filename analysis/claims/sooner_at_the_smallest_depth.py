@@ -1,7 +1,7 @@
 """At the smallest depth the residual network is ahead while it trains.
 
-Quantity: iterations that the residual network needs until a training error of 50, 30, 20, 15 and
-10 %, divided by those of the plain one; the mean logarithm over these errors.
+Quantity: iterations that the residual network needs to reach a training error of 50, 30, 20, 15 and
+10 %, divided by those that the plain one needs; the mean logarithm over these errors.
 
 Testable: both started, and all seeds of both reach at least two of these errors.
 
@@ -10,8 +10,8 @@ below 0 and their mean at most −0.25.
 
 Against: the opposite.
 
-Paper: at 20 layers, 20, 15 and 10 % training error after 0.67, 0.57 and 0.51 times plain's
-iterations (Figure 6).
+Paper: at 20 layers, 20, 15 and 10 % training error after 0.67, 0.57 and 0.51 times as many
+iterations as plain (Figure 6).
 """
 
 import math
@@ -27,7 +27,7 @@ ONE_SEED = 0.25
 
 
 def rule(cells: Cells, option: str) -> rules.Outcome:
-    """Compares how many iterations both need until the same training errors."""
+    """Compares how many iterations both need to reach the same training errors."""
     what = f"plain and residual {option} networks of the same depth"
     pair = ["plain", f"residual-{option}"]
     depth = rules.need_started(cells, pair, 1, what)[0]
@@ -51,7 +51,7 @@ def rule(cells: Cells, option: str) -> rules.Outcome:
     low, high = np.exp(ratio.bounds())
     return rules.Outcome(
         leaning,
-        f"{residual.name} reaches {shares} times the iterations that plain needs, on average "
+        f"{residual.name} reaches {shares} times as many iterations as plain; on average "
         f"{math.exp(ratio.value):.2f} [{low:.2f}, {high:.2f}]",
         ratio,
         rests_on=[residual, plain],

@@ -15,8 +15,8 @@ from analysis.networks import depths_in, family_title
 NETWORKS = {
     "shallow": ("trained, shallow", "#999999"),
     "constructed": ("made deeper by identity layers", "#E69F00"),
-    "trained_on": ("the same, trained on", "#56B4E9"),
-    "scratch": ("this depth from scratch", "#CC3311"),
+    "trained_on": ("the same, trained further", "#56B4E9"),
+    "scratch": ("this depth, from scratch", "#CC3311"),
 }
 
 
@@ -65,8 +65,8 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
     axes_of[0].set_ylim(bottom=0)
     return explained(
         figure,
-        f"{provenance(runs[runs['state'] == 'finished'])}\nIn evaluation mode, without "
-        "augmentation, at the end of training; the construction before any.",
+        f"{provenance(runs[runs['state'] == 'finished'])}\nEvaluation mode, without "
+        "augmentation, at the end of training; the construction before any training.",
     )
 
 
@@ -76,6 +76,7 @@ FIGURE = Drawing(
     constructed_sibling,
     "The constructed deeper sibling (claim 3)",
     "A trained shallow network plus identity layers makes a deeper one with the same error, "
-    "before any training. Also shown: the same trained on, and that depth from scratch.",
+    "before any training. Also shown: the same network trained further, and that depth from "
+    "scratch.",
     needs=lambda runs: len(constructed_siblings(runs)) > 0,
 )

@@ -122,7 +122,7 @@ def _drawing(name: str, order: float, error: str, choice: str) -> Drawing:
         "Final error against depth",
         "Points are means over seeds, bars their 95 % intervals, dashes single runs. A family "
         "degrades where its training error rises with depth; over-fitting would show in the gap. "
-        "Hollow points are networks that did not start. Point at a mark for its run or mean.",
+        "Hollow points are networks that did not start. Point at a mark to see its run or mean.",
         "answer",
         lambda runs: bool((runs["state"] == "finished").any()),
         choice=choice,

@@ -11,8 +11,8 @@ from analysis.mechanism import at_one_look, profiles
 from analysis.networks import networks_in
 
 MEASURES = {
-    "activation_gradient_norm": "gradient w. r. t. activations",
-    "weight_gradient_norm": "gradient w. r. t. weights",
+    "activation_gradient_norm": "gradient w.r.t. activations",
+    "weight_gradient_norm": "gradient w.r.t. weights",
     "forward_variance": "forward variance",
 }
 
@@ -47,9 +47,9 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
         axes.set_xlabel("layer")
     return style.explained(
         figure,
-        f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss, "
-        "at each 3×3 layer's kernel and output after batch norm; variance of that output, mean "
-        "over channels. Geometric mean over seeds.",
+        f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss "
+        "with respect to each 3×3 layer's kernel and its output after batch norm; variance of that "
+        "output, mean over channels. Geometric mean over seeds.",
         style.depth_handles(colors),
     )
 
@@ -65,8 +65,8 @@ FIRST_LOOK = Drawing(
     8,
     gradient_flow,
     "Gradient flow at the first probe (claim 7)",
-    "Norms of the gradient, and the variance of the forward signal, at each layer; the "
-    "control without batch norm is the one in which they should vanish or blow up.",
+    "Norms of the gradient, and the variance of the forward signal, at each layer. In "
+    "the control without batch norm they should vanish or explode.",
     probe="forward_variance",
 )
 LAST_LOOK = Drawing(

@@ -77,7 +77,7 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     return style.explained(
         figure,
         f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
-        "non-linearity and addition, over the training set, in evaluation mode.",
+        "the non-linearity and addition, over the training set, in evaluation mode.",
         [*style.depth_handles(colors), *kinds],
     )
 

@@ -187,5 +187,5 @@ FIGURE = Drawing(
     "As in He et al. 2015, Figure 6: training error dashed (running mean over "
     "augmented mini-batches), test error solid, depth by colour. Networks that did not start, "
     "with a training loss at chance, are grey. Broad pale curves, if there are any, "
-    "are the paper's own. Point at a curve for its run and value.",
+    "are the paper's own. Point at a curve to see its run and value.",
 )

@@ -26,7 +26,7 @@ def levels_worth_a_panel(
 
 @style.print_style()
 def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -> Figure:
-    """Draws iterations until a training error is reached, against depth, a panel per level.
+    """Draws iterations to reach a training error, against depth, a panel per level.
 
     Args:
         runs: As from `load_runs`, or a part of it; only runs that have ended count.
@@ -63,8 +63,9 @@ def optimisation_speed(runs: pd.DataFrame, levels: tuple[float, ...] = LEVELS) -
     panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     return style.explained(
         figure,
-        f"{style.provenance(runs)}\nMean over seeds, where all got there; dashes: each run; "
-        "×: a run that did not.\nTraining error: running mean over augmented mini-batches.",
+        f"{style.provenance(runs)}\nLines: mean over seeds, where all reach the error; dashes: "
+        "each run; ×: a run that does not reach it.\n"
+        "Training error: running mean over augmented mini-batches.",
     )
 
 

@@ -31,8 +31,9 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
     panels[0].set_ylabel("autocorrelation")
     return style.explained(
         figure,
-        f"{style.provenance(probes)} {when}.\nOf the input gradient along straight lines "
-        "between images, at lags of a 64th of the way; white noise has about 0 from lag 1 on.",
+        f"{style.provenance(probes)} {when}.\nAutocorrelation of the input gradient "
+        "along straight lines between images; a lag is 1/64 of the way. White noise has about 0 "
+        "from lag 1 on.",
         style.depth_handles(colors),
     )
 

@@ -51,11 +51,11 @@ def throughput(measurements: pd.DataFrame, about: str) -> Figure:
     axes.set_xticks(range(len(networks)), [f"{n}\n{base[n]:,.0f}" for n in networks])
     axes.set_ylim(0, 1.18 * axes.get_ylim()[1])
     axes.grid(visible=False, axis="x")
-    axes.set_ylabel("speed over the conventional recipe")
+    axes.set_ylabel("speed relative to the conventional recipe")
     axes.set_xlabel("network, and images/s of the conventional recipe")
     return explained(
         figure,
-        f"{about}\nBars: median of {rounds} round{'s' if rounds > 1 else ''}, in turns; "
-        "whiskers: extremes; on them: images/s, with data, logging and checkpoints.\n"
+        f"{about}\nBars: median of {rounds} round{'s' if rounds > 1 else ''}, recipes in turn; "
+        "whiskers: extremes; numbers: images/s, with data, logging and checkpoints.\n"
         "Line: the conventional recipe (torchvision per image, DataLoader, fp32, eager).",
     )

@@ -42,7 +42,7 @@ def test_the_papers_curves_support_the_papers_claims():
     assert (low + high) / 2 == pytest.approx(4.28, abs=0.01)
     assert (high - low) / 2 == pytest.approx(0.42, abs=0.01)
     assert found["4-A"].effect.value == pytest.approx(-0.59, abs=0.01)
-    assert "grows by +4.8 points" in found["4-A"].finding
+    assert "changes by +4.8 points" in found["4-A"].finding
     shares = "20 % after 0.67, 15 % after 0.57, 10 % after 0.51"
     assert shares in found["5a"].finding
     # Residual test errors agree with Table 6 to about 0.1 points.

@@ -102,7 +102,7 @@ def test_the_verdict_says_depths_errors_and_points_of_networks_that_started(runs
     answer = verdict(runs[runs["depth"] == 20])["answer"]
     assert (
         answer
-        == "On embedded shapes, no family has started at two depths: so depth cannot be compared."
+        == "On embedded shapes, no family started at two depths, so depth cannot be compared."
     )
 
 

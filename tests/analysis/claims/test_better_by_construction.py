@@ -30,7 +30,7 @@ def made(*errors, depth=56):
         ([SHALLOW, SCRATCH, made(1.0, 1.3, 0.9)],
          "not testable: the construction is 0.20 points from its shallow network"),
         ([SHALLOW, cell("plain", 56, 5, 5, 5, iterations=ENDS | {0: 9.0}), made(1, 1.1, 0.9)],
-         "not testable: unequal iterations: shallow network and from scratch"),
+         "not testable: the shallow network and the one from scratch differ in iterations"),
         ([SHALLOW, SCRATCH],
          "not testable: not run: a trained plain network made deeper by identity layers"),
         ([SHALLOW, at_chance("plain", 110), made(1, 1, 1, depth=110)],

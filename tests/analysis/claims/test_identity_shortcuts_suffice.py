@@ -1,4 +1,4 @@
-"""Claim 6 turns on what projections gain on option A, near 34 layers."""
+"""Claim 6 turns on what projections gain over option A, near 34 layers."""
 
 import pytest
 
@@ -21,11 +21,12 @@ def study(*options, depth=32, plain=(9.0, 9.1, 9.2)):
         (study(0.5, 0.7), "supported"),
         (study(0.5, 3.0), "contradicted"),
         (study(0.5, 1.0), "undecided: the interval spans the margin"),
-        (study(0.5, plain=[5, 5.1, 5.2]), "undecided: option A is not shown to gain on plain here"),
+        (study(0.5, plain=[5, 5.1, 5.2]),
+         "undecided: option A is not shown to improve on plain here"),
         # The depth nearest to 34 counts, where all needed have started.
         ([*study(3, depth=20), *study(0.5), *study(3, depth=44)], "supported"),
         ([*study(0.5, depth=20), *study(), at_chance("residual-B", 32)], "supported"),
-        (study(), "not testable: not run: option A and another one, and plain, at one depth"),
+        (study(), "not testable: not run: plain, option A and another option at the same depth"),
         ([*study(), at_chance("residual-B", 32)],
          "not testable: did not start: residual B at 32 layers"),
     ],

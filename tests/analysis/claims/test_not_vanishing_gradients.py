@@ -48,6 +48,6 @@ def test_growth_and_networks_that_did_not_start_are_reported_beside_it():
     stuck = study(FINE, [-7.0, -8.0, -6.0], depth=110, why_not={0: "at chance"})
     found = verdict_of(CLAIM, *study(FINE, FINE, growth={0: 3.5, 1: 3.1, 2: 3.2}), *stuck)
     assert found.outcome.finding == (
-        "plain at 56 layers: V from -1.10 to -0.90; before training up to 10^3.5 times the last "
-        "layer; plain at 110 layers, which did not start: V down to -8.0"
+        "plain at 56 layers: V from -1.10 to -0.90; before training, gradients up to 10^3.5 "
+        "times the last layer's; plain at 110 layers, which did not start: V down to -8.0"
     )

@@ -41,7 +41,7 @@ def deep(*errors, **fields):
         ),
         (
             [SHALLOW, without(cell("plain", 56, 5.7, 5.9))],
-            "not testable: not run: the same seed of "
+            "not testable: not run: a common seed for "
             "train_error of plain at 56 layers, train_error of plain at 20 layers",
         ),
         ([SHALLOW, at_chance("plain", 110)], "not testable: did not start: plain at 110 layers"),
@@ -75,7 +75,7 @@ def test_a_fall_between_neighbours_is_named():
         ({"first_phase": {"train_error": {0: 8.0, 1: 8.0, 2: 8.0}}}, []),
         (
             {"falls_in_steps": False},
-            ["the rate falls in every iteration: whether the gap is closing is not known"],
+            ["the rate falls in every iteration, so whether the gap is closing is unknown"],
         ),
     ],
 )

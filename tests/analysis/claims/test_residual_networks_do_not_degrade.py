@@ -1,4 +1,4 @@
-"""Claim 4 turns on R at each depth and on what residual networks gain on plain ones."""
+"""Claim 4 turns on R at each depth and on the lead of residual networks over plain ones."""
 
 import pytest
 

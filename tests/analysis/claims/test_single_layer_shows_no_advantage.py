@@ -24,7 +24,7 @@ def study(*single, depth=56, two=(0.1, 0.2, 0.1), **fields):
          "undecided (the runs speak against it): 0.9 % of the paper's training, a quarter is"),
         # Where two layers gain nothing, one layer has nothing to fall short of.
         (study(5.6, 5.9, 5.5, two=[5.7, 5.9, 5.7]),
-         "undecided: two layers per block are not shown to gain on plain here"),
+         "undecided: two layers per block are not shown to improve on plain here"),
         # The greatest depth at which all have started.
         ([*study(5.6, 5.9, 5.5), *study(1, 1, 1, depth=20)], "supported"),
         ([*study(5.6, 5.9, 5.5), at_chance("plain", 110)], "supported"),
