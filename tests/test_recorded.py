@@ -80,7 +80,7 @@ def leanings(name, share=1.0):
     return {claim["label"]: claim["leaning"] for claim in verdict(runs)["claims"]}
 
 
-@pytest.mark.parametrize("other", ["short", "quarter", "quick"])
+@pytest.mark.parametrize("other", ["short", "quarter", "quarter_gpu", "quick"])
 def test_the_quick_grid_says_nothing_that_more_training_takes_back(other):
     half = 0.5 if other == "quick" else 1.0
     found, quick = leanings(other, half), leanings("quick")
