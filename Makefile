@@ -39,7 +39,7 @@ verify: $(STAMP)  ## Train two recorded runs again and compare them with their r
 	$(BIN)/python -m resnet_study experiment=quick model.shortcut=A model.depth=44 device=cpu threads=1 experiment_name=verify
 	$(BIN)/python -m analysis.verify runs/verify runs/recorded/quick
 
-bench: $(STAMP)  ## Compare how fast this machine trains with the conventional recipe
+bench: $(STAMP)  ## Measure how fast this machine trains, compared with the conventional recipe
 	$(BIN)/python -m resnet_study.benchmark $(ARGS)
 
 test: $(STAMP)  ## Run the fast tests, in a few minutes

@@ -23,8 +23,9 @@ def error_window(runs: pd.DataFrame) -> tuple[float, float]:
     """Limits of the error axis, in percent.
 
     Returns:
-        Where the paper's curves are drawn too, from 0 to its own limit or to a quarter above the
-        highest final error, whichever is more; otherwise limits that hold all errors.
+        Where the paper's curves are drawn too, from 0 to the top of the paper's axis, or to a
+        quarter above the highest final error, whichever is more; otherwise limits that hold all
+        errors.
     """
     errors = runs[["train_error", "test_error"]]
     if shared_iterations(runs):

@@ -48,7 +48,8 @@ def machine_of(manifest: dict[str, Any]) -> tuple[str, str]:
     """The hosts and the devices that a run was trained on, each as text.
 
     There are several if the run was resumed elsewhere or trained in several processes. A run that
-    failed early may have recorded neither; both are then "unknown".
+    failed early may have recorded neither; they are
+    then "unknown host" and "unknown device".
     """
     hosts: list[str] = []
     devices: list[str] = []

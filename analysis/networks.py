@@ -53,7 +53,7 @@ def network_of(config: RunConfig) -> Network:
 
 
 def variant_of(config: RunConfig) -> str:
-    """What a network differs in beside kind, shortcut and depth, in words; "" for nothing."""
+    """What a network differs in besides kind, shortcut and depth, in words; "" for nothing."""
     model, start, usual = config.model, config.start, USUAL.model
     rate = config.schedule.learning_rate
     differing = {

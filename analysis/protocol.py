@@ -23,7 +23,8 @@ def settings_of(configs: Mapping[str, RunConfig]) -> dict[str, dict[str, str]]:
     """The settings that differ from the paper's protocol, without the network's and the seed.
 
     A control without batch norm needs a learning rate of its own, which its network's name
-    states. It counts among the runs with batch norm from which only its rate sets it apart.
+    states. It counts among the runs with batch norm from which only its rate sets it apart, if
+    these all have one rate.
 
     Args:
         configs: Descriptions by run id, those of an experiment's folder.
@@ -34,15 +35,19 @@ def settings_of(configs: Mapping[str, RunConfig]) -> dict[str, dict[str, str]]:
     """
     own = {run_id: _settings(config) for run_id, config in configs.items()}
     normed = [own[run_id] for run_id, config in configs.items() if config.model.norm != "none"]
-    usual = {_without_rates(each): each for each in normed}
+    usual: dict[frozenset[tuple[str, str]], list[dict[str, str]]] = {}
+    for each in normed:
+        others = usual.setdefault(_without_rate(each), [])
+        others += [each] * (each not in others)
+    siblings = {run_id: usual.get(_without_rate(each), []) for run_id, each in own.items()}
     return {
-        run_id: each if each in normed else usual.get(_without_rates(each), each)
+        run_id: each if each in normed or len(siblings[run_id]) != 1 else siblings[run_id][0]
         for run_id, each in own.items()
     }
 
 
-def _without_rates(settings: dict[str, str]) -> frozenset[tuple[str, str]]:
-    return frozenset(pair for pair in settings.items() if not pair[0].endswith("_rate"))
+def _without_rate(settings: dict[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(pair for pair in settings.items() if pair[0] != "schedule.learning_rate")
 
 
 def paper_iterations(config: RunConfig) -> int:

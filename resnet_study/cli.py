@@ -154,7 +154,7 @@ def task(composed: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     if hydra_config.job.chdir:
         fail(ConfigError("hydra.job.chdir", True, "must be false: paths start from one folder"))
-    # An experiment's file may have set the mode of the sweep; its jobs do not read that file.
+    # An experiment's file may have set Hydra's mode to a sweep; jobs do not read that file.
     handed = composed.get("run_config")
     if handed is None and hydra_config.mode != RunMode.MULTIRUN:
         try:

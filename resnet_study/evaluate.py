@@ -212,7 +212,9 @@ def record(config: RunConfig, weights: Weights, scores: dict[str, Scores]) -> No
     folder = RunFolder(weights.path.parent)
     finished = folder.completed()
     if weights.checkpoint is None or finished is None:
-        raise ConfigError("weights", weights.path, "must be a finished run's with --record")
+        raise ConfigError(
+            "weights", weights.path, "must be the checkpoint of a finished run with --record"
+        )
     given, own = config.schedule.eval_statistics, folder.read_config().schedule.eval_statistics
     if given != own:
         raise ConfigError("schedule.eval_statistics", given, f"must be {own} with --record")

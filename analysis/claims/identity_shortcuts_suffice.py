@@ -5,7 +5,8 @@ at the depth nearest to 34, in points.
 
 Testable: plain, A and at least one of B and C started at that depth.
 
-Supported: for each other option the 90 % upper bound of (A − option) − 0.25·(plain − A) is below 0.
+Supported: for each other option the 90 % upper bound of (A − option) − 0.25·(plain − A) is below 0,
+and A is shown to improve on plain.
 
 Against: a 90 % lower bound of the same is above 0, with Bonferroni's correction over options, and A
 is shown to improve on plain.

@@ -1,7 +1,7 @@
 """Residual functions are small.
 
-Quantity: natural logarithms of ratios of the responses' standard deviation, averaged over layers:
-residual to plain at each depth, and the deepest residual network to the shallowest.
+Quantity: the responses' standard deviation, averaged over layers, in natural logarithms of two
+ratios: residual to plain at each depth, and the deepest residual network to the shallowest.
 
 Testable: the networks started, and have at least half of the paper's training.
 

@@ -54,7 +54,8 @@ class Outcome:
             whose effect does not shrink with more training.
         closing: The quantity that may shrink with more training, if it is not the effect.
         unless: Reasons that leave the claim undecided although the data speak for it.
-        against_unless: Likewise for data that speak against it; some reasons hold for all claims.
+        against_unless: Likewise for data that speak against it, in addition to the reasons that
+            hold for all claims.
         between: Reasons why the data speak neither for nor against the claim.
     """
 

@@ -32,7 +32,10 @@ def sibling_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 @print_style()
 def constructed_sibling(runs: pd.DataFrame) -> Figure:
-    """Draws, per depth, the error of the shallow network, the construction, and from scratch.
+    """Draws the errors of a network that was made deeper, and of its depth from scratch.
+
+    Bars at each depth: the shallow network, the deepened one before and after further training,
+    and a network of this depth from scratch.
 
     Args:
         runs: As from `load_runs`, or a part of it, with deepened runs.
@@ -49,11 +52,12 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
         for place, (name, color) in enumerate(NETWORKS.values()):
             part = of_family[of_family["network"] == name]
             at = np.arange(len(depths)) + 0.2 * (place - 1.5)
-            means = part.groupby("depth")["error"].mean().reindex(depths)
+            errors = part.groupby("depth")["error"].agg(["mean", "max"]).reindex(depths)
+            means = errors["mean"]
             axes.bar(at, means, width=0.18, color=color, label=name)
-            for x, mean in zip(at, means, strict=True):
+            for x, (mean, highest) in zip(at, errors.itertuples(index=False), strict=True):
                 if np.isfinite(mean):
-                    axes.annotate(f"{mean:.1f}", (x, mean), (0, 2), **ABOVE)
+                    axes.annotate(f"{mean:.1f}", (x, highest), (0, 3), **ABOVE)
             if part["seed"].nunique() > 1:
                 x = [at[depths.index(int(depth))] for depth in part["depth"]]
                 axes.plot(x, part["error"], ".", color="#222222", markersize=3)

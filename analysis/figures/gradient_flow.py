@@ -65,8 +65,8 @@ FIRST_LOOK = Drawing(
     8,
     gradient_flow,
     "Gradient flow at the first probe (claim 7)",
-    "Norms of the gradient, and the variance of the forward signal, at each layer. In "
-    "the control without batch norm they should vanish or explode.",
+    "Norms of the gradient, and the variance of the forward signal, at each layer. A control "
+    "without batch norm is named with its learning rate.",
     probe="forward_variance",
 )
 LAST_LOOK = Drawing(

@@ -44,10 +44,10 @@ class WarmupConfig:
         if self.start_rate is None:
             return
         if self.iterations is None:
-            allowed = "must be set with schedule.warmup.start_rate"
+            allowed = "must be set if schedule.warmup.start_rate is set"
             raise ConfigError("schedule.warmup.iterations", None, allowed)
         if self.until_error is not None:
-            allowed = "must be null with schedule.warmup.start_rate"
+            allowed = "must be null if schedule.warmup.start_rate is set"
             raise ConfigError("schedule.warmup.until_error", self.until_error, allowed)
         reset(self, "learning_rate")
 
@@ -66,7 +66,8 @@ class PlateauConfig:
 
     Attributes:
         patience: Number of evaluations; null for a rate without such falls.
-        improvement: Decrease of the test error, in percentage points, that counts as one.
+        improvement: Decrease of the test error, in percentage points, that counts as an
+            improvement.
         drops: Largest number of falls.
         stop_early: Whether training ends at the plateau after the last fall instead of at
             `schedule.iterations`.

@@ -15,7 +15,7 @@ from resnet_study.data.workers import Workers
 
 # Number of images in a batch of an evaluation, counted in single views.
 CHUNK = 128
-# ImageNet's channels, in units of 255 levels, as torchvision's weights were trained.
+# ImageNet's channels, in units of 255 levels, with which torchvision's weights were trained.
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 TORCHVISION_DEVIATION = (0.229, 0.224, 0.225)
 

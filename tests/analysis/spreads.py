@@ -9,10 +9,10 @@ from resnet_study.system.files import write_text
 
 
 def made() -> pd.DataFrame:
-    """Standard deviations over seeds, of the record with the most seeds under each conditions.
+    """Standard deviations over seeds, of the record with the most seeds for each set of conditions.
 
-    Of equals the one in full precision counts, then the one with the most cells. Only cells count
-    that have started, with three seeds or more.
+    Among equals, the one in full precision counts, then the one with the most cells. Only cells
+    that have started count, with three seeds or more.
     """
     rows = []
     for record in sorted(path.name for path in RECORDED.iterdir() if path.name != "benchmark"):

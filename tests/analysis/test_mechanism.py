@@ -86,7 +86,7 @@ def test_profiles_are_geometric_means_of_norms_and_means_of_the_rest(measure, va
 def test_figures_draw_the_probes(probes, runs):
     figure = gradient_flow(probes)
     assert [axes.get_title() for axes in figure.axes[:4]] == [
-        "plain", "plain, from 8 layers", "residual A", "residual A, from 8 layers",
+        "plain", "plain,\nfrom 8 layers", "residual A", "residual A,\nfrom 8 layers",
     ]  # fmt: skip
     shallow, _ = figure.axes[0].get_lines()
     expected = profiles(probes, ["activation_gradient_norm"]).query(

@@ -150,7 +150,7 @@ def test_a_figure_fills_the_screen_with_its_controls(open_page):
     panel = page.locator("#learning_curves .panels")
     before = panel.bounding_box()["width"]
     page.locator("#learning_curves").get_by_text("Full screen").click()
-    page.wait_for_function("document.fullscreenElement?.dataset.picture === 'learning_curves'")
+    page.wait_for_function("document.fullscreenElement?.id === 'learning_curves'")
     page.wait_for_function(
         f"document.fullscreenElement.querySelector('.panels').clientWidth > {before}"
     )

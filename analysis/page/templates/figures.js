@@ -244,7 +244,9 @@ function openPicture(image, off, update) {
   opened.append(save);
   if (document.fullscreenEnabled) {
     const whole = element("button", { type: "button", className: "save note", textContent: "Full screen" });
-    whole.addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : opened.requestFullscreen()));
+    const figure = opened.closest("figure");
+    whole.addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : figure.requestFullscreen()));
+    figure.addEventListener("fullscreenchange", () => { whole.textContent = document.fullscreenElement ? "Leave full screen" : "Full screen"; });
     opened.append(whole);
   }
   return () => {

@@ -77,7 +77,7 @@ def test_of_several_measurements_the_most_alike_counts(seconds):
 
 @pytest.mark.parametrize("depth", [20, 56, 110])
 def test_runs_on_record_took_what_the_benchmark_of_their_machine_says(depth, place):
-    runs = [*map(RunFolder, CHECKOUT.glob(f"runs/recorded/bf16/residual-A-{depth:03d}-*"))]
+    runs = [*map(RunFolder, CHECKOUT.glob(f"runs/recorded/quick/residual-A-{depth:03d}-*"))]
     measured = estimate.read_benchmark(estimate.RECORDED)
     found = estimate.from_benchmark(runs[0].read_config(), place, measured)
     # Other work only makes a run longer; of three seeds the shortest was disturbed least.
