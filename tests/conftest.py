@@ -92,7 +92,8 @@ SMALL: dict[str, dict] = {
 # The same for a command line.
 TINY = (
     *(f"{group}.{name}={value}" for group in SMALL for name, value in SMALL[group].items()),
-    "schedule.warmup.iterations=null",
+    *("schedule.learning_rate=0.05", "schedule.warmup.learning_rate=0.02"),
+    *("schedule.warmup.start_rate=null", "schedule.warmup.iterations=null"),
 )
 
 
