@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"error: {error}")
         return 2
     table = Table("transforms", title=f"{options.folder}, {options.workers} workers")
-    for column in ("images/s", "lowest", "highest", "ours relative to it"):
+    for column in ("images/s", "lowest", "highest", "our speed-up"):
         table.add_column(column, justify="right")
     for name, rates in found.items():
         # Ratios within a round: what slows the machine down slows both alike.

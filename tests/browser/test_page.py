@@ -110,10 +110,10 @@ def test_every_figure_is_opened_and_a_curve_names_its_run_and_its_value(open_pag
     run, network, error = point_at(page, "learning_curves", 0)
     assert re.fullmatch(r"plain-020-w8-shapes-r16-quick-s\d-\w+", run)
     rows = pd.read_csv(RECORDED / run / "metrics.csv").set_index("iteration")
-    assert network == "plain, 20 layers, iteration 1,000"
+    assert network == "plain, 20 layers, iteration 900"
     title, value = error.split(": ")
     column = {"training error (%)": "train_error", "test error (%)": "test_error"}[title]
-    assert float(value) == pytest.approx(rows.loc[1000, column], abs=0.006)
+    assert float(value) == pytest.approx(rows.loc[900, column], abs=0.006)
     page.mouse.move(0, 0)
     assert picture(page, "learning_curves").locator(".tip").is_hidden()
 

@@ -109,11 +109,14 @@ def test_a_runs_checkpoint_scores_what_its_manifest_says_and_views_are_added(
     assert set(run(more).manifest["evaluation"]) == {"single", "ten_crop", "multi_scale"}
     elsewhere = shutil.copy(weights, tmp_path)
     for refused, said in (
-        (evaluate(elsewhere, *words), "must be a finished run's"),
-        (evaluate(weights, *words, "data.validation_images=4"), "must hold the images that the"),
+        (evaluate(elsewhere, *words), "must be the checkpoint of a finished run with --record"),
+        (
+            evaluate(weights, *words, "data.validation_images=4"),
+            "with --record, must hold the images that the",
+        ),
     ):
         assert refused.returncode == 2
-        assert f"with --record, {said}" in refused.stderr
+        assert said in refused.stderr
     refused = evaluate(weights, *words, "schedule.eval_statistics=recomputed")
     assert refused.returncode == 2
     assert "eval_statistics=recomputed: must be running with --record" in refused.stderr

@@ -173,7 +173,7 @@ def test_a_killed_worker_is_one_line_at_the_next_batch_and_nowhere_else(
     for _ in range(50):
         time.sleep(0.02)
     assert signal.getsignal(signal.SIGCHLD) == handler
-    with pytest.raises(DataError, match=rf"data.stream.workers={count}: a process that decodes"):
+    with pytest.raises(DataError, match=rf"data.stream.workers={count}: a worker process"):
         list(islice(stream, 50))
 
 
