@@ -154,7 +154,9 @@ def test_a_figure_fills_the_screen_with_its_controls(open_page):
     page.wait_for_function(
         f"document.fullscreenElement.querySelector('.panels').clientWidth > {before}"
     )
+    curves = visible(page, "learning_curves").count()
     page.locator("#learning_curves").get_by_label("44 layers").uncheck()
+    assert visible(page, "learning_curves").count() < curves
 
 
 def test_boxes_switch_families_and_depths_and_a_turned_phone_keeps_them(open_page):
