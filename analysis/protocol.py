@@ -34,20 +34,20 @@ def settings_of(configs: Mapping[str, RunConfig]) -> dict[str, dict[str, str]]:
         equal settings belong to one study; others differ in more than their network.
     """
     own = {run_id: _settings(config) for run_id, config in configs.items()}
-    normed = [own[run_id] for run_id, config in configs.items() if config.model.norm != "none"]
-    usual: dict[frozenset[tuple[str, str]], list[dict[str, str]]] = {}
-    for each in normed:
-        others = usual.setdefault(_without_rate(each), [])
-        others += [each] * (each not in others)
-    siblings = {run_id: usual.get(_without_rate(each), []) for run_id, each in own.items()}
-    return {
-        run_id: each if each in normed or len(siblings[run_id]) != 1 else siblings[run_id][0]
-        for run_id, each in own.items()
-    }
+    controls = {run_id for run_id, config in configs.items() if config.model.norm == "none"}
+    normed = {tuple(each.items()): each for run_id, each in own.items() if run_id not in controls}
+    usual: dict[tuple[tuple[str, str], ...], list[dict[str, str]]] = {}
+    for each in normed.values():
+        usual.setdefault(_without_rate(each), []).append(each)
+    for run_id in controls:
+        siblings = usual.get(_without_rate(own[run_id]), [])
+        if tuple(own[run_id].items()) not in normed and len(siblings) == 1:
+            own[run_id] = siblings[0]
+    return own
 
 
-def _without_rate(settings: dict[str, str]) -> frozenset[tuple[str, str]]:
-    return frozenset(pair for pair in settings.items() if pair[0] != "schedule.learning_rate")
+def _without_rate(settings: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in settings.items() if pair[0] != "schedule.learning_rate")
 
 
 def paper_iterations(config: RunConfig) -> int:
