@@ -137,20 +137,26 @@ class Workers:
 
 
 def _begun(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Begins to read, without torch's SIGCHLD handler.
+    """Begins to read, with SIGTERM blocked in the workers and without torch's SIGCHLD handler.
+
+    A forked worker starts threads of torch's own, which inherit what is blocked, before `_begin`
+    is called. One that did not block SIGTERM would end the worker.
 
     When a worker dies, the handler raises an error at whatever point the run has reached. Without
     it, the iterator finds out within five seconds of waiting for a batch. So the error comes
     between two iterations, never in the middle of one or of a checkpoint.
     """
-    if threading.current_thread() is not threading.main_thread():
-        # Torch sets the handler in the main thread only.
-        return iter(loader)
+    blocked = {signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else set()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    # Torch sets the handler in the main thread only.
+    on_main = threading.current_thread() is threading.main_thread()
     former = signal.getsignal(signal.SIGCHLD)
     try:
         return iter(loader)
     finally:
-        signal.signal(signal.SIGCHLD, former or signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if on_main:
+            signal.signal(signal.SIGCHLD, former or signal.SIG_DFL)
 
 
 class _Images(Dataset[Any]):
@@ -215,6 +221,7 @@ def _begin(_: int) -> None:
             if signal.sigwaitinfo({signal.SIGTERM}).si_pid == parent:
                 signal.alarm(GRACE)
 
-    # Blocked in all threads, so that the thread that waits for it learns who sent it.
+    # Blocked in all threads, so that the thread that waits for it learns who sent it: `_begun` has
+    # done so where workers are forked.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=listen, daemon=True).start()

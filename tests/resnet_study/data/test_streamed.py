@@ -182,6 +182,8 @@ def test_a_killed_worker_is_one_line_at_the_next_batch_and_nowhere_else(
 def test_workers_change_nothing_leave_signals_to_the_run_and_end_with_its_stream(
     streamed, varied, cache, started
 ):
+    # As every run does: now each worker begins with threads of torch's own.
+    torch.set_num_threads(torch.get_num_threads())
     together = opened(varied, cache, 2, colour=0.1)
     before = torch.get_rng_state()
     stream = together.batches.starting_at(0)
