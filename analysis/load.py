@@ -23,7 +23,8 @@ DESCRIPTION = (
     "variant", "settings",
 )  # fmt: skip
 # Columns of `load_runs` after those of metrics.csv: first those of a row, then those of a run.
-OF_ROWS = ("phase", "started")
+STARTED = "started"
+OF_ROWS = ("phase", STARTED)
 OF_RUNS = ("paper_iterations", "start", "base")
 TYPES: Any = {"shortcut": "string", "start": "Int64", "base": "string"}
 
@@ -94,7 +95,7 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         configs,
         manifests,
         damaged,
-        _joined(probes, described, PROBES),
+        _joined(probes, described, [*PROBES, STARTED]),
     )
 
 
@@ -109,13 +110,15 @@ def _read_run(
     config = folder.read_config()
     if config.run_id != folder.path.name and (folder.path.parent / config.run_id).is_dir():
         raise StudyError("run", folder.path, f"is a copy of {config.run_id}")
-    metrics = None
+    metrics, probes = None, read_probes(folder)
     # A run that has just begun, or failed at once, has no rows yet and is not damaged.
     if manifest["state"] in COMPLETE or folder.metrics_file.exists():
         metrics = read_metrics(folder)
         metrics["phase"] = phases(config, metrics)
-        metrics["started"] = left_chance(metrics, classes_of(manifest))
-    return config, manifest, metrics, read_probes(folder)
+        metrics[STARTED] = left_chance(metrics, classes_of(manifest))
+    if probes is not None:
+        probes[STARTED] = metrics is not None and bool(metrics[STARTED].all())
+    return config, manifest, metrics, probes
 
 
 def read_metrics(folder: RunFolder) -> pd.DataFrame:
@@ -283,7 +286,7 @@ def load_probes(path: str | Path) -> pd.DataFrame:
     Returns:
         One row per run, iteration, measure and layer: the description as in `load_runs`,
         then `iteration, measure, position` (the layer, from 1 at the stem, or the lag of an
-        autocorrelation), `name` (of the layer), `value`.
+        autocorrelation), `name` (of the layer), `value`, then `started`, as there.
 
     Raises:
         StudyError: As in `read_study`.

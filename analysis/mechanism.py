@@ -63,24 +63,30 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
         measures: Such as "weight_gradient_norm".
 
     Returns:
-        `kind, shortcut, variant, family, depth, iteration, measure, position, value`.
+        `kind, shortcut, variant, family, depth, iteration, measure, position, value, started`
+        (whether all seeds did).
     """
     chosen = add_family(probes[probes["measure"].isin(measures)])
     keys = [*COLUMNS, "depth", "iteration", "measure", "position"]
     if chosen.empty:
-        return pd.DataFrame(columns=[*keys, "value"])
+        return pd.DataFrame(columns=[*keys, "value", "started"])
     factors = chosen["measure"].isin(BY_FACTORS)
     with np.errstate(divide="ignore"):
         logs = np.log(chosen["value"].where(factors, 1.0))
     layers = chosen.assign(log=logs).groupby(keys, sort=False, dropna=False)
-    means = layers[["value", "log"]].mean().reset_index()
+    mean_of = {"value": "mean", "log": "mean", "started": "all"}
+    means = layers.agg(mean_of).reset_index()
     means["value"] = means["value"].mask(means["measure"].isin(BY_FACTORS), np.exp(means["log"]))
     return means.drop(columns="log")
 
 
 def at_one_look(table: pd.DataFrame, iteration: int | None = None) -> tuple[pd.DataFrame, str]:
-    """The rows of `profiles` at one iteration (None: the first probed), and its name in words."""
+    """The rows of `profiles` at one iteration (None: the first probed), and its name in words.
+
+    Before training, no network is one that did not start.
+    """
     first = int(table["iteration"].min()) if len(table) else 0
     at = first if iteration is None else iteration
     when = "Before training" if at == 0 else f"After {at:,} iterations"
-    return table[table["iteration"] == at], when
+    rows = table[table["iteration"] == at]
+    return rows.assign(started=rows["started"] | (at == 0)), when

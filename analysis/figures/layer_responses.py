@@ -13,6 +13,7 @@ from analysis.mechanism import profiles
 from analysis.networks import COLUMNS, add_family, networks_in
 
 ORDERS = ("in order", "sorted by magnitude")
+OUTSIDE = " Grey: did not start; such lines may lie outside the axes."
 # By shortcut option.
 LINES: dict[str | None, Any] = {None: "--", "A": "-", "B": "-.", "C": ":"}
 
@@ -24,7 +25,7 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
         probes: As from `load_probes`.
 
     Returns:
-        `kind, shortcut, variant, family, depth, position, value` and
+        `kind, shortcut, variant, family, depth, position, value, started` and
         `order`, one of ORDERS.
     """
     probes = add_family(probes[probes["measure"] == "response_deviation"])
@@ -37,7 +38,7 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
     table = table[table["iteration"] == last]
     ranks = table.groupby(["family", "depth"])["value"].rank(method="first", ascending=False)
     both = [table.assign(order=ORDERS[0]), table.assign(order=ORDERS[1], position=ranks)]
-    columns = [*COLUMNS, "depth", "position", "value", "order"]
+    columns = [*COLUMNS, "depth", "position", "value", "started", "order"]
     found = pd.concat(both, ignore_index=True)[columns]
     return found.sort_values(["family", "depth", "position"], ignore_index=True)
 
@@ -51,6 +52,9 @@ def spread_widely(values: pd.Series) -> bool:
 def layer_responses(probes: pd.DataFrame) -> Figure:
     """Draws the deviation against the layer, plain dashed, residual solid, depth by colour.
 
+    The vertical axis is that of the networks that started. In evaluation mode the others may
+    have responses of any size, for their batch norm's statistics come from a loss at chance.
+
     Args:
         probes: As from `load_probes`, or a part of it.
 
@@ -60,6 +64,8 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     table = response_profiles(probes)
     networks = networks_in(table)
     colors = style.depth_colors(table)
+    all_started = bool(table["started"].all())
+    shown = table.loc[table["started"] | (not table["started"].any()), "value"]
     figure, (panels,) = style.panels(2, 4.3, 3.9)
     for axes, order in zip(panels, ORDERS, strict=True):
         for network in networks:
@@ -69,16 +75,17 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
         axes.set_title(f"layers {order}")
         axes.set_xlabel("layer" if order == ORDERS[0] else "rank of the layer")
     panels[0].set_ylabel("standard deviation of responses")
-    if spread_widely(table["value"]):
+    if spread_widely(shown):
         panels[0].set_yscale("log")
-    else:
-        panels[0].set_ylim(bottom=0)
+    elif len(shown):
+        panels[0].set_ylim(0, 1.05 * shown.max())
     kinds = [style.sample(each.title, linestyle=LINES[each.shortcut]) for each in networks]
     return style.explained(
         figure,
         f"{style.provenance(probes)}\nOutput of each 3×3 layer after batch norm and before "
-        "the non-linearity and addition, over the training set, in evaluation mode.",
-        [*style.depth_handles(colors), *kinds],
+        "the non-linearity and addition, over the training set, in evaluation mode."
+        f"{OUTSIDE * (not all_started)}",
+        [*style.depth_handles(colors, all_started), *kinds],
     )
 
 

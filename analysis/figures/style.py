@@ -100,16 +100,18 @@ def depth_colors(frame: pd.DataFrame) -> dict[int, Color]:
     return {depth: scale(place) for depth, place in zip(ordered, places, strict=True)}
 
 
-def depth_handles(colors: dict[int, Color]) -> list[Line2D]:
-    """Legend entries of depths that are told apart by colour alone."""
-    return [sample(f"{depth} layers", color=color) for depth, color in colors.items()]
+def depth_handles(colors: dict[int, Color], all_started: bool = True) -> list[Line2D]:
+    """Legend entries of depths that are told apart by colour alone, and of the grey lines."""
+    handles = [sample(f"{depth} layers", color=color) for depth, color in colors.items()]
+    return handles if all_started else [*handles, sample("did not start", color=NOT_STARTED)]
 
 
 def draw_depths(axes: Axes, table: pd.DataFrame, colors: dict[int, Color], **look: Any) -> None:
-    """Draws `value` against `position`, one line for each depth."""
+    """Draws `value` against `position`, one line for each depth, grey if that did not start."""
     for depth, color in colors.items():
         line = table[table["depth"] == depth].sort_values("position")
-        axes.plot(line["position"], line["value"], color=color, **look)
+        shade = color if line["started"].all() else NOT_STARTED
+        axes.plot(line["position"], line["value"], color=shade, **look)
 
 
 def sample(label: str, **look: Any) -> Line2D:

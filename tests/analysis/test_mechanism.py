@@ -7,6 +7,7 @@ from analysis.figures.constructed_sibling import constructed_sibling
 from analysis.figures.gradient_flow import gradient_flow
 from analysis.figures.layer_responses import layer_responses
 from analysis.figures.shattered_gradients import shattered_gradients
+from analysis.figures.style import NOT_STARTED
 from analysis.load import load_probes, load_runs, read_study
 from analysis.mechanism import constructed_siblings, profiles
 from analysis.networks import add_family, variant_of
@@ -29,7 +30,8 @@ def probes():
 
 
 def test_probes_load_beside_the_runs(probes, runs):
-    assert list(probes.columns)[-5:] == ["iteration", "measure", "position", "name", "value"]
+    columns = ["iteration", "measure", "position", "name", "value", "started"]
+    assert list(probes.columns)[-6:] == columns
     assert set(probes["run_id"]) == set(runs["run_id"])
     layers = probes[(probes["measure"] == "forward_variance") & (probes["depth"] == 14)]
     assert set(layers["position"]) == set(range(1, 14))
@@ -104,6 +106,23 @@ def test_figures_draw_the_probes(probes, runs):
     for draw in (gradient_flow, layer_responses, shattered_gradients):
         assert "embedded shapes" in draw(probes).get_supxlabel()
         assert draw(probes[0:0]).axes
+
+
+def test_networks_that_did_not_start_are_grey_once_trained_and_do_not_set_the_axis(probes):
+    stuck = probes["run_id"].str.startswith("plain-014") & (probes["variant"] == "")
+    probes = probes.assign(started=~stuck, value=probes["value"].where(~stuck, 1e5))
+    for figure, expected in (
+        (layer_responses(probes), 2),
+        (gradient_flow(probes, 60), 3),
+        (gradient_flow(probes), 0),
+    ):
+        lines = [line for axes in figure.axes for line in axes.get_lines()]
+        assert sum(line.get_color() == NOT_STARTED for line in lines) == expected
+        named = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert ("did not start" in named) == bool(expected)
+    figure = layer_responses(probes)
+    assert figure.axes[0].get_ylim()[1] < 100
+    assert "Grey: did not start" in figure.get_supxlabel()
 
 
 def test_the_report_has_what_the_experiment_has(drawn, report):
