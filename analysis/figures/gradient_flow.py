@@ -50,7 +50,7 @@ def gradient_flow(probes: pd.DataFrame, iteration: int | None = None) -> Figure:
         f"{style.provenance(probes)} {when}.\nL2 norms of the gradient of a batch's mean loss "
         "with respect to each 3×3 layer's kernel and its output after batch norm; variance of that "
         "output, mean over channels. Geometric mean over seeds.",
-        style.depth_handles(colors, table["started"].all()),
+        style.depth_handles(colors, bool(table["started"].all())),
     )
 
 

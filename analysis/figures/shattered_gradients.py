@@ -34,7 +34,7 @@ def shattered_gradients(probes: pd.DataFrame, iteration: int | None = None) -> F
         f"{style.provenance(probes)} {when}.\nAutocorrelation of the input gradient "
         "along straight lines between images; a lag is 1/63 of the way. White noise has about 0 "
         "from lag 1 on.",
-        style.depth_handles(colors, table["started"].all()),
+        style.depth_handles(colors, bool(table["started"].all())),
     )
 
 
