@@ -52,8 +52,8 @@ def spread_widely(values: pd.Series) -> bool:
 def layer_responses(probes: pd.DataFrame) -> Figure:
     """Draws the deviation against the layer, plain dashed, residual solid, depth by colour.
 
-    The vertical axis is that of the networks that started. In evaluation mode the others may
-    have responses of any size, for their batch norm's statistics come from a loss at chance.
+    The vertical axis fits the networks that started: the responses of one that did not may be
+    thousands of times as large.
 
     Args:
         probes: As from `load_probes`, or a part of it.

@@ -139,8 +139,8 @@ class Workers:
 def _begun(loader: DataLoader[Any]) -> Iterator[Any]:
     """Begins to read, with SIGTERM blocked in the workers and without torch's SIGCHLD handler.
 
-    A forked worker starts threads of torch's own, which inherit what is blocked, before `_begin`
-    is called. One that did not block SIGTERM would end the worker.
+    Before `_begin` is called, a forked worker starts threads of torch's own, which inherit the
+    signal mask. One that does not block SIGTERM would take it and end the worker.
 
     When a worker dies, the handler raises an error at whatever point the run has reached. Without
     it, the iterator finds out within five seconds of waiting for a batch. So the error comes
