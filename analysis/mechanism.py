@@ -83,7 +83,7 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
 def at_one_look(table: pd.DataFrame, iteration: int | None = None) -> tuple[pd.DataFrame, str]:
     """The rows of `profiles` at one iteration (None: the first probed), and its name in words.
 
-    Before training, no network is one that did not start.
+    At iteration 0 every network counts as started.
     """
     first = int(table["iteration"].min()) if len(table) else 0
     at = first if iteration is None else iteration

@@ -10,6 +10,8 @@ from analysis.claims import rules
 from analysis.claims.rules import Claim, Leaning, Outcome
 
 SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "experiment"
+# These train options A and B only; the experiments that train option C as well.
+WITH_OPTION_C = {"quick": "options", "figure6": "options_paper"}
 
 
 class Ruling(StrEnum):
@@ -67,11 +69,14 @@ def judged(claim: Claim, cells: Cells) -> list[Verdict]:
 
 def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
     label = f"{claim.number}{claim.part}{f'-{option}' * claim.each_option}"
+    instead = WITH_OPTION_C if option == "C" else {}
+    at_scale = instead.get(claim.at_scale, claim.at_scale)
     try:
         outcome = claim.rule(cells, option)
     except rules.NotTestable as reason:
         missing = isinstance(reason, rules.NotRun)
-        command = _command(claim.experiment if missing else claim.at_scale)
+        small = instead.get(claim.experiment, claim.experiment)
+        command = _command(small if missing else at_scale)
         return Verdict(label, claim, Ruling.NOT_TESTABLE, [str(reason)], None, command, missing)
     reasons = outcome.reasons()
     if outcome.leaning != Leaning.NEITHER and not reasons:
@@ -79,7 +84,7 @@ def _judged(claim: Claim, cells: Cells, option: str) -> Verdict:
         return Verdict(label, claim, ruling, (), outcome)
     one, alone = outcome.seeds == 1, outcome.seeds < rules.SEEDS and len(reasons) == 1
     more = alone or (outcome.leaning == Leaning.NEITHER and (one or not outcome.between))
-    command = _more_seeds(cells.experiment, outcome.seeds) if more else _command(claim.at_scale)
+    command = _more_seeds(cells.experiment, outcome.seeds) if more else _command(at_scale)
     return Verdict(label, claim, Ruling.UNDECIDED, reasons, outcome, command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -25,8 +26,8 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
         probes: As from `load_probes`.
 
     Returns:
-        `kind, shortcut, variant, family, depth, position, value, started` and
-        `order`, one of ORDERS.
+        `kind, shortcut, variant, family, depth, position, value, started` (also at iteration 0)
+        and `order`, one of ORDERS.
     """
     probes = add_family(probes[probes["measure"] == "response_deviation"])
     network = [probes["family"], probes["depth"]]
@@ -36,6 +37,7 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
     )
     last = table.groupby(["family", "depth"])["iteration"].transform("max")
     table = table[table["iteration"] == last]
+    table = table.assign(started=table["started"] | (table["iteration"] == 0))
     ranks = table.groupby(["family", "depth"])["value"].rank(method="first", ascending=False)
     both = [table.assign(order=ORDERS[0]), table.assign(order=ORDERS[1], position=ranks)]
     columns = [*COLUMNS, "depth", "position", "value", "started", "order"]
@@ -52,7 +54,7 @@ def spread_widely(values: pd.Series) -> bool:
 def layer_responses(probes: pd.DataFrame) -> Figure:
     """Draws the deviation against the layer, plain dashed, residual solid, depth by colour.
 
-    The vertical axis fits the networks that started: the responses of one that did not may be
+    A linear axis fits the networks that started: the responses of one that did not may be
     thousands of times as large.
 
     Args:
@@ -65,7 +67,7 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     networks = networks_in(table)
     colors = style.depth_colors(table)
     all_started = bool(table["started"].all())
-    shown = table.loc[table["started"] | (not table["started"].any()), "value"]
+    shown = table.loc[table["started"] & np.isfinite(table["value"].astype(float)), "value"]
     figure, (panels,) = style.panels(2, 4.3, 3.9)
     for axes, order in zip(panels, ORDERS, strict=True):
         for network in networks:
@@ -77,8 +79,8 @@ def layer_responses(probes: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("standard deviation of responses")
     if spread_widely(shown):
         panels[0].set_yscale("log")
-    elif len(shown):
-        panels[0].set_ylim(0, 1.05 * shown.max())
+    else:
+        panels[0].set_ylim(0, 1.05 * shown.max() if (shown > 0).any() else None)
     kinds = [style.sample(each.title, linestyle=LINES[each.shortcut]) for each in networks]
     return style.explained(
         figure,

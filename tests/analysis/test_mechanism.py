@@ -120,6 +120,10 @@ def test_networks_that_did_not_start_are_grey_once_trained_and_do_not_set_the_ax
         assert sum(line.get_color() == NOT_STARTED for line in lines) == expected
         named = [text.get_text() for text in figure.legends[0].get_texts()]
         assert ("did not start" in named) == bool(expected)
+    untrained = layer_responses(probes.assign(iteration=0))
+    assert NOT_STARTED not in {line.get_color() for line in untrained.axes[0].get_lines()}
+    # A response may be beyond all numbers.
+    layer_responses(probes.assign(value=np.inf))
     figure = layer_responses(probes)
     assert figure.axes[0].get_ylim()[1] < 100
     assert "Grey: did not start" in figure.get_supxlabel()

@@ -57,3 +57,13 @@ def test_each_option_that_was_run_has_a_verdict():
         ("4-A", "supported"),
         ("4-B", "contradicted"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("option", "command"), [("A", "experiment=figure6 "), ("C", "experiment=options_paper ")]
+)
+def test_the_command_that_would_decide_it_trains_the_option(option, command):
+    cells = [cell(f"residual-{option}", d, e, e, e, training=0.2) for d, e in ((20, 1), (56, 9))]
+    found = verdict_of(CLAIM, *study([], training=0.2)[:2], *cells)
+    assert found.statement.startswith("undecided (the runs speak against it)")
+    assert command in found.command
