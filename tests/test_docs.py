@@ -21,7 +21,12 @@ INLINE = re.findall(rf"`({COMMAND}[^`]*)`", "\n".join(TEXTS))
 INLINE = [words for words in INLINE if not re.search(r"[A-Z]{2}", words)]
 # With launchers and sweepers of others, which `.ci/hydra14` tries.
 OTHERS = ("hydra/launcher=ray", "hydra/sweeper=optuna", "pip install --pre")
-COMMANDS = [c for c in sorted({*LINES, *INLINE}) if not any(words in c for words in OTHERS)]
+# What `make dist` runs from the source distribution.
+CHECKED = (CHECKOUT / ".ci" / "dist").read_text("utf-8").replace("\\\n", "")
+CHECKED = re.findall(r'^quietly "\$tried" -m (.*)', CHECKED, flags=re.MULTILINE)
+COMMANDS = [
+    c for c in sorted({*LINES, *INLINE, *CHECKED}) if not any(words in c for words in OTHERS)
+]
 
 
 def test_the_readme_is_short():
