@@ -97,6 +97,7 @@ FIGURE = Drawing(
     layer_responses,
     "Layer responses (claim 8; He et al. 2015, Figure 7)",
     "Standard deviation of each layer's output after batch norm and before the "
-    "non-linearity, over the training set.",
+    "non-linearity, over the training set. Networks that did not start are grey, and may lie "
+    "outside the axes.",
     probe="response_deviation",
 )
