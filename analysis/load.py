@@ -23,14 +23,12 @@ DESCRIPTION = (
     "variant", "settings",
 )  # fmt: skip
 # Columns of `load_runs` after those of metrics.csv: first those of a row, then those of a run.
-STARTED = "started"
-OF_ROWS = ("phase", STARTED)
+OF_ROWS = ("phase", "started")
 OF_RUNS = ("paper_iterations", "start", "base")
 TYPES: Any = {"shortcut": "string", "start": "Int64", "base": "string"}
 
-# A network has left chance when its loss is below this share of the loss of a guess, ln(classes).
-# The recorded losses of the last tenth leave a gap between 2.250 and 2.287 for ten classes; 0.98
-# puts the limit at 2.257.
+# A network has started when its loss is below this share of the loss of a guess, ln(classes). With
+# ten classes the limit is 2.257; recorded losses leave a gap between 2.250 and 2.287.
 CHANCE = 0.98
 
 
@@ -95,7 +93,7 @@ def read_study(path: str | Path, name: str | None = None) -> Study:
         configs,
         manifests,
         damaged,
-        _joined(probes, described, [*PROBES, STARTED]),
+        _joined(probes, described, [*PROBES, "started"]),
     )
 
 
@@ -115,9 +113,9 @@ def _read_run(
     if manifest["state"] in COMPLETE or folder.metrics_file.exists():
         metrics = read_metrics(folder)
         metrics["phase"] = phases(config, metrics)
-        metrics[STARTED] = left_chance(metrics, classes_of(manifest))
+        metrics["started"] = left_chance(metrics, classes_of(manifest))
     if probes is not None:
-        probes[STARTED] = metrics is not None and bool(metrics[STARTED].all())
+        probes["started"] = metrics is not None and bool(metrics["started"].all())
     return config, manifest, metrics, probes
 
 
