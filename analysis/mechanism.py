@@ -64,7 +64,7 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
 
     Returns:
         `kind, shortcut, variant, family, depth, iteration, measure, position, value, started`
-        (whether all seeds did).
+        (whether all seeds did, or are still at iteration 0).
     """
     chosen = add_family(probes[probes["measure"].isin(measures)])
     keys = [*COLUMNS, "depth", "iteration", "measure", "position"]
@@ -73,7 +73,8 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
     factors = chosen["measure"].isin(BY_FACTORS)
     with np.errstate(divide="ignore"):
         logs = np.log(chosen["value"].where(factors, 1.0))
-    layers = chosen.assign(log=logs).groupby(keys, sort=False, dropna=False)
+    started = chosen["started"] | (chosen["iteration"] == 0)
+    layers = chosen.assign(log=logs, started=started).groupby(keys, sort=False, dropna=False)
     mean_of = {"value": "mean", "log": "mean", "started": "all"}
     means = layers.agg(mean_of).reset_index()
     means["value"] = means["value"].mask(means["measure"].isin(BY_FACTORS), np.exp(means["log"]))
@@ -81,12 +82,8 @@ def profiles(probes: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
 
 
 def at_one_look(table: pd.DataFrame, iteration: int | None = None) -> tuple[pd.DataFrame, str]:
-    """The rows of `profiles` at one iteration (None: the first probed), and its name in words.
-
-    At iteration 0 every network counts as started.
-    """
+    """The rows of `profiles` at one iteration (None: the first probed), and its name in words."""
     first = int(table["iteration"].min()) if len(table) else 0
     at = first if iteration is None else iteration
     when = "Before training" if at == 0 else f"After {at:,} iterations"
-    rows = table[table["iteration"] == at]
-    return rows.assign(started=rows["started"] | (at == 0)), when
+    return table[table["iteration"] == at], when

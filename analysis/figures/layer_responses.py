@@ -26,8 +26,8 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
         probes: As from `load_probes`.
 
     Returns:
-        `kind, shortcut, variant, family, depth, position, value, started` (also at iteration 0)
-        and `order`, one of ORDERS.
+        `kind, shortcut, variant, family, depth, position, value, started` and
+        `order`, one of ORDERS.
     """
     probes = add_family(probes[probes["measure"] == "response_deviation"])
     network = [probes["family"], probes["depth"]]
@@ -37,7 +37,6 @@ def response_profiles(probes: pd.DataFrame) -> pd.DataFrame:
     )
     last = table.groupby(["family", "depth"])["iteration"].transform("max")
     table = table[table["iteration"] == last]
-    table = table.assign(started=table["started"] | (table["iteration"] == 0))
     ranks = table.groupby(["family", "depth"])["value"].rank(method="first", ascending=False)
     both = [table.assign(order=ORDERS[0]), table.assign(order=ORDERS[1], position=ranks)]
     columns = [*COLUMNS, "depth", "position", "value", "started", "order"]
