@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from resnet_study.store.folder import RunFolder
 from tests.comparison import CHECKOUT, hear_ctrl_c
@@ -24,23 +25,37 @@ class Sweep:
         self.runs = folder / "sweep"
         places = (f"runs_dir={folder}", "experiment_name=sweep", f"data.cache={cache}")
         line = [sys.executable, "-m", "resnet_study", "-m", *TINY, *places, *arguments]
-        self.process = subprocess.Popen(
-            line, cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True,
-            start_new_session=True, preexec_fn=hear_ctrl_c,
-        )  # fmt: skip
+        folder.mkdir(exist_ok=True)
+        # A file can be read while the sweep is running.
+        with NamedTemporaryFile(dir=folder, delete=False) as errors:
+            self._errors = Path(errors.name)
+            self.process = subprocess.Popen(
+                line, cwd=CHECKOUT, env=environment, stderr=errors,
+                start_new_session=True, preexec_fn=hear_ctrl_c,
+            )  # fmt: skip
+
+    @property
+    def errors(self) -> str:
+        """What it has written to stderr so far."""
+        return self._errors.read_text()
 
     def end(self, status: int) -> str:
-        """Waits for its end, with an exit status; what it printed."""
-        _, errors = self.process.communicate(timeout=240)
-        assert "Traceback" not in errors, errors
-        assert self.process.returncode == status, errors
-        return errors
+        """Waits for its end, with an exit status; what it wrote to stderr."""
+        returned = self.process.wait(timeout=240)
+        assert "Traceback" not in self.errors, self.errors
+        assert returned == status, self.errors
+        return self.errors
+
+    def kill(self) -> None:
+        """Ends it at once, if it has not ended."""
+        self.process.kill()
+        self.process.wait()
 
     def until(self, ready) -> None:
         deadline = time.monotonic() + 120
         while not ready():
-            assert time.monotonic() < deadline
-            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, self.errors
+            assert self.process.poll() is None, self.errors
             time.sleep(0.02)
 
     def until_saved(self, count: int) -> list[str]:

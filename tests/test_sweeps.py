@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -10,6 +11,7 @@ from tests.comparison import assert_same_end
 from tests.started import Sweep
 
 pytestmark = pytest.mark.slow
+DIED = "warning: a worker process died"
 SIX = (
     *("model=plain,residual", "model.depth=8,14,20", "schedule.iterations=300"),
     *("schedule.milestones=[150]", "schedule.eval_every=100", "checkpoint.every=10"),
@@ -23,32 +25,53 @@ def workers_of(sweep: Sweep) -> list[psutil.Process]:
     return [p for p in ours if "popen_loky" in " ".join(p.info["cmdline"] or ())]
 
 
-def test_a_killed_parent_killed_workers_ctrl_c_and_two_sweeps_at_once(tmp_path, cache):
-    whole = Sweep(tmp_path / "whole", cache, *SIX)
+def kill_worker(sweep: Sweep) -> None:
+    """Kills a worker once there is one, and waits until its sweep has noticed."""
+    deaths = sweep.errors.count(DIED)
+    sweep.until(lambda: workers_of(sweep))
+    workers_of(sweep)[0].kill()
+    # A second death in the same pool, or one before Ctrl-C is seen, would not be another warning.
+    sweep.until(lambda: sweep.errors.count(DIED) > deaths)
+
+
+@pytest.fixture
+def sweep(tmp_path, cache):
+    """Starts a sweep of six runs; none of them outlives a test that fails."""
+    started = []
+
+    def start(folder: Path = tmp_path) -> Sweep:
+        started.append(Sweep(folder, cache, *SIX))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+def test_a_killed_parent_killed_workers_ctrl_c_and_two_sweeps_at_once(sweep, tmp_path):
+    whole = sweep(tmp_path / "whole")
     whole.end(0)
 
-    lost = Sweep(tmp_path, cache, *SIX)
+    lost = sweep()
     lost.until_saved(2)
     workers = workers_of(lost)
-    lost.process.kill()
-    # The workers hold the pipe: this returns when they are gone.
-    lost.process.communicate(timeout=60)
-    _, alive = psutil.wait_procs(workers, timeout=30)
+    lost.kill()
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive, "workers outlived their sweep"
 
-    stopped = Sweep(tmp_path, cache, *SIX)
+    stopped = sweep()
     for count in (3, 4):
         stopped.until_saved(count)
-        workers_of(stopped)[0].kill()
+        kill_worker(stopped)
     stopped.until_saved(5)
     os.killpg(stopped.process.pid, signal.SIGINT)
     errors = stopped.end(128 + signal.SIGINT)
-    assert errors.count("warning: a worker process died") == 2
+    assert errors.count(DIED) == 2
     assert "runs are finished; type the same command again to continue" in errors
 
     resumed = {run: len(found["resumed"]) for run, found in stopped.manifests().items()}
-    for sweep in [Sweep(tmp_path, cache, *SIX) for _ in range(2)]:
-        sweep.end(0)
+    for one in [sweep(), sweep()]:
+        one.end(0)
     found = stopped.manifests()
     assert len(found) == 6
     assert found.keys() == whole.manifests().keys()

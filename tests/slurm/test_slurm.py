@@ -52,9 +52,7 @@ def sweep(cluster, tmp_path, cache):
 
     yield start
     for one in started:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.communicate()
+        one.kill()
     cluster.call("scancel", "--user=root")
 
 
