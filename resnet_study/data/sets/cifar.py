@@ -80,10 +80,21 @@ def _fetched(archive: Any, folders: Sequence[Path]) -> tuple[Any, Any]:
         with suppress(StorageError):
             check_writable(packed or folders[0])
             folder = packed or folders[0]
-        with locked(folder / f".{archive.base_folder}.lock", "folder"):
-            # Another process may have unpacked it in the meantime.
-            if not _whole(archive, [folder]):
-                _unpack(archive, packed, folder)
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        lock = folder / f".{archive.base_folder}.lock"
+        with locked(lock, "folder"):
+            try:
+                # Another process may have unpacked it in the meantime.
+                if not _whole(archive, [folder]):
+                    _unpack(archive, packed, folder)
+            except BaseException:
+                # A mistyped root leaves no folder. Who waits for the lock notices that it is gone.
+                if made:
+                    lock.unlink(missing_ok=True)
+                with suppress(OSError):
+                    for path in made:
+                        path.rmdir()
+                raise
         return archive(folder, train=True), archive(folder, train=False)
     except (OSError, RuntimeError, EOFError, HTTPException, StorageError) as error:
         advice = "use a folder that holds it, or go online"

@@ -241,7 +241,16 @@ def test_what_cannot_be_fetched_is_one_line(harm, served):
     )
     with pytest.raises(DataError, match=words):
         load()
-    assert kept(Path("data")) == []
+    assert not Path("data").exists()
+
+
+def test_a_mistyped_root_leaves_what_was_there(archive):
+    Path("mine").mkdir()
+    for root in ("mine/no/where", "mine"):
+        with pytest.raises(DataError, match=f"data.root={root}: {NOWHERE}"):
+            load(root)
+    assert [*Path().iterdir()] == [Path("mine")]
+    assert kept(Path("mine")) == []
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_behind(archive, monkeypatch):
