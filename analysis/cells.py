@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -144,12 +144,16 @@ class Cells:
         return [self.cells[key] for key in sorted(self.cells) if not self.cells[key].started]
 
 
-def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
+def cells_of(
+    runs: pd.DataFrame, probes: pd.DataFrame | None = None, each: pd.DataFrame | None = None
+) -> Cells:
     """Summarises runs by family and depth.
 
     Args:
         runs: As from `load_runs`, of one protocol.
         probes: As from `load_probes`, of the same runs.
+        each: As `Study.each`, of the same study; tells of runs that have no row, such as one that
+            failed at once, which count as not started.
     """
     if runs.empty:
         return Cells({})
@@ -182,6 +186,11 @@ def cells_of(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> Cells:
             **_by_seed(part[list(OF_RUNS)], part),
             **found,
         )
+    if each is not None:
+        for run in each[~each["run_id"].isin(known.index)].to_dict("records"):
+            key = run["family"], run["depth"]
+            cell = cells.get(key) or Cell(*key, training=0.0, rate_fell=False, runs=())
+            cells[key] = replace(cell, why_not=cell.why_not | {run["seed"]: run["state"]})
     return Cells(cells, str(runs["experiment"].iloc[0]))
 
 

@@ -47,7 +47,8 @@ def recorded(name: str) -> Study:
 
 @cache
 def _verdict(name: str) -> dict[str, Any]:
-    return verdict(recorded(name).runs, recorded(name).probes)
+    study = recorded(name)
+    return verdict(study.runs, study.probes, study.each)
 
 
 def _claim(name: str, label: str) -> dict[str, Any]:
@@ -101,14 +102,17 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Returns:
         `data, schedule, network, seeds, error` and a column for each depth, with means over
-        seeds in percent, ± the standard deviation where there are several. The paper's own
-        numbers are added only below a study of its data and schedule.
+        seeds in percent, ± the standard deviation where there are several, and † where a run did
+        not start. The paper's own numbers are added only below a study of its data and schedule.
     """
     rows = []
     for runs in studies:
-        table = results(final_errors(runs), of_the_papers_protocol(runs))
+        finals = final_errors(runs)
+        started = finals.groupby(["family", "depth"])["started"].all()
+        table = results(finals, of_the_papers_protocol(runs))
         told = {name: ", ".join(sorted(runs[name].unique())) for name in ("data", "schedule")}
         for family, cells in table.groupby("family", sort=False):
+            stuck = {depth for depth in cells["depth"] if not started[family, depth]}
             seeds = "–".join(f"{n}" for n in sorted({cells["n"].min(), cells["n"].max()}))
             for source, who in (("", seeds), ("paper_", "the paper")):
                 for error, title in NAMED.items():
@@ -117,6 +121,8 @@ def overview(studies: Sequence[pd.DataFrame]) -> pd.DataFrame:
                         continue
                     network = {"network": family_title(str(family)), "seeds": who, "error": title}
                     shown = dict(zip(cells["depth"], texts(cells, column), strict=True))
+                    if not source:
+                        shown = {d: f"{shown[d]} †" if d in stuck else shown[d] for d in shown}
                     rows.append(told | network | shown)
     depths = sorted({key for row in rows for key in row if isinstance(key, int)})
     names = ["data", "schedule", "network", "seeds", "error"]

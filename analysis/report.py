@@ -14,7 +14,7 @@ from analysis.figure6 import beside_figure6, mean_differences, over_seeds
 from analysis.figures import DRAWINGS
 from analysis.figures.files import rendered, write_pictures
 from analysis.figures.style import provenance
-from analysis.networks import add_family
+from analysis.networks import add_family, depths_in, family_title
 from analysis.page import Compared, build_comparison, build_page
 from analysis.paper import of_the_papers_protocol
 from analysis.statistics import final_errors, final_share
@@ -53,7 +53,7 @@ def write_report(
     study = prepared(study)
     runs = study.runs
     drawn = drawn_for(runs, study.probes, ("answer", "figures"))
-    found = verdict(runs, study.probes)
+    found = verdict(runs, study.probes, study.each)
     tables = tables_of(study)
     texts = {
         "index.html": build_page(study, found, tables, _as_svg(drawn), links),
@@ -135,6 +135,15 @@ def prepared(study: Study) -> Study:
     return replace(study, runs=runs)
 
 
+def _unstarted(finals: pd.DataFrame) -> str:
+    """A sentence that names the networks of which a run did not start; empty for none."""
+    listed = "; ".join(
+        f"{family_title(str(family))} at {', '.join(map(str, depths_in(stuck)))} layers"
+        for family, stuck in finals[~finals["started"]].groupby("family")
+    )
+    return f" Did not start, or not finished: {listed}." * bool(listed)
+
+
 def tables_of(study: Study) -> dict[str, Titled]:
     """The tables of a study, by the name of their files."""
     finals = final_errors(study.runs)
@@ -145,7 +154,7 @@ def tables_of(study: Study) -> dict[str, Titled]:
             results(finals, of_the_papers_protocol(study.runs)),
             "Mean ± standard deviation over seeds. Each run's error is the mean over the last "
             f"{100 * final_share(study.runs):.0f} % of its iterations, after the last fall of the "
-            "learning rate.",
+            f"learning rate.{_unstarted(finals)}",
         ),
         "degradation": Titled(
             "Degradation",
@@ -153,7 +162,11 @@ def tables_of(study: Study) -> dict[str, Titled]:
             "Error at the greatest depth minus error at the smallest, for networks that started; "
             "paired by seed.",
         ),
-        "differences": Titled("Differences at equal depth", differences(finals), "Paired by seed."),
+        "differences": Titled(
+            "Differences at equal depth",
+            differences(finals),
+            f"Paired by seed.{_unstarted(finals)}",
+        ),
         "costs": Titled(
             "Size and cost of the networks",
             cost,

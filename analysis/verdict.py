@@ -18,19 +18,23 @@ CHOSEN = (
 )
 
 
-def verdict(runs: pd.DataFrame, probes: pd.DataFrame | None = None) -> dict[str, Any]:
+def verdict(
+    runs: pd.DataFrame, probes: pd.DataFrame | None = None, each: pd.DataFrame | None = None
+) -> dict[str, Any]:
     """The effect of depth on each family, and the verdicts on the paper's claims.
 
     Args:
         runs: As from `load_runs`, of one protocol.
         probes: As from `load_probes`, of the same runs.
+        each: As `Study.each`, of the same study, so that runs without a row are known too.
 
     Returns:
         The content of `verdict.json`; docs/verdicts.md documents the keys.
     """
     finals = statistics.final_errors(runs)
-    cells = cells_of(runs, probes)
-    states = runs.drop_duplicates("run_id").set_index("run_id")["state"]
+    cells = cells_of(runs, probes, each)
+    known = runs.drop_duplicates("run_id") if each is None else each
+    states = known.set_index("run_id")["state"]
     return {
         "format": FORMAT,
         "answer": answer(runs, finals),

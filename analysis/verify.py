@@ -121,7 +121,9 @@ def _beside_the_seeds(run_id: str, study: Study, record: Study, reason: str) -> 
         state = record.manifests[run_id]["state"]
         return state == "diverged", f"{reason}, diverged; recorded {state}"
     end = finals.iloc[0]
-    recorded = final_errors(record.runs[record.runs["settings"] == runs["settings"].iloc[0]])
+    # Which settings a text names depends on the other runs of a folder, so that it is the record's.
+    under = record.runs.loc[record.runs["run_id"] == run_id, "settings"]
+    recorded = final_errors(record.runs[record.runs["settings"].isin(under)])
     cell = recorded[(recorded["family"] == end["family"]) & (recorded["depth"] == end["depth"])]
     agrees, words = True, []
     for column, title in NAMED.items():

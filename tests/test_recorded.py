@@ -40,7 +40,8 @@ def test_what_is_shown_of_a_record_is_made_from_it(name):
     study = study.part(next(iter(study.protocols.values())))
     report = RECORDED / name / "report"
     written = json.loads((report / "verdict.json").read_text("utf-8"))
-    assert written == json.loads(json.dumps(verdict(add_family(study.runs), study.probes)))
+    found = verdict(add_family(study.runs), study.probes, study.each)
+    assert written == json.loads(json.dumps(found))
     for table, titled in tables_of(study).items():
         assert (report / f"{table}.md").read_text("utf-8") == markdown(titled.frame)
 

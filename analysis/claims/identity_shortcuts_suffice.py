@@ -3,7 +3,7 @@
 Quantity: training error of option A minus that of each other option, compared with plain minus A,
 at the depth nearest to 34, in points.
 
-Testable: plain, A and at least one of B and C started at that depth.
+Testable: plain, A and at least one of B and C started at that depth and share a seed.
 
 Supported: for each other option the 90 % upper bound of (A − option) − 0.25·(plain − A) is below 0,
 and A is shown to improve on plain.
@@ -36,11 +36,14 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
     behind = {o: _behind(cells, o, depth) for o, found in started.items() if depth in found}
     gain = cells["plain", depth].train - cells["residual-A", depth].train
     over = {option: each - SHARE * gain for option, each in behind.items()}
+    # An option whose seeds are all others than A's is left out.
+    over = {option: each for option, each in over.items() if each.n} or over
     rules.need_seeds([*over.values()])
     gains = gain.low() > 0
-    worst = max(over, key=lambda option: over[option].low(rules.WITHIN))
+    corrected = rules.bonferroni(len(over))
+    worst = max(over, key=lambda option: over[option].low(corrected))
     within = all(each.high(rules.WITHIN) < 0 for each in over.values())
-    beyond = over[worst].low(rules.bonferroni(len(over))) > 0
+    beyond = over[worst].low(corrected) > 0
     listed = [
         f"A minus {option} {each.words(rules.WITHIN)} at {at} layers"
         for at in {depth: 0, DEEP: 0}
@@ -52,7 +55,7 @@ def rule(cells: Cells, _: str) -> rules.Outcome:
         rules.leaning(gains and within, against=gains and beyond),
         f"{'; '.join(listed)}; limit {SHARE * gain.value:.1f}, a quarter of A's gain over plain",
         behind[worst],
-        rests_on=[cells[f, depth] for f in sorted({f for o in behind for f in needed[o]})],
+        rests_on=[cells[f, depth] for f in sorted({f for o in over for f in needed[o]})],
         confidence=rules.WITHIN,
         n=min(each.n for each in over.values()),
         towards=-1,

@@ -52,7 +52,7 @@ def rule(cells: Cells, option: str) -> rules.Outcome:
         rises[-1],
         rests_on=rests_on,
         confidence=rules.WITHIN,
-        n=min(each.n for each in (*over, *ahead)),
+        n=min(each.n for each in (*over, *ahead, grows, plain_rise)),
         towards=-1,
         unless=rules.did_not_start(cells, family),
         between=["plain networks are not shown to degrade here"] * (not degrades),

@@ -10,6 +10,7 @@ from analysis.figures.drawing import Drawing
 from analysis.figures.style import ABOVE, explained, panels, print_style, provenance
 from analysis.mechanism import constructed_siblings
 from analysis.networks import depths_in, family_title
+from analysis.statistics import final_errors
 
 # Column of `constructed_siblings`, what it is called, and its colour.
 NETWORKS = {
@@ -43,7 +44,9 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
     Returns:
         A figure with a panel per family; bars are means over seeds, dots single seeds.
     """
-    table = sibling_table(runs)
+    table, finals = sibling_table(runs), final_errors(runs)
+    never = finals.loc[~finals["started"], ["family", "depth"]].itertuples(index=False, name=None)
+    stuck = {*never} & {*zip(table["family"], table["depth"], strict=True)}
     families = sorted(table["family"].unique())
     figure, (axes_of,) = panels(len(families), 3.4, 3.9, margin=1.2)
     for axes, family in zip(axes_of, families, strict=False):
@@ -54,7 +57,11 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
             at = np.arange(len(depths)) + 0.2 * (place - 1.5)
             errors = part.groupby("depth")["error"].agg(["mean", "max"]).reindex(depths)
             means = errors["mean"]
-            axes.bar(at, means, width=0.18, color=color, label=name)
+            scratch = name == NETWORKS["scratch"][0]
+            hollow = np.array([scratch and (family, depth) in stuck for depth in depths])
+            axes.bar(at, means.mask(hollow), width=0.18, color=color, label=name)
+            if hollow.any():
+                axes.bar(at, means.where(hollow), 0.17, facecolor="none", edgecolor=color)
             for x, (mean, highest) in zip(at, errors.itertuples(index=False), strict=True):
                 if np.isfinite(mean):
                     axes.annotate(f"{mean:.1f}", (x, highest), (0, 3), **ABOVE)
@@ -70,7 +77,8 @@ def constructed_sibling(runs: pd.DataFrame) -> Figure:
     return explained(
         figure,
         f"{provenance(runs[runs['state'] == 'finished'])}\nEvaluation mode, without "
-        "augmentation, at the end of training; the construction before any training.",
+        "augmentation, at the end of training; the construction before any training."
+        f"{' Hollow: did not start.' * bool(stuck)}",
     )
 
 

@@ -52,7 +52,9 @@ def error_by_depth(runs: pd.DataFrame, error: str = "train_error") -> Figure:
     finished = runs[runs["state"] == "finished"]
     dashes = "; dashes: each seed" * (runs["seed"].nunique() <= MOST_SEEDS)
     seeds_shown = f" Bars: 95 % intervals over seeds{dashes}." if several else ""
-    hollow = "" if final_errors(runs)["started"].all() else " Hollow: did not start."
+    hollow = (
+        "" if final_errors(runs)["started"].all() else " Hollow: did not start, or not finished."
+    )
     return style.explained(
         figure,
         f"{style.provenance(finished)}\nFinal: mean over the last "

@@ -30,14 +30,15 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         option is better. Bars are 95 % intervals over seeds, where there are several.
     """
     finals = final_errors(runs)
-    options = options_in(finals)
+    options, never = options_in(finals), finals[~finals["started"]]
     figure, (panels,) = style.panels(2, 3.6, 3.6)
     for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
         axes.axhline(0, color="#444444", linewidth=0.8)
         axes.set_title(title)
         style.depth_axis(axes, finals)
         for option in options[1:]:
-            table = family_difference(finals, option.family, options[0].family, error)
+            pair = option.family, options[0].family
+            table = family_difference(finals, *pair, error)
             look = style.style_of(option)
             bars = (table[["low", "high"]].sub(table["difference"], axis=0)).abs().to_numpy().T
             axes.errorbar(
@@ -50,11 +51,15 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
                 label=f"{option.title} minus {options[0].title}",
                 **look,
             )
+            stuck = table[table["depth"].isin(never[never["family"].isin(pair)]["depth"])]
+            hollow = look | {"linestyle": "none", "markerfacecolor": "white", "markersize": 5}
+            axes.plot(stuck["depth"], stuck["difference"], **hollow)
     panels[0].set_ylabel("difference of final errors (points)")
     finished = runs[runs["state"] == "finished"]
     several = finals["seed"].nunique() > 1
     spread = "Bars: 95 % intervals over seeds, paired." if several else "One seed: no interval."
-    return style.explained(figure, f"{style.provenance(finished)} {spread}")
+    note = " Hollow: one of the two did not start." * bool(never["family"].str.len().sum())
+    return style.explained(figure, f"{style.provenance(finished)} {spread}{note}")
 
 
 FIGURE = Drawing(

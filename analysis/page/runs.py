@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.networks import family_title
+from analysis.networks import network_of
 from analysis.statistics import final_errors
 from analysis.study import Study
 from resnet_study.store.folder import RunFolder
@@ -42,7 +42,7 @@ def describe_runs(study: Study, shared: dict[str, str]) -> list[dict[str, Any]]:
         described.append(
             {
                 "id": run_id,
-                "family": family_title(config.model.family),
+                "family": network_of(config).title,
                 "depth": config.model.depth,
                 "seed": config.seed,
                 "state": manifest["state"],

@@ -13,7 +13,7 @@ from analysis.paper import TABLE6_TEST_ERROR, figure6_curves
 from analysis.statistics import final_errors
 from analysis.verdict import verdict
 from tests.analysis import summaries
-from tests.analysis.made import GRID, RECORDED, cell, study
+from tests.analysis.made import GRID, RECORDED, cell, change, change_curve, study
 from tests.analysis.spreads import made
 from tests.conftest import CHECKOUT
 
@@ -160,6 +160,20 @@ def test_whatever_is_missing_verdicts_are_strict_json(runs):
     found = verdict(runs)
     json.dumps(found, allow_nan=False)
     assert "contradicted" not in {claim["verdict"] for claim in found["claims"]}
+
+
+@pytest.mark.parametrize("left", [[], [0]])
+def test_a_run_that_failed_before_its_first_row_is_told_as_one_that_failed_later(left, folder):
+    failing = [run for run in folder.iterdir() if "residual-A-014" in run.name]
+    for run in failing:
+        change_curve(run, lambda frame: frame.iloc[left])
+        change(run, state="failed")
+    part = read_study(folder)
+    found = verdict(part.runs, part.probes, part.each)
+    seeds = {(cell["family"], cell["depth"]): cell["seeds"] for cell in found["not_started"]}
+    assert seeds["residual-A", 14] == {0: "failed", 1: "failed"}
+    assert "Not finished (failed): residual A at 14 layers." in found["remarks"]
+    assert found["left_out"] == {run.name: "failed" for run in failing}
 
 
 def test_a_saved_summary_is_that_of_its_record(tmp_path, monkeypatch):

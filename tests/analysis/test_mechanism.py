@@ -99,9 +99,17 @@ def test_figures_draw_the_probes(probes, runs):
     order, ranked = layer_responses(probes).axes
     assert len(order.get_lines()) == len(ranked.get_lines()) == 6 + 2
     assert all((np.diff(line.get_ydata()) <= 0).all() for line in ranked.get_lines())
-    bars = constructed_sibling(runs).axes[0].containers
+    figure = constructed_sibling(runs.assign(started=True))
+    bars = figure.axes[0].containers
     assert len(bars) == 4
     assert bars[1][0].get_height() == bars[0][0].get_height()
+    assert "Hollow" not in figure.get_supxlabel()
+    # As they are, these networks are at chance.
+    figure = constructed_sibling(runs)
+    assert "Hollow: did not start." in figure.get_supxlabel()
+    *_, hollow = figure.axes[0].containers
+    assert hollow[0].get_facecolor()[3] == 0
+    assert hollow[0].get_height() == bars[3][0].get_height()
     assert constructed_sibling(runs[0:0]).axes
     for draw in (gradient_flow, layer_responses, shattered_gradients):
         assert "embedded shapes" in draw(probes).get_supxlabel()

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.verify import main
 from tests.analysis.made import RECORDED, RUN, change, change_curve
+from tests.comparison import CHECKOUT
 
 OTHER = {"device_name": "another processor", "threads": 4}
 
@@ -107,6 +108,17 @@ def test_a_run_that_was_elsewhere_before_is_not_of_the_same_machine(again, verif
             shutil.rmtree(run)
     status, words = verify(record)
     assert (status, "too few recorded seeds (1)" in words) == (1, True)
+
+
+def test_a_control_is_compared_with_its_own_seeds_whatever_lies_beside_it(tmp_path, capsys):
+    """Alone, it has no runs with batch norm from which its rate could differ."""
+    record = CHECKOUT / "runs" / "recorded" / "gradients"
+    (run,) = record.glob("plain-020-*-nonorm-*-s0-*")
+    again = shutil.copytree(run, tmp_path / "verify" / run.name)
+    change(again, **OTHER)
+    change_curve(again, one_digit)
+    assert main([str(again.parent), str(record)]) == 0
+    assert "by 3 recorded seeds" in capsys.readouterr().out
 
 
 def test_a_record_that_is_damaged_or_not_there_confirms_nothing(again, verify, folder, tmp_path):

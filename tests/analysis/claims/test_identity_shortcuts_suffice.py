@@ -23,6 +23,13 @@ def study(*options, depth=32, plain=(9.0, 9.1, 9.2)):
         (study(0.5, 1.0), "undecided: the interval spans the margin"),
         (study(0.5, plain=[5, 5.1, 5.2]),
          "undecided: option A is not shown to improve on plain here"),
+        # B is behind by more, C by more than its interval: with the correction, C alone decides.
+        ([cell("plain", 32, 9, 9, 9), cell("residual-A", 32, 5, 5, 5),
+          cell("residual-B", 32, 1, 2, 3), cell("residual-C", 32, 3.68, 3.70, 3.72)],
+         "contradicted"),
+        # B has no seed that A has; C decides.
+        ([*study(), cell("residual-B", 32, final={"train_error": {7: 1.0}}),
+          study(0.5, 0.5)[3]], "supported"),
         # The depth nearest to 34 counts, where all needed have started.
         ([*study(3, depth=20), *study(0.5), *study(3, depth=44)], "supported"),
         ([*study(0.5, depth=20), *study(), at_chance("residual-B", 32)], "supported"),
