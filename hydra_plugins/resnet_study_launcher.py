@@ -25,7 +25,7 @@ from resnet_study.cli import as_result, error_of, register
 from resnet_study.sweep import job_folder
 from resnet_study.system import slurm
 from resnet_study.system.errors import StudyError, say
-from resnet_study.system.interruption import NotDone, StopRequest
+from resnet_study.system.interruption import NotDone, StopRequest, shielded_children
 from resnet_study.system.slurm import Submitted
 
 if TYPE_CHECKING:
@@ -102,7 +102,11 @@ class SlurmJobs:
                 if _stopped():
                     break
                 batch, left = left[: self._largest], left[self._largest :]
-                waiting |= self._submit({run: runs[run] for run in batch}, len(waiting))
+                try:
+                    waiting |= self._submit({run: runs[run] for run in batch}, len(waiting))
+                except StudyError:
+                    _say_what_stays(waiting)
+                    raise
             for run, outcome in self._ended(waiting).items():
                 outcomes[run] = outcome
                 del waiting[run]
@@ -110,11 +114,7 @@ class SlurmJobs:
                 break
             if waiting:
                 time.sleep(max(_POLL, _POLL_PER_JOB * len(waiting)))
-        if waiting:
-            say(
-                f"{len(waiting)} runs stay in Slurm's queue; the same command waits for them "
-                f"again, scancel {' '.join(_arrays(waiting))} ends them"
-            )
+        _say_what_stays(waiting)
         return [as_result(outcomes.get(run, NotDone(None))) for run in runs]
 
     def _check(self) -> None:
@@ -182,14 +182,16 @@ class SlurmJobs:
                 **{k if k in shared else f"slurm_{k}": value for k, value in settings.items()}
             )
             columns = (["hydra.sweep.dir"] * len(runs), range(len(runs)), list(runs), state)
-            jobs = executor.map_array(self, list(runs.values()), *columns)
+            # A submission cut short would leave jobs in the queue that nobody knows of.
+            with shielded_children():
+                jobs = executor.map_array(self, list(runs.values()), *columns)
+                submitted = dict(zip(runs, jobs, strict=True))
+                self._submitted.add({run: job.job_id for run, job in submitted.items()})
         except Exception as error:
             # submitit reports in many lines what sbatch said, or what is wrong with settings.
             words = [w for w in str(error).splitlines() if w.strip()] or [type(error).__name__]
             told = [w for w in words if "error:" in w] or words[:1]
             raise StudyError("hydra/launcher", "slurm", told[-1].strip()) from error
-        submitted = dict(zip(runs, jobs, strict=True))
-        self._submitted.add({run: job.job_id for run, job in submitted.items()})
         self._throttled |= set(_arrays(submitted) if waiting else ())
         return submitted
 
@@ -230,6 +232,14 @@ class SlurmJobs:
             for reason in {job.reason for job in queue} - self._said:
                 say(f"no job is running; Slurm says: {reason}")
                 self._said.add(reason)
+
+
+def _say_what_stays(waiting: dict[str, Job[Any]]) -> None:
+    if waiting:
+        say(
+            f"{len(waiting)} runs stay in Slurm's queue; the same command waits for them again, "
+            f"scancel {' '.join(_arrays(waiting))} ends them"
+        )
 
 
 def _stopped() -> bool:

@@ -121,9 +121,12 @@ class StudySweeper(BasicSweeper):
             places = ("hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null")
             words.append([f"+run_config={hand_down(run)}", *places])
         returns = self.launcher.launch(_UntilStopped(stop, words), initial_job_idx=0)
-        failures = {}
-        for config, result in zip(configs, returns, strict=False):
-            error, folder = error_of(result), folder_of(config)
+        failures, errors = {}, [error_of(result) for result in returns]
+        if any(isinstance(e, NotDone) for e in errors) and not (stop.requested or self._elsewhere):
+            # A worker that somebody else stopped takes no further job: the next launch has others.
+            joblib.externals.loky.get_reusable_executor().shutdown()
+        for config, result, error in zip(configs, returns, errors, strict=False):
+            folder = folder_of(config)
             if error is None and RunFolder(folder).completed() is None:
                 # Starting the run again would end in the same way.
                 there = Path(str(result.working_dir)) / RunFolder.of(config).path

@@ -12,7 +12,7 @@ from resnet_study.store.journal import Journal, open_journal
 from resnet_study.store.loggers import check_loggers
 from resnet_study.store.space import check_space
 from resnet_study.store.start import check_start, put_start
-from resnet_study.system.errors import ConfigError, ImageError
+from resnet_study.system.errors import ConfigError, DataError
 from resnet_study.system.files import check_writable
 from resnet_study.system.interruption import Interrupted, StopRequest
 from resnet_study.training.events import Begun, Completed, Ended, Row
@@ -99,8 +99,8 @@ def _train(session: Session, journal: Journal, reporter: Reporter, stop: StopReq
                         if trainer.state.iteration % config.checkpoint.every:
                             journal.save(trainer)
                         journal.finish(evaluation=trainer.evaluate_views(stop))
-        except (Interrupted, ImageError) as error:
-            # Other processes do not know of an image that one of them cannot read.
+        except (Interrupted, DataError) as error:
+            # Other processes do not know of data that one of them cannot read.
             together = isinstance(error, Interrupted) or session.world.size == 1
             if trainer.state.iteration and together:
                 journal.save(trainer)

@@ -34,9 +34,10 @@ def run_job(job: str | RunConfig, sweeper: str) -> float:
         StudyError: The run cannot be trained.
         RuntimeError: It failed; its folder holds the traceback.
     """
+    # Before torch is imported, so that a stop is heard meanwhile.
+    stop = worker_stop()
     from resnet_study.experiment import run
 
-    stop = worker_stop()
     restore_process_starts()
     if isinstance(job, str):
         folder, config = handed_down(job)

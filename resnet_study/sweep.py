@@ -169,10 +169,11 @@ def execute(configs: Sequence[RunConfig], launch: Launch, elsewhere: bool = Fals
 
 def _tell_workers(_: int) -> None:
     """Passes a stop request on to the worker processes, which save their runs."""
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            # A submission cut short would leave jobs in the queue that nobody knows of.
-            if child.name() not in ("sbatch", "squeue"):
+    ours = psutil.Process()
+    for child in ours.children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            # Others, such as the service of W&B, must live until the runs are saved.
+            if child.exe() == ours.exe():
                 child.send_signal(signal.SIGTERM)
 
 

@@ -51,16 +51,21 @@ class Sweep:
         self.process.kill()
         self.process.wait()
 
-    def until(self, ready) -> None:
+    def until(self, ready):
+        """Waits for what `ready` returns once that is true."""
         deadline = time.monotonic() + 120
-        while not ready():
+        while not (found := ready()):
             assert time.monotonic() < deadline, self.errors
             assert self.process.poll() is None, self.errors
             time.sleep(0.02)
+        return found
 
     def until_saved(self, count: int) -> list[str]:
         """Waits until so many runs have a checkpoint; their ids."""
-        self.until(lambda: len(list(self.runs.glob("*/checkpoint.pt"))) >= count)
+        # Looked for once: while checkpoints are rotated, a run has none of this name.
+        return self.until(lambda: found if len(found := self._saved()) >= count else [])
+
+    def _saved(self) -> list[str]:
         return sorted(path.parent.name for path in self.runs.glob("*/checkpoint.pt"))
 
     def manifests(self) -> dict[str, dict]:

@@ -13,7 +13,9 @@ import pytest
 
 from resnet_study.config import WarmupConfig
 from resnet_study.experiment import run
+from resnet_study.progress import Reporter
 from resnet_study.store.folder import RunFolder
+from resnet_study.system.errors import DataError
 from resnet_study.system.interruption import Interrupted, StopRequest
 from resnet_study.training import checkpoint as checkpoints
 from tests.comparison import Stop, assert_same_end, curve, in_child, interrupted_at
@@ -111,6 +113,23 @@ def test_a_stop_right_after_a_checkpoint_keeps_the_one_before(config):
     read = checkpoints.read
     assert read(folder.checkpoint_file).state["iteration"] == 15
     assert read(folder.previous_checkpoint_file).state["iteration"] == 10
+
+
+class Fault(Reporter):
+    """Raises an error after an iteration, as data do that cannot be read any more."""
+
+    def iteration(self, iteration: int) -> None:
+        if iteration == 17:
+            raise DataError("data.stream.workers", 1, "a worker process has died")
+
+
+def test_a_fault_of_the_data_loses_nothing(config, undisturbed):
+    config = config(every=1000)
+    with pytest.raises(DataError):
+        run(config, Fault())
+    record = run(config)
+    assert [entry["iteration"] for entry in record.manifest["resumed"]] == [17]
+    assert_same_end(record.folder, undisturbed)
 
 
 def test_warmup_and_running_sums_survive(tiny, tmp_path):

@@ -82,6 +82,14 @@ def test_a_killed_parent_killed_workers_ctrl_c_and_two_sweeps_at_once(sweep, tmp
     assert max(len(found[run]["resumed"]) - resumed.get(run, 0) for run in found) == 1
 
 
+def test_a_worker_that_somebody_stops_stops_no_other_run(sweep):
+    one = sweep()
+    one.until_saved(1)
+    workers_of(one)[0].terminate()
+    assert "not finished" not in one.end(0)
+    assert {manifest["state"] for manifest in one.manifests().values()} == {"finished"}
+
+
 def test_a_failing_run_leaves_the_others_alone(cli, tmp_path):
     sweep = ("-m", "model.depth=8", "seed=0,1")
     assert cli(*sweep, "experiment_name=whole").returncode == 0

@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import ClassVar
 
@@ -103,6 +104,19 @@ class StopRequest:
         for number, handler in self._former.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._former = {}
+
+
+@contextmanager
+def shielded_children() -> Iterator[None]:
+    """Keeps requests to stop from processes that are started meanwhile.
+
+    They inherit the mask of this thread. This process itself may hear a signal in another one.
+    """
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def leave_with_parent(stop: StopRequest, busy: threading.Lock) -> None:

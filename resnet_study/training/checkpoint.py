@@ -154,8 +154,8 @@ class Checkpoints:
         """The last checkpoint that is intact and belongs to this run; None if there is none.
 
         Raises:
-            CheckpointError: All of them are damaged, or the last belongs to another run or to
-                other images.
+            CheckpointError: All of them are damaged, one cannot be read, or the last belongs to
+                another run or to other images.
         """
         damaged = None
         for path in (self.fresh, self.last, self.before):
@@ -164,6 +164,9 @@ class Checkpoints:
             except FileNotFoundError:
                 continue
             except CheckpointError as error:
+                # What cannot be read now, perhaps for a fault of a network, may be whole.
+                if isinstance(error.__cause__, OSError):
+                    raise
                 damaged = error
                 continue
             self._check(path, checkpoint)

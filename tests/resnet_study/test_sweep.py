@@ -1,10 +1,14 @@
 """Sweeps without a launcher: what is distinct, in which order, and when to give up."""
 
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
@@ -27,7 +31,7 @@ from resnet_study.sweep import (
     workers_and_threads,
 )
 from resnet_study.system.errors import ConfigError, StudyError
-from resnet_study.system.interruption import NotDone, StopRequest
+from resnet_study.system.interruption import NotDone, StopRequest, shielded_children
 from resnet_study.training.events import Row
 
 
@@ -240,3 +244,30 @@ def test_what_another_sweep_trains_is_waited_for_and_not_started(jobs, monkeypat
 def test_runs_in_different_folders_are_different_runs(tiny):
     same = [tiny(), tiny(experiment_name="other"), tiny(runs_dir="elsewhere"), tiny()]
     assert len(distinct(same)) == 3
+
+
+def test_a_stop_reaches_workers_and_no_other_processes():
+    """Such as the service of W&B, to which the workers still write."""
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    service = subprocess.Popen(["sleep", "60"])
+    try:
+        # Until both have become what they are.
+        while len({psutil.Process(process.pid).exe() for process in (worker, service)}) < 2:
+            time.sleep(0.01)
+        sweep._tell_workers(signal.SIGINT)
+        assert worker.wait(30) == -signal.SIGTERM
+        assert service.poll() is None
+    finally:
+        for process in (worker, service):
+            process.kill()
+            process.wait()
+
+
+def test_a_stop_does_not_cut_a_submission_short():
+    # As a terminal does, which sends Ctrl-C to a whole group of processes.
+    command = ["sh", "-c", "kill -INT $$; echo submitted; kill -INT $PPID"]
+    with StopRequest() as stop, shielded_children():
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == "submitted\n"
+    assert stop.signal_number == signal.SIGINT
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()

@@ -34,6 +34,23 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before_if_that_is_whole(con
     assert_same_end(folder.path, undisturbed)
 
 
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(config, monkeypatch):
+    config = config(every=1000)
+    folder = interrupted_at(config, 11, 23)
+    read = Path.read_bytes
+
+    def stale(path):
+        if path == folder.checkpoint_file:
+            raise OSError(116, "Stale file handle")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(CheckpointError, match="cannot be read \\(Stale file handle\\)"):
+        run(config)
+    monkeypatch.undo()
+    assert run(config).manifest["resumed"][-1]["iteration"] == 23
+
+
 def test_a_checkpoint_of_another_description_or_other_images_is_refused(config):
     other = config(every=1000, model=ModelConfig(depth=14, width=4))
     config = config(every=1000)
