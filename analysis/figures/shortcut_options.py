@@ -30,7 +30,8 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
         option is better. Bars are 95 % intervals over seeds, where there are several.
     """
     finals = final_errors(runs)
-    options, never = options_in(finals), finals[~finals["started"]]
+    options = options_in(finals)
+    never = finals[~finals["started"] & finals["family"].isin([o.family for o in options])]
     figure, (panels,) = style.panels(2, 3.6, 3.6)
     for axes, (error, title) in zip(panels, ERRORS.items(), strict=True):
         axes.axhline(0, color="#444444", linewidth=0.8)
@@ -58,7 +59,7 @@ def shortcut_options(runs: pd.DataFrame) -> Figure:
     finished = runs[runs["state"] == "finished"]
     several = finals["seed"].nunique() > 1
     spread = "Bars: 95 % intervals over seeds, paired." if several else "One seed: no interval."
-    note = " Hollow: one of the two did not start." * bool(never["family"].str.len().sum())
+    note = " Hollow: one of the two did not start." * (len(never) > 0)
     return style.explained(figure, f"{style.provenance(finished)} {spread}{note}")
 
 

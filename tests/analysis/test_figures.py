@@ -192,6 +192,19 @@ def test_options_are_drawn_as_differences_with_bars(runs):
         np.testing.assert_allclose(ends, table[["low", "high"]])
 
 
+def test_a_difference_is_hollow_where_one_of_its_two_options_did_not_start(runs):
+    def hollow(figure):
+        lines = [line for axes in figure.axes for line in axes.get_lines()]
+        return [*np.concatenate([ln.get_xdata() for ln in lines if ln.get_mfc() == "white"])]
+
+    deep = runs["depth"] == 14
+    figure = shortcut_options(runs.assign(started=~deep | (runs["shortcut"].fillna("") != "B")))
+    assert (hollow(figure), "Hollow" in figure.get_supxlabel()) == ([14, 14], True)
+    # Plain networks are in none of these differences.
+    figure = shortcut_options(runs.assign(started=~deep | (runs["kind"] != "plain")))
+    assert (hollow(figure), "Hollow" in figure.get_supxlabel()) == ([], False)
+
+
 def test_networks_that_did_not_start_are_grey_or_hollow_and_named(runs):
     stuck = runs.assign(started=(runs["kind"] != "plain") | (runs["depth"] != 14))
     figure = learning_curves(stuck)
